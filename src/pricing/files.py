@@ -1,0 +1,91 @@
+"""Writing so that a killed run leaves the last good output whole: write beside, then rename."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pricing.errors import InputError
+
+__all__ = ["fingerprint", "replacing"]
+
+
+@contextmanager
+def replacing(target: str | Path) -> Iterator[Path]:
+    """Give a path beside ``target`` to write a file or folder to, and rename it when done.
+
+    If the block raises, what was written is removed and ``target`` is as it was.
+
+    Parameters
+    ----------
+    target : path
+        The file or folder that is to be there afterwards; its parents are made.
+
+    Raises
+    ------
+    InputError
+        Where the folder cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> with replacing(folder / "a.txt") as beside:
+    ...     _ = beside.write_text("whole", encoding="utf-8")
+    >>> (folder / "a.txt").read_text(encoding="utf-8")
+    'whole'
+    """
+    target = Path(target)
+    beside = target.with_name(f".{target.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if not os.access(target.parent, os.W_OK):
+            raise PermissionError(13, "the folder is not writable", str(target.parent))
+        yield beside
+        _swap(beside, target)
+    except OSError as error:
+        raise InputError(
+            f"cannot write: {error.strerror or error}",
+            where=str(target),
+            do="give another output folder with --out, or free space and permissions; "
+            "what was there before is untouched",
+        ) from error
+    finally:
+        _remove(beside)
+
+
+def fingerprint(*parts: bytes | str) -> str:
+    """Hash what made a result (data, settings) to 16 hexadecimal digits (SHA-256).
+
+    Examples
+    --------
+    >>> fingerprint("a", b"b") == fingerprint("a", "b") != fingerprint("ab")
+    True
+    """
+    digest = hashlib.sha256()
+    for part in parts:
+        data = part.encode() if isinstance(part, str) else part
+        digest.update(len(data).to_bytes(8, "big") + data)
+    return digest.hexdigest()[:16]
+
+
+def _swap(beside: Path, target: Path) -> None:
+    if not target.is_dir():
+        beside.replace(target)
+        return
+    old = target.with_name(f".{target.name}.{os.getpid()}.old")
+    target.replace(old)
+    beside.replace(target)
+    _remove(old)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
