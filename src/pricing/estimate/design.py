@@ -1,0 +1,245 @@
+"""Formula to matrices on cells: factors as codes, covariates as columns, aliased columns found.
+
+Factors are coded by treatment contrasts against a base level, so a coefficient is the log of a
+relativity to that base.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import scipy.sparse as sps
+import tabmat
+from formulaic import Formula
+from formulaic.errors import FormulaicError
+
+from pricing.errors import InputError, nearest
+from pricing.experience.cells import Experience
+
+__all__ = ["Column", "Design", "Floats", "design", "parse"]
+
+Floats = npt.NDArray[np.float64]
+INTERCEPT = "(intercept)"
+
+
+@dataclass(frozen=True)
+class Column:
+    """One coefficient: the variables it multiplies and, for factors, their levels.
+
+    ``levels[i]`` is the level of ``variables[i]``, or None where that variable is a covariate.
+    """
+
+    term: str
+    variables: tuple[str, ...]
+    levels: tuple[str | None, ...]
+
+    @property
+    def name(self) -> str:
+        """Name the coefficient, such as ``sex[male]:age``."""
+        if not self.variables:
+            return self.term
+        return ":".join(
+            v if level is None else f"{v}[{level}]"
+            for v, level in zip(self.variables, self.levels, strict=True)
+        )
+
+
+@dataclass(frozen=True)
+class Design:
+    """A design matrix on cells, with what each column means.
+
+    Attributes
+    ----------
+    columns : tuple of Column
+        One per column of ``matrix``; the first is the intercept.
+    matrix : tabmat.SplitMatrix
+        Cells × columns.
+    base : mapping of str to str
+        Base level of each factor.
+    levels : mapping of str to tuple of str
+        Every level of each factor, in order.
+    """
+
+    columns: tuple[Column, ...]
+    matrix: Any
+    base: Mapping[str, str]
+    levels: Mapping[str, tuple[str, ...]]
+
+    def keep(self, kept: npt.NDArray[np.bool_]) -> Any:
+        """Give the matrix with only the columns marked in ``kept``."""
+        if kept.all():
+            return self.matrix
+        widths = np.cumsum([block.shape[1] for block in self.matrix.matrices])[:-1]
+        masks = np.split(kept, widths)
+        pairs = zip(self.matrix.matrices, masks, strict=True)
+        return tabmat.SplitMatrix([_narrow(block, mask) for block, mask in pairs if mask.any()])
+
+
+def parse(formula: str, experience: Experience) -> list[tuple[str, ...]]:
+    """Read a formula into terms, each a tuple of keys; an intercept is always in.
+
+    Parameters
+    ----------
+    formula : str
+        Wilkinson notation on the experience's keys: ``"age_band + sex * tier"``. Factors and
+        covariates are told apart by the keys' types. Empty or ``"1"`` is the intercept alone.
+    experience : Experience
+        Names the keys.
+
+    Raises
+    ------
+    InputError
+        For a formula that cannot be read, a term that is not a key (with the nearest key), or an
+        interaction without its main effects.
+
+    Examples
+    --------
+    >>> rows = pl.DataFrame({"sex": ["f"], "age": [40.0], "exposure": [1.0], "claims": [1]})
+    >>> parse("sex * age", Experience.collect(rows, ["sex", "age"]))
+    [('sex',), ('age',), ('sex', 'age')]
+    """
+    try:
+        terms = list(Formula(formula.strip() or "1"))
+    except (FormulaicError, SyntaxError, ValueError, TypeError) as error:
+        raise InputError(f"the formula cannot be read: {error}", where=formula) from error
+    read = [tuple(str(factor.expr) for factor in term.factors) for term in terms]
+    if ("1",) not in read:
+        raise InputError("a rating model keeps its intercept", where=formula, do="leave out '- 1'")
+    found = [term for term in read if term != ("1",)]
+    faults = [
+        f"{name!r} is not a key of the experience{nearest(name, experience.keys)}"
+        for name in dict.fromkeys(name for term in found for name in term)
+        if name not in experience.keys
+    ]
+    faults += [
+        f"{':'.join(term)} needs {name!r} as a main effect"
+        for term in found
+        for name in term
+        if len(term) > 1 and (name,) not in found and name in experience.keys
+    ]
+    if faults:
+        raise InputError("terms that cannot be fitted", where=formula, faults=faults)
+    return sorted(found, key=len)
+
+
+def design(
+    formula: str, experience: Experience, *, base: Mapping[str, str] | None = None
+) -> Design:
+    """Build the design matrix of a formula on the cells of an experience.
+
+    Parameters
+    ----------
+    formula : str
+        See :func:`parse`.
+    experience : Experience
+        Cells.
+    base : mapping of str to str, optional
+        Base level of a factor; else the level with the largest exposure.
+
+    Raises
+    ------
+    InputError
+        As :func:`parse`; for a base that is not a level or has no exposure; for a factor that
+        has a single level with exposure.
+
+    Examples
+    --------
+    >>> rows = pl.DataFrame({"sex": ["f", "m"], "exposure": [2.0, 1.0], "claims": [1, 1]})
+    >>> [c.name for c in design("sex", Experience.collect(rows, ["sex"])).columns]
+    ['(intercept)', 'sex[m]']
+    """
+    terms = parse(formula, experience)
+    factors = [n for n in dict.fromkeys(n for term in terms for n in term) if n in experience.factors]
+    bases = _bases(experience, factors, base or {})
+    levels = {name: tuple(experience.levels(name)) for name in factors}
+    columns = [Column(INTERCEPT, (), ())]
+    blocks: list[Any] = [tabmat.DenseMatrix(np.ones((experience.cells.height, 1)))]
+    for term in terms:
+        block, described = _block(term, experience, levels, bases)
+        blocks.append(block)
+        columns += described
+    return Design(tuple(columns), tabmat.SplitMatrix(blocks), bases, levels)
+
+
+def _bases(
+    experience: Experience, factors: Sequence[str], wanted: Mapping[str, str]
+) -> dict[str, str]:
+    bases, faults = {}, []
+    for name in factors:
+        seen = experience.by(name).cells.sort("exposure", descending=True, maintain_order=True)
+        present = seen[name].cast(pl.String).to_list()
+        bases[name] = wanted.get(name, present[0])
+        if bases[name] not in present:
+            faults.append(f"{name}: base {bases[name]!r} has no exposure{nearest(bases[name], present)}")
+        elif len(present) == 1:
+            faults.append(f"{name}: only {present[0]!r} has exposure, there is nothing to compare")
+    if faults:
+        raise InputError("factors that cannot be fitted", faults=faults, do="change base or formula")
+    return bases
+
+
+def _block(
+    term: tuple[str, ...],
+    experience: Experience,
+    levels: Mapping[str, tuple[str, ...]],
+    bases: Mapping[str, str],
+) -> tuple[Any, list[Column]]:
+    factors = [name for name in term if name in levels]
+    rest = [[v for v in levels[name] if v != bases[name]] for name in factors]
+    combinations = list(product(*rest))
+    name, cells = ":".join(term), experience.cells
+    described = [
+        Column(name, term, tuple(dict(zip(factors, c, strict=True)).get(v) for v in term))
+        for c in combinations
+    ]
+    covariate = np.ones(cells.height)
+    for variable in term:
+        if variable not in levels:
+            covariate = covariate * experience.values(variable)
+    if not factors:
+        return tabmat.DenseMatrix(covariate[:, None]), described
+    codes = _codes(cells, factors, rest)
+    if len(factors) == len(term):
+        labels = np.arange(len(combinations))
+        return tabmat.CategoricalMatrix(codes, labels, cat_missing_method="zero"), described
+    rows = np.flatnonzero(codes >= 0)
+    sparse = sps.csc_matrix(
+        (covariate[rows], (rows, codes[rows])), shape=(cells.height, len(combinations))
+    )
+    return tabmat.SparseMatrix(sparse), described
+
+
+def _narrow(block: Any, mask: npt.NDArray[np.bool_]) -> Any:
+    if not isinstance(block, tabmat.CategoricalMatrix):
+        return block[:, np.flatnonzero(mask)]
+    codes = np.asarray(block.indices)
+    places = np.append(np.where(mask, np.cumsum(mask) - 1, -1), -1)  # the last one serves code −1
+    labels = np.arange(int(mask.sum()))
+    return tabmat.CategoricalMatrix(
+        places[codes].astype(np.int32), labels, cat_missing_method="zero"
+    )
+
+
+def _codes(
+    cells: pl.DataFrame, factors: Sequence[str], rest: Sequence[Sequence[str]]
+) -> npt.NDArray[np.int32]:
+    """Number each cell's combination of non-base levels; −1 where any factor is at its base."""
+    code = np.zeros(cells.height, dtype=np.int64)
+    at_base = np.zeros(cells.height, dtype=bool)
+    for name, names in zip(factors, rest, strict=True):
+        places = {level: place for place, level in enumerate(names)}
+        one = (
+            cells[name]
+            .cast(pl.String)
+            .replace_strict(places, default=-1, return_dtype=pl.Int64)
+            .to_numpy()
+        )
+        at_base |= one < 0
+        code = code * len(names) + one
+    return np.where(at_base, -1, code).astype(np.int32)

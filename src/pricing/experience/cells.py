@@ -1,0 +1,375 @@
+"""Experience: cells of rating factors with sums that add, the waist of the house.
+
+Every estimate of this package is a function of these sums. For a Poisson count model with
+claims n, exposure e and a cell rate λ, the row-level quantities are, summed over a cell's rows,
+
+* score                Σ(n − eλ)              = Σn − λΣe
+* robust score square  Σ(n − eλ)²             = Σn² − 2λΣne + λ²Σe²
+* Pearson χ²           Σ(n − eλ)²/(eλ)        = Σ(n²/e)/λ − 2Σn + λΣe
+* deviance             2Σ[n ln(n/eλ) − n + eλ] = 2[Σn ln(n/e) − Σn ln λ − Σn + λΣe]
+
+so a fit on cells gives the row-level coefficients, model-based and robust errors, deviance and
+dispersion, to rounding.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import reduce
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from pricing.errors import InputError, nearest
+from pricing.files import fingerprint, replacing
+from pricing.result.shape import Basis
+
+__all__ = ["MEASURES", "Experience"]
+
+MEASURES: Mapping[str, str] = {
+    "rows": "rows (person-years or parts of one)",
+    "exposure": "Σe, policy-years",
+    "claims": "Σn, number of claims",
+    "exposure_squared": "Σe²",
+    "claims_exposure": "Σne",
+    "claims_squared": "Σn²",
+    "claims_squared_per_exposure": "Σn²/e",
+    "claims_log_rate": "Σn ln(n/e), with 0 ln 0 = 0",
+    "log_likelihood_saturated": "Σ[n ln n − n − ln n!], the Poisson log-likelihood at μ = n",
+    "amount": "Σ claim amount, currency",
+    "amount_squared": "Σ amount², currency squared",
+    "log_amount": "Σ ln amount over rows with an amount above zero",
+    "amount_rows": "rows with an amount above zero",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experience:
+    """Observed experience by cell of rating factors; two over the same keys add.
+
+    Attributes
+    ----------
+    cells : polars.DataFrame
+        One row per combination of levels: keys (Enum for factors, Float64 or integers for
+        covariates), the measures of :data:`MEASURES` and further sums (such as premium).
+    keys : tuple of str
+        The factor and covariate columns.
+    basis : Basis
+        Source, period, filters and currency; rows, exposure and claims are the cells' totals.
+
+    Examples
+    --------
+    >>> rows = pl.DataFrame({"sex": ["f", "m", "m"], "exposure": [1.0, 0.5, 1.0], "claims": [0, 1, 2]})
+    >>> seen = Experience.collect(rows, ["sex"])
+    >>> seen.cells.select("sex", "exposure", "claims", "claims_squared").rows()
+    [('f', 1.0, 0, 0), ('m', 1.5, 3, 5)]
+    >>> (seen + seen).cells["claims"].to_list()
+    [0, 6]
+    """
+
+    cells: pl.DataFrame
+    keys: tuple[str, ...]
+    basis: Basis = field(default_factory=Basis)
+
+    @classmethod
+    def collect(
+        cls,
+        frame: pl.DataFrame | pl.LazyFrame,
+        keys: Sequence[str],
+        *,
+        exposure: str = "exposure",
+        claims: str = "claims",
+        amount: str | None = None,
+        sums: Sequence[str] = (),
+        basis: Basis | None = None,
+    ) -> Experience:
+        """Group rows into cells, once; rows are not needed again.
+
+        Parameters
+        ----------
+        frame : polars DataFrame or LazyFrame
+            One row per person-year or part of one.
+        keys : sequence of str
+            Factors (String, Enum, Categorical, Boolean) and covariates (numbers).
+        exposure : str
+            Column of exposure in policy-years, above zero.
+        claims : str
+            Column of claim counts, zero or more (fractional only for expected claims).
+        amount : str, optional
+            Column of claim amounts in the study's currency, zero or more.
+        sums : sequence of str
+            Further columns to add up, such as ``standard_premium``.
+        basis : Basis, optional
+            Source, period, filters, currency.
+
+        Raises
+        ------
+        InputError
+            For missing columns, null keys, an exposure that is null, not finite or not above
+            zero, claims or amounts that are null, not finite or negative, or no rows: all said
+            at once, with counts.
+        """
+        lazy = frame.lazy()
+        schema = lazy.collect_schema()
+        columns = [*keys, exposure, claims, *([amount] if amount else []), *sums]
+        _require_columns(columns, schema.names())
+        _require_domain(lazy, schema, keys, exposure, claims, [*([amount] if amount else []), *sums])
+        measures = _measures(schema, exposure, claims, amount)
+        extra = {name: pl.col(name).sum() for name in sums if name not in measures}
+        cells = (
+            lazy.group_by([_plain(name, schema[name]) for name in keys])
+            .agg(**measures, **extra)
+            .collect(engine="streaming")
+        )
+        return cls._of(cells, tuple(keys), basis or Basis())
+
+    @classmethod
+    def _of(cls, cells: pl.DataFrame, keys: tuple[str, ...], basis: Basis) -> Experience:
+        cells = cells.with_columns(
+            pl.col(name).cast(pl.Enum(cells[name].unique().sort().to_list()))
+            for name in keys
+            if cells.schema[name] == pl.String
+        ).sort(keys)
+        totals = cells.select(pl.col("rows", "exposure", "claims").sum()).row(0, named=True)
+        return cls(
+            cells=cells,
+            keys=keys,
+            basis=replace(
+                basis,
+                rows=int(totals["rows"]),
+                exposure=float(totals["exposure"]),
+                claims=float(totals["claims"]),
+                fingerprint=_fingerprint(cells),
+            ),
+        )
+
+    @property
+    def factors(self) -> tuple[str, ...]:
+        """The keys that are factors (Enum); the rest are numeric covariates."""
+        return tuple(name for name in self.keys if self.cells.schema[name] == pl.Enum)
+
+    def levels(self, factor: str) -> list[str]:
+        """List the levels of a factor in order.
+
+        Examples
+        --------
+        >>> rows = pl.DataFrame({"tier": ["b", "a"], "exposure": [1.0, 1.0], "claims": [0, 1]})
+        >>> Experience.collect(rows, ["tier"]).levels("tier")
+        ['a', 'b']
+        """
+        _require_columns([factor], self.keys)
+        kind = self.cells.schema[factor]
+        if not isinstance(kind, pl.Enum):
+            raise InputError(f"{factor!r} is a covariate ({kind}), not a factor with levels")
+        return kind.categories.to_list()
+
+    def values(self, measure: str) -> npt.NDArray[np.float64]:
+        """Give one sum as a writable array of doubles, one value per cell.
+
+        Examples
+        --------
+        >>> rows = pl.DataFrame({"tier": ["b", "a"], "exposure": [1.0, 2.0], "claims": [0, 1]})
+        >>> Experience.collect(rows, ["tier"]).values("claims").tolist()
+        [1.0, 0.0]
+        """
+        _require_columns([measure], self.cells.columns)
+        return self.cells[measure].cast(pl.Float64).to_numpy(writable=True)
+
+    def by(self, *keys: str) -> Experience:
+        """Add up over every key but these.
+
+        Examples
+        --------
+        >>> rows = pl.DataFrame({"a": ["x", "x"], "b": ["u", "v"], "exposure": [1.0, 1.0],
+        ...                      "claims": [0, 1]})
+        >>> Experience.collect(rows, ["a", "b"]).by("a").cells.height
+        1
+        """
+        _require_columns(keys, self.keys)
+        return Experience._of(_add_up(self.cells, keys), tuple(keys), self.basis)
+
+    def where(self, *conditions: pl.Expr, note: str = "") -> Experience:
+        """Keep some cells; the condition stands in the basis."""
+        said = note or " and ".join(str(condition) for condition in conditions)
+        kept = self.cells.filter(*conditions)
+        if kept.is_empty():
+            raise InputError(f"no cell is left after {said}")
+        basis = replace(self.basis, filters=(*self.basis.filters, said))
+        return Experience._of(kept, self.keys, basis)
+
+    def __add__(self, other: Experience) -> Experience:
+        if self.keys != other.keys or set(self.cells.columns) != set(other.cells.columns):
+            raise InputError(
+                f"only experiences over the same keys and sums add: {list(self.cells.columns)} "
+                f"against {list(other.cells.columns)}",
+                do="collect both with the same keys, or bring them down with .by(...)",
+            )
+        if self.basis.currency != other.basis.currency:
+            raise InputError(
+                f"currencies differ: {self.basis.currency} and {other.basis.currency}"
+            )
+        wide = {
+            name: pl.Enum(list(dict.fromkeys([*self.levels(name), *other.levels(name)])))
+            for name in self.factors
+        }
+        both = pl.concat(
+            [e.cells.select(self.cells.columns).cast(wide) for e in (self, other)],  # type: ignore[arg-type]
+            how="vertical",
+        )
+        basis = replace(
+            self.basis,
+            source=_join(self.basis.source, other.basis.source),
+            period=_join(self.basis.period, other.basis.period),
+        )
+        return Experience._of(_add_up(both, self.keys), self.keys, basis)
+
+    def save(self, path: str | Path) -> None:
+        """Write the cells as one Parquet file that carries its keys and basis."""
+        head = {"keys": json.dumps(self.keys), "basis": json.dumps(asdict(self.basis))}
+        with replacing(path) as beside:
+            self.cells.write_parquet(beside, metadata=head)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Experience:
+        """Read back what :meth:`save` wrote; the totals are held against the basis."""
+        try:
+            head = pl.read_parquet_metadata(path)
+            keys, basis = tuple(json.loads(head["keys"])), json.loads(head["basis"])
+            cells = pl.read_parquet(path)
+        except (OSError, KeyError, ValueError, pl.exceptions.PolarsError) as error:
+            raise InputError(f"not a saved experience: {error}", where=str(path)) from error
+        for name in ("filters", "notes"):
+            basis[name] = tuple(basis[name])
+        read = cls._of(cells, keys, Basis(**basis))
+        if read.basis.fingerprint != basis["fingerprint"]:
+            raise InputError(
+                f"the cells hash to {read.basis.fingerprint}, not to the {basis['fingerprint']} "
+                "they were saved with",
+                where=str(path),
+                do="the file was changed after it was written: collect the experience anew",
+            )
+        return read
+
+
+def _plain(name: str, kind: pl.DataType) -> pl.Expr:
+    if kind == pl.Boolean:
+        return pl.when(name).then(pl.lit("yes")).otherwise(pl.lit("no")).alias(name)
+    if kind == pl.Categorical:
+        return pl.col(name).cast(pl.String)
+    return pl.col(name).cast(pl.Float64) if kind.is_decimal() else pl.col(name)
+
+
+def _measures(
+    schema: pl.Schema, exposure: str, claims: str, amount: str | None
+) -> dict[str, pl.Expr]:
+    e = pl.col(exposure).cast(pl.Float64)
+    n = pl.col(claims).cast(pl.Int64 if schema[claims].is_integer() else pl.Float64)
+    some = n > 0
+    measures = {
+        "rows": pl.len().cast(pl.Int64),
+        "exposure": e.sum(),
+        "claims": n.sum(),
+        "exposure_squared": (e * e).sum(),
+        "claims_exposure": (n * e).sum(),
+        "claims_squared": (n * n).sum(),
+        "claims_squared_per_exposure": (n * n / e).sum(),
+        "claims_log_rate": pl.when(some).then(n * (n / e).log()).otherwise(0.0).sum(),
+        "log_likelihood_saturated": pl.when(some)
+        .then(n * n.cast(pl.Float64).log() - n - _log_factorial(n.cast(pl.Float64)))
+        .otherwise(0.0)
+        .sum(),
+    }
+    if amount:
+        a = pl.col(amount).cast(pl.Float64)
+        measures |= {
+            "amount": a.sum(),
+            "amount_squared": (a * a).sum(),
+            "log_amount": pl.when(a > 0).then(a.log()).otherwise(0.0).sum(),
+            "amount_rows": (a > 0).sum().cast(pl.Int64),
+        }
+    return measures
+
+
+def _log_factorial(n: pl.Expr) -> pl.Expr:
+    """ln n! in plain arithmetic, which every engine has: Stirling's series at n + 9, shifted back.
+
+    The series' next term is below 1e-13 at z = 9 (Abramowitz and Stegun 1964, 6.1.40).
+    """
+    z = n + 9.0
+    product = reduce(lambda a, b: a * b, [n + float(k) for k in range(1, 9)])
+    y = 1.0 / (z * z)
+    tail = (((-y / 1188.0 + 1.0 / 1680.0) * -y + 1.0 / 1260.0) * y - 1.0 / 360.0) * y + 1.0 / 12.0
+    return (z - 0.5) * z.log() - z + 0.5 * math.log(2.0 * math.pi) + tail / z - product.log()
+
+
+def _add_up(cells: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
+    return cells.group_by(keys).agg(pl.selectors.numeric().exclude(*keys).sum())
+
+
+def _require_columns(wanted: Sequence[str], present: Sequence[str]) -> None:
+    missing = [name for name in wanted if name not in present]
+    if missing:
+        raise InputError(
+            f"{len(missing)} column(s) are missing",
+            faults=[f"{name!r}{nearest(name, present)}" for name in missing],
+        )
+
+
+def _require_domain(
+    lazy: pl.LazyFrame,
+    schema: pl.Schema,
+    keys: Sequence[str],
+    exposure: str,
+    claims: str,
+    money: Sequence[str],
+) -> None:
+    words = [n for n in (exposure, claims, *money) if not schema[n].is_numeric()]
+    if words:
+        raise InputError("not a number: " + ", ".join(f"{n!r} is {schema[n]}" for n in words))
+
+    def bad(name: str) -> pl.Expr:
+        return ~pl.col(name).cast(pl.Float64).is_finite().fill_null(False)
+
+    counts = {
+        "rows": pl.len(),
+        **{f"{k!r} is null or NaN": _absent(k, schema[k]).sum() for k in dict.fromkeys(keys)},
+        f"{exposure!r} is null, not finite or not above zero": (
+            bad(exposure) | (pl.col(exposure) <= 0)
+        ).sum(),
+        **{
+            f"{name!r} is null, not finite or negative": (bad(name) | (pl.col(name) < 0)).sum()
+            for name in dict.fromkeys([claims, *money])
+        },
+    }
+    found = lazy.select(**counts).collect(engine="streaming").row(0, named=True)
+    rows = found.pop("rows")
+    if not rows:
+        raise InputError("there are no rows", do="check the source and the filters")
+    faults = [f"{what} in {count:,} of {rows:,} rows" for what, count in found.items() if count]
+    if faults:
+        raise InputError(
+            "rows that cannot be priced",
+            faults=faults,
+            do="hold the table against its contract (pricing check) and use the accepted rows",
+        )
+
+
+def _absent(name: str, kind: pl.DataType) -> pl.Expr:
+    null = pl.col(name).is_null()
+    return null | pl.col(name).is_nan() if kind.is_float() else null
+
+
+def _fingerprint(cells: pl.DataFrame) -> str:
+    rounded = cells.select(pl.selectors.float().round_sig_figs(9), ~pl.selectors.float())
+    parts = [f"{name}:{rounded.schema[name]}" for name in rounded.columns]
+    columns = [rounded[name].to_physical().to_numpy().tobytes() for name in rounded.columns]
+    return fingerprint(*parts, *columns)
+
+
+def _join(a: str, b: str) -> str:
+    return " + ".join(dict.fromkeys(part for part in (a, b) if part))

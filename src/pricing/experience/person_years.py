@@ -1,0 +1,128 @@
+"""Person-years of a renewable book: one row per policy and policy year, with its claims."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from pricing.errors import InputError
+
+__all__ = ["PersonYears", "person_years"]
+
+
+@dataclass(frozen=True)
+class PersonYears:
+    """Person-years and what could not be placed in them.
+
+    Attributes
+    ----------
+    rows : polars.DataFrame
+        One row per policy and policy year.
+    unmatched_claims : polars.DataFrame
+        Claims incurred outside every policy year of their policy, kept aside.
+    """
+
+    rows: pl.DataFrame
+    unmatched_claims: pl.DataFrame
+
+
+def person_years(
+    policies: pl.DataFrame, renewals: pl.DataFrame, claims: pl.DataFrame
+) -> PersonYears:
+    """Turn policies, their policy years and their claims into person-years.
+
+    A policy year keeps one attained age, one health group and one premium, so this is the exact
+    exposure by policy year. Exposure is the share of the policy year that was covered: days
+    covered over days from this anniversary to the next, hence exactly 1 for a full year, leap or
+    not. Premiums are earned pro rata to exposure. A claim belongs to the policy year in force on
+    the day it was incurred (start inclusive, end exclusive).
+
+    Parameters
+    ----------
+    policies : polars.DataFrame
+        ``policy_id``, ``birth_date``, ``start`` and any factors.
+    renewals : polars.DataFrame
+        ``policy_id``, ``policy_year`` (0, 1, …), ``start``, ``end``, and what changes at renewal:
+        ``health_group``, ``in_programme``, ``standard_premium``, ``premium`` (per full year).
+    claims : polars.DataFrame
+        ``policy_id``, ``incurred``, ``amount``.
+
+    Returns
+    -------
+    PersonYears
+        Rows with ``exposure``, ``claims``, ``amount``, ``age`` (last birthday at the start of
+        the policy year), ``year`` (calendar year of that start), ``prior_claims`` (claims in the
+        policy year before; null in the first), ``ever_joined`` where ``in_programme`` is given,
+        premiums earned in currency, and the factors of the policy.
+
+    Raises
+    ------
+    InputError
+        Where two policy years of a policy overlap in number.
+
+    Examples
+    --------
+    >>> from datetime import date
+    >>> policies = pl.DataFrame({"policy_id": ["p"], "birth_date": [date(1980, 3, 1)],
+    ...                          "start": [date(2023, 3, 1)], "sex": ["female"]})
+    >>> renewals = pl.DataFrame({"policy_id": ["p", "p"], "policy_year": [0, 1],
+    ...     "start": [date(2023, 3, 1), date(2024, 3, 1)], "end": [date(2024, 3, 1), date(2024, 8, 31)],
+    ...     "health_group": ["G0", "G1"], "standard_premium": [1000.0, 1100.0]})
+    >>> claims = pl.DataFrame({"policy_id": ["p"], "incurred": [date(2024, 3, 1)], "amount": [9.0]})
+    >>> person_years(policies, renewals, claims).rows.select("age", "exposure", "claims").rows()
+    [(43, 1.0, 0), (44, 0.5013698630136987, 1)]
+    """
+    twice = renewals.select("policy_id", "policy_year").is_duplicated().sum()
+    if twice:
+        raise InputError(f"{twice:,} policy years appear twice", where="renewals")
+    placed = _place(renewals, claims)
+    return PersonYears(_rows(policies, renewals, placed), placed.filter(pl.col("end").is_null()))
+
+
+def _place(renewals: pl.DataFrame, claims: pl.DataFrame) -> pl.DataFrame:
+    terms = renewals.select("policy_id", "policy_year", "end", incurred="start").sort("incurred")
+    found = claims.sort("incurred").join_asof(
+        terms, on="incurred", by="policy_id", strategy="backward", check_sortedness=False
+    )
+    outside = (pl.col("incurred") >= pl.col("end")).fill_null(True)
+    return found.with_columns(
+        pl.when(~outside).then(pl.col("policy_year", "end")).name.keep()
+    )
+
+
+def _rows(policies: pl.DataFrame, renewals: pl.DataFrame, placed: pl.DataFrame) -> pl.DataFrame:
+    totals = (
+        placed.drop_nulls("end")
+        .group_by("policy_id", "policy_year")
+        .agg(claims=pl.len().cast(pl.Int64), amount=pl.col("amount").sum())
+    )
+    facts = policies.rename({"start": "policy_start"}).drop("end", strict=False)
+    years = pl.col("policy_year").cast(pl.String) + "y"
+    following = (pl.col("policy_year") + 1).cast(pl.String) + "y"
+    anniversary = pl.col("policy_start").dt.offset_by(years)
+    length = (pl.col("policy_start").dt.offset_by(following) - anniversary).dt.total_days()
+    money = [n for n in ("standard_premium", "premium") if n in renewals.columns]
+    rows = (
+        renewals.join(facts, on="policy_id", how="inner", validate="m:1")
+        .join(totals, on=["policy_id", "policy_year"], how="left")
+        .with_columns(
+            pl.col("claims", "amount").fill_null(0),
+            exposure=(pl.col("end") - pl.col("start")).dt.total_days() / length,
+            age=_age_last_birthday(pl.col("birth_date"), pl.col("start")),
+            year=pl.col("start").dt.year(),
+        )
+        .with_columns(pl.col(money) * pl.col("exposure"))
+        .sort("policy_id", "policy_year")
+    )
+    before = pl.col("policy_year").shift(1).over("policy_id") == pl.col("policy_year") - 1
+    prior = pl.when(before).then(pl.col("claims").shift(1).over("policy_id"))
+    rows = rows.with_columns(prior_claims=prior)
+    if "in_programme" in rows.columns:
+        rows = rows.with_columns(ever_joined=pl.col("in_programme").any().over("policy_id"))
+    return rows
+
+
+def _age_last_birthday(birth: pl.Expr, on: pl.Expr) -> pl.Expr:
+    reached = (on.dt.month() * 100 + on.dt.day()) >= (birth.dt.month() * 100 + birth.dt.day())
+    return on.dt.year() - birth.dt.year() - 1 + reached.cast(pl.Int32)

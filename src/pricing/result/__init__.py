@@ -1,0 +1,1 @@
+"""What goes out: the frozen result, the figures' one style, and the two languages."""

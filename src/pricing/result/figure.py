@@ -1,0 +1,173 @@
+"""One style for every figure, and the one picture of the trade: intervals over exposure bars."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import plotly.graph_objects as go
+import plotly.io as pio
+
+from pricing.result.words import Language, label
+
+__all__ = ["COLOURS", "FONTS", "interval_figure", "with_points"]
+
+# Okabe and Ito (2008): told apart by the colour-blind and in grey print.
+COLOURS = {
+    "estimate": "#0072B2",
+    "second": "#D55E00",
+    "third": "#009E73",
+    "bars": "#D9DEE4",
+    "line": "#6B7280",
+    "text": "#1F2937",
+}
+FONTS = (
+    "system-ui, Segoe UI, Noto Sans SC, Noto Sans CJK SC, Source Han Sans SC, PingFang SC, "
+    "Microsoft YaHei, sans-serif"
+)
+
+pio.templates["pricing"] = go.layout.Template(
+    layout={
+        "font": {"family": FONTS, "size": 14, "color": COLOURS["text"]},
+        "colorway": [COLOURS["estimate"], COLOURS["second"], COLOURS["third"], COLOURS["line"]],
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "margin": {"l": 64, "r": 64, "t": 24, "b": 56},
+        "height": 380,
+        "hovermode": "x unified",
+        "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+        "xaxis": {"showgrid": False, "linecolor": COLOURS["line"], "ticks": "outside"},
+        "yaxis": {"gridcolor": "#E5E7EB", "zeroline": False, "linecolor": COLOURS["line"]},
+    }
+)
+
+
+def interval_figure(
+    levels: Sequence[str],
+    estimate: Sequence[float | None],
+    lower: Sequence[float | None],
+    upper: Sequence[float | None],
+    *,
+    name: str,
+    factor: str,
+    lang: Language,
+    bars: Sequence[float] | None = None,
+    bars_name: str = "exposure",
+    reference: float | None = None,
+    percent: bool = False,
+) -> go.Figure:
+    """Draw estimates with their intervals over bars of exposure, one place per level.
+
+    Parameters
+    ----------
+    levels : sequence of str
+        Levels in their order.
+    estimate, lower, upper : sequence of float or None
+        Point and interval per level; None draws nothing.
+    name, factor, bars_name : str
+        Catalogue names of the estimate (y), the factor (x) and the bars (second y).
+    lang : {"en", "zh"}
+        Language of every label.
+    bars : sequence of float, optional
+        Exposure behind each level, drawn in grey against the right axis.
+    reference : float, optional
+        A dotted line, such as 1 for a relativity.
+    percent : bool
+        Print the y axis in percent.
+
+    Examples
+    --------
+    >>> figure = interval_figure(["a", "b"], [1.0, 0.8], [1.0, 0.7], [1.0, 0.9],
+    ...                          name="relativity", factor="health_group", lang="en")
+    >>> figure.layout.yaxis.title.text
+    'Relativity'
+    """
+    places = [label(level, lang) for level in levels]
+    figure = go.Figure(layout={"template": "pricing"})
+    if bars is not None:
+        figure.add_bar(
+            x=places,
+            y=list(bars),
+            name=label(bars_name, lang),
+            marker_color=COLOURS["bars"],
+            yaxis="y2",
+        )
+    figure.add_scatter(
+        x=places,
+        y=list(estimate),
+        error_y=_errors(estimate, lower, upper),
+        mode="markers",
+        name=label(name, lang),
+        marker={"size": 10, "color": COLOURS["estimate"]},
+    )
+    figure.update_layout(
+        xaxis={"title": label(factor, lang), "type": "category"},
+        yaxis={
+            "title": label(name, lang),
+            "tickformat": ".0%" if percent else None,
+            "overlaying": "y2" if bars is not None else None,
+            "rangemode": "tozero" if percent else "normal",
+        },
+    )
+    if bars is not None:
+        figure.update_layout(
+            yaxis2={
+                "title": label(bars_name, lang),
+                "side": "right",
+                "showgrid": False,
+                "range": [0, 3 * max([*bars, 1e-12])],
+                "tickformat": "~s",
+                "nticks": 4,
+            }
+        )
+    if reference is not None:
+        figure.add_hline(y=reference, line={"dash": "dot", "color": COLOURS["line"]})
+    return figure
+
+
+def with_points(
+    figure: go.Figure,
+    levels: Sequence[str],
+    values: Sequence[float | None],
+    *,
+    name: str,
+    lang: Language,
+    symbol: str = "diamond-open",
+    line: bool = False,
+    colour: str = "second",
+) -> go.Figure:
+    """Add a second series, such as the truth or the schedule, to an interval figure.
+
+    Examples
+    --------
+    >>> figure = interval_figure(["a"], [1.0], [0.9], [1.1], name="relativity", factor="sex", lang="en")
+    >>> len(with_points(figure, ["a"], [1.05], name="truth", lang="en").data)
+    2
+    """
+    style: dict[str, Any] = {"shape": "hvh", "width": 3, "color": COLOURS[colour]}
+    return figure.add_scatter(
+        x=[label(level, lang) for level in levels],
+        y=list(values),
+        mode="lines+markers" if line else "markers",
+        name=label(name, lang),
+        marker={"symbol": symbol, "size": 11, "color": COLOURS[colour], "line": {"width": 2}},
+        line=style if line else None,
+    )
+
+
+def _errors(
+    estimate: Sequence[float | None],
+    lower: Sequence[float | None],
+    upper: Sequence[float | None],
+) -> dict[str, Any]:
+    def gap(a: float | None, b: float | None) -> float | None:
+        return None if a is None or b is None else a - b
+
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [gap(u, e) for u, e in zip(upper, estimate, strict=True)],
+        "arrayminus": [gap(e, lo) for e, lo in zip(estimate, lower, strict=True)],
+        "thickness": 2,
+        "width": 5,
+    }

@@ -1,0 +1,154 @@
+"""The frozen result every verb returns: table, figure, finding, basis, save and load."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import polars as pl
+
+from pricing.errors import InputError
+from pricing.files import replacing
+from pricing.result.words import Language, say
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+__all__ = ["Basis", "Result"]
+
+VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Basis:
+    """What a figure rests on, so that it can be argued with and made again.
+
+    Attributes
+    ----------
+    source : str
+        The data: study, table or file.
+    period : str
+        Observation period, as ISO dates or years.
+    filters : tuple of str
+        What was kept, in words.
+    rows : int
+        Rows (person-years or parts of one) behind the result.
+    exposure : float
+        Policy-years.
+    claims : float
+        Number of claims.
+    currency : str
+        Currency of every amount.
+    fingerprint : str
+        Hash of the data and the settings; the same hash means the same result.
+    notes : tuple of str
+        Choices and limits a reader must know, such as the kind of standard error.
+    """
+
+    source: str = ""
+    period: str = ""
+    filters: tuple[str, ...] = ()
+    rows: int = 0
+    exposure: float = 0.0
+    claims: float = 0.0
+    currency: str = "CNY"
+    fingerprint: str = ""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """A computed answer that cannot change after it was computed.
+
+    Attributes
+    ----------
+    table : polars.DataFrame
+        Estimate and interval with the exposure behind each row.
+    basis : Basis
+        Period, filters, rows, exposure, currency, fingerprint.
+    facts : mapping
+        The figures that the finding names; JSON values.
+    frames : mapping of str to polars.DataFrame
+        Further tables of the same answer.
+    details : mapping
+        What is needed to use the result again (coefficients, levels); JSON values.
+    """
+
+    table: pl.DataFrame
+    basis: Basis = field(default_factory=Basis)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    frames: Mapping[str, pl.DataFrame] = field(default_factory=dict)
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    kind: ClassVar[str] = "result"
+    kinds: ClassVar[dict[str, type[Result]]] = {}
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        Result.kinds[cls.kind] = cls
+
+    def finding(self, lang: Language = "en") -> str:
+        """Say the result in one sentence a manager can read."""
+        return say(f"finding.{self.kind}", lang, **self.facts)
+
+    def figure(self, lang: Language = "en") -> go.Figure:
+        """Draw exactly the table."""
+        raise InputError(f"a {self.kind} result has no figure; read its .table")
+
+    def _repr_html_(self) -> str:
+        return f"<p><b>{self.finding()}</b></p>" + self.table._repr_html_()
+
+    def save(self, path: str | Path) -> None:
+        """Write the result as a folder of JSON and Parquet; a run that is killed leaves no half."""
+        with replacing(path) as beside:
+            beside.mkdir()
+            head = {
+                "kind": self.kind,
+                "version": VERSION,
+                "basis": asdict(self.basis),
+                "facts": dict(self.facts),
+                "details": dict(self.details),
+                "frames": sorted(self.frames),
+            }
+            text = json.dumps(head, ensure_ascii=False, indent=1, allow_nan=False)
+            (beside / "result.json").write_text(text, encoding="utf-8")
+            self.table.write_parquet(beside / "table.parquet")
+            for name, frame in self.frames.items():
+                frame.write_parquet(beside / f"{name}.parquet")
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read back what :meth:`save` wrote, as the class that wrote it."""
+        folder = Path(path)
+        try:
+            head = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+            if head["version"] > VERSION:
+                raise InputError(
+                    f"written by a newer version (format {head['version']}, this reads {VERSION})",
+                    where=str(folder),
+                    do="update the package",
+                )
+            kind = Result.kinds[head["kind"]]
+            table = pl.read_parquet(folder / "table.parquet")
+            frames = {name: pl.read_parquet(folder / f"{name}.parquet") for name in head["frames"]}
+        except (OSError, KeyError, ValueError, pl.exceptions.PolarsError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(
+                f"not a saved result: {error}", where=str(folder), do="save the result anew"
+            ) from error
+        if not issubclass(kind, cls):
+            raise InputError(f"holds a {kind.kind} result, not a {cls.kind}", where=str(folder))
+        basis = head["basis"]
+        for name in ("filters", "notes"):
+            basis[name] = tuple(basis[name])
+        return kind(
+            table=table,
+            basis=Basis(**basis),
+            facts=head["facts"],
+            frames=frames,
+            details=head["details"],
+        )

@@ -1,0 +1,64 @@
+"""Chinese and English: one catalogue, every sentence and label in both."""
+
+from __future__ import annotations
+
+import tomllib
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+__all__ = ["LANGUAGES", "Language", "catalogue", "label", "say"]
+
+Language = Literal["en", "zh"]
+LANGUAGES: tuple[Language, ...] = get_args(Language)
+
+
+@cache
+def catalogue() -> dict[str, dict[str, str]]:
+    """Read every entry of the catalogue: ``section.key`` → language → text.
+
+    Examples
+    --------
+    >>> catalogue()["term.exposure"]["zh"]
+    '风险暴露'
+    """
+    with Path(__file__).with_name("words.toml").open("rb") as file:
+        sections = tomllib.load(file)
+    return {f"{section}.{key}": text for section, keys in sections.items() for key, text in keys.items()}
+
+
+def say(key: str, lang: Language, **values: Any) -> str:
+    """Fill one sentence of the catalogue with figures.
+
+    Parameters
+    ----------
+    key : str
+        Entry, such as ``"finding.one_way"``.
+    lang : {"en", "zh"}
+        Language.
+    **values
+        The figures the sentence names; fractions for shares, policy-years for exposure.
+
+    Raises
+    ------
+    KeyError
+        Where the catalogue lacks the entry or ``values`` lacks a figure it names.
+
+    Examples
+    --------
+    >>> say("term.claims", "en")
+    'Claims'
+    """
+    return catalogue()[key][lang].format(**values)
+
+
+def label(name: str, lang: Language) -> str:
+    """Name a column or a factor level in a language; a name the catalogue lacks stands as it is.
+
+    Examples
+    --------
+    >>> label("health_group", "zh"), label("北京", "en")
+    ('健康组', '北京')
+    """
+    entry = catalogue().get(f"term.{name}") or catalogue().get(f"level.{name}")
+    return entry[lang] if entry else name
