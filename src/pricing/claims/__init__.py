@@ -1,1 +1,1 @@
-"""."""
+"""Claims: what people claim, by rating factor."""

@@ -106,7 +106,8 @@ def wald_tests(
     Returns
     -------
     polars.DataFrame
-        term, degrees_of_freedom, chi_squared, p_value.
+        term, degrees_of_freedom, chi_squared, p_value; null where the covariance is singular, as
+        the robust one is where a level has a single row.
 
     Examples
     --------
@@ -114,12 +115,15 @@ def wald_tests(
     [4.0]
     """
     terms = list(dict.fromkeys(c.term for c in columns if c.variables))
-    rows = []
+    rows: list[tuple[str, int, float | None, float | None]] = []
     for term in terms:
         own = [j for j, c in enumerate(columns) if c.term == term and np.isfinite(coefficients[j])]
         if not own:
             continue
         beta, v = coefficients[own], covariance[np.ix_(own, own)]
+        if np.linalg.matrix_rank(v, hermitian=True) < len(own):
+            rows.append((term, len(own), None, None))
+            continue
         chi = float(beta @ np.linalg.solve(v, beta))
         rows.append((term, len(own), chi, float(chdtrc(len(own), chi))))
     schema = {

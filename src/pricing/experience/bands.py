@@ -80,4 +80,5 @@ def band(column: str | pl.Expr, edges: Sequence[float]) -> pl.Expr:
     for upper, name in zip(edges[1:], labels, strict=False):
         chain = chain.when(value < upper).then(pl.lit(name))
     last = chain.when(value.cast(pl.Float64).is_finite()).then(pl.lit(labels[-1]))
-    return last.otherwise(None).cast(pl.Enum(labels))
+    banded: pl.Expr = last.otherwise(None).cast(pl.Enum(labels))
+    return banded

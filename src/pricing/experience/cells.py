@@ -193,6 +193,20 @@ class Experience:
         _require_columns(keys, self.keys)
         return Experience._of(_add_up(self.cells, keys), tuple(keys), self.basis)
 
+    def with_sums(self, **sums: pl.Expr) -> Experience:
+        """Add or replace sums by an expression of each cell, such as expected claims.
+
+        Right only for what adds over rows: a rate of the cell times a sum of it.
+
+        Examples
+        --------
+        >>> rows = pl.DataFrame({"a": ["x", "y"], "exposure": [1.0, 2.0], "claims": [0, 1]})
+        >>> seen = Experience.collect(rows, ["a"]).with_sums(expected=0.1 * pl.col("exposure"))
+        >>> seen.cells["expected"].to_list()
+        [0.1, 0.2]
+        """
+        return Experience._of(self.cells.with_columns(**sums), self.keys, self.basis)
+
     def where(self, *conditions: pl.Expr, note: str = "") -> Experience:
         """Keep some cells; the condition stands in the basis."""
         said = note or " and ".join(str(condition) for condition in conditions)

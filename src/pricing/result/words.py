@@ -20,7 +20,7 @@ def catalogue() -> dict[str, dict[str, str]]:
     Examples
     --------
     >>> catalogue()["term.exposure"]["zh"]
-    '风险暴露'
+    '风险暴露（保单年）'
     """
     with Path(__file__).with_name("words.toml").open("rb") as file:
         sections = tomllib.load(file)

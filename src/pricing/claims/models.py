@@ -1,0 +1,411 @@
+"""Claim models as results: relativities with intervals, and an expression that scores any frame."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+import plotly.graph_objects as go
+import polars as pl
+from scipy.special import ndtri
+
+from pricing.errors import InputError, nearest
+from pricing.estimate.design import Column, Design, Floats, design
+from pricing.estimate.glm import PoissonFit, fit_poisson
+from pricing.estimate.inference import Inference, infer, wald_tests
+from pricing.experience.cells import Experience
+from pricing.files import fingerprint
+from pricing.result.figure import interval_figure
+from pricing.result.shape import Result
+from pricing.result.words import Language, label, say
+
+__all__ = ["Frequency", "fit_frequency"]
+
+Errors = Literal["robust", "model", "quasi"]
+Frame = TypeVar("Frame", pl.DataFrame, pl.LazyFrame)
+JOIN = "\x1f"  # between the levels of an interaction: in no level of a real table
+
+
+class Frequency(Result):
+    """A Poisson claim-frequency model: claims per policy-year by rating factor.
+
+    ``.table`` has one row per coefficient and base level: term, level, relativity (to the base),
+    lower, upper, exposure, claims, coefficient, std_error_model, std_error_robust, and role
+    (``base``, ``estimate``, ``aliased``, ``covariate``). ``.frames["tests"]`` is the test per
+    factor. ``.facts`` holds deviance, Pearson χ², dispersion, log-likelihood, AIC, BIC.
+    """
+
+    kind = "frequency"
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The coefficients in order, as the design named them."""
+        return tuple(
+            Column(c["term"], tuple(c["variables"]), tuple(c["levels"]))
+            for c in self.details["columns"]
+        )
+
+    @property
+    def coefficients(self) -> Floats:
+        """Coefficients on the log scale; NaN where aliased."""
+        return _array(self.details["coefficients"])
+
+    def covariance(self, errors: Errors = "robust") -> Floats:
+        """Covariance of the coefficients: robust (HC0), model-based, or quasi-Poisson.
+
+        ``"quasi"`` is the model-based one times the Pearson dispersion.
+        """
+        if errors == "robust":
+            return _array(self.details["covariance_robust"])
+        model = _array(self.details["covariance_model"])
+        return model * self.facts["dispersion"] if errors == "quasi" else model
+
+    def relativities(self, factor: str) -> pl.DataFrame:
+        """Give the rows of one factor or term, the base level among them.
+
+        Examples
+        --------
+        >>> rows = pl.DataFrame({"sex": ["f", "m"], "exposure": [2.0, 1.0], "claims": [2, 3]})
+        >>> model = fit_frequency(Experience.collect(rows, ["sex"]), "sex")
+        >>> model.relativities("sex").select("level", "relativity").rows()
+        [('f', 1.0), ('m', 3.0)]
+        """
+        found = self.table.filter(pl.col("term") == factor)
+        if found.is_empty():
+            terms = self.table["term"].unique().to_list()
+            raise InputError(f"{factor!r} is not in the model{nearest(factor, terms)}")
+        return found
+
+    def rate(self, *, without: str | None = None) -> pl.Expr:
+        """Expected claims per policy-year, as an expression that any frame or engine can take.
+
+        A level the model has not seen gives null; :meth:`score` counts and names such rows.
+
+        Parameters
+        ----------
+        without : str, optional
+            A factor to hold at its base level, with every interaction it is in.
+
+        Examples
+        --------
+        >>> rows = pl.DataFrame({"sex": ["f", "m"], "exposure": [2.0, 1.0], "claims": [2, 3]})
+        >>> model = fit_frequency(Experience.collect(rows, ["sex"]), "sex")
+        >>> rows.select(model.rate(), base=model.rate(without="sex")).rows()
+        [(1.0, 1.0), (3.0, 1.0)]
+        """
+        terms: dict[str, list[tuple[Column, float]]] = {}
+        for column, value in zip(self.columns, np.nan_to_num(self.coefficients), strict=True):
+            if without is None or without not in column.variables:
+                terms.setdefault(column.term, []).append((column, float(value)))
+        levels = self.details["levels"]
+        total = pl.lit(0.0)
+        for pairs in terms.values():
+            total = total + _term(pairs, levels)
+        return total.exp().alias("rate")
+
+    def score(self, frame: Frame, *, exposure: str | None = None) -> Frame:
+        """Add ``rate`` and, where exposure is given, ``expected`` claims to every row.
+
+        Parameters
+        ----------
+        frame : polars DataFrame or LazyFrame
+            Rows with the model's factors and covariates.
+        exposure : str, optional
+            Column of policy-years.
+
+        Raises
+        ------
+        InputError
+            For missing columns, and for rows with an unknown level, a null, or an exposure that is
+            not above zero: each with its count and its levels. No row is dropped.
+        """
+        variables: list[str] = list(dict.fromkeys(v for c in self.columns for v in c.variables))
+        present = frame.lazy().collect_schema().names()
+        wanted = [*variables, *([exposure] if exposure else [])]
+        missing = [name for name in wanted if name not in present]
+        if missing:
+            raise InputError(
+                f"cannot score: {len(missing)} column(s) are missing",
+                faults=[f"{name!r}{nearest(name, present)}" for name in missing],
+            )
+        self._require_known(frame.lazy(), variables, exposure)
+        columns = {"rate": self.rate()}
+        if exposure:
+            columns["expected"] = self.rate() * pl.col(exposure)
+        return frame.with_columns(**columns)
+
+    def _require_known(
+        self, lazy: pl.LazyFrame, variables: list[str], exposure: str | None
+    ) -> None:
+        tests = {}
+        for name in variables:
+            tests[name] = (
+                ~_text(name).is_in(self.details["levels"][name]).fill_null(False)
+                if name in self.details["levels"]
+                else ~pl.col(name).cast(pl.Float64).is_finite().fill_null(False)
+            )
+        if exposure:
+            e = pl.col(exposure).cast(pl.Float64)
+            tests[exposure] = ~((e > 0) & e.is_finite()).fill_null(False)
+        seen = lazy.select(
+            *(test.sum().alias(f"n:{name}") for name, test in tests.items()),
+            *(
+                pl.col(name).filter(test).cast(pl.String).unique().head(3).implode().alias(f"v:{name}")
+                for name, test in tests.items()
+            ),
+        ).collect(engine="streaming")
+        found = seen.row(0, named=True)
+        faults = [
+            f"{name}: {found[f'n:{name}']:,} rows, such as "
+            + ", ".join(repr(v) for v in sorted(found[f"v:{name}"], key=str))
+            for name in tests
+            if found[f"n:{name}"]
+        ]
+        if faults:
+            raise InputError(
+                "rows that the model cannot score (unknown level, null, or exposure not above zero)",
+                faults=faults,
+                do="map the levels to those the model knows, or refit with them",
+            )
+
+    def finding(self, lang: Language = "en") -> str:
+        """Say which factor matters most and whether claims are over-dispersed."""
+        facts = {**self.facts, "factor": label(self.facts["strongest"], lang)}
+        return say("finding.frequency", lang, **facts)
+
+    def figure(self, lang: Language = "en", factor: str | None = None) -> go.Figure:
+        """Draw the relativities of one factor (default: the strongest) over exposure bars."""
+        factor = factor or self.facts["strongest"]
+        rows = self.relativities(factor)
+        return interval_figure(
+            rows["level"].to_list(),
+            rows["relativity"].to_list(),
+            rows["lower"].to_list(),
+            rows["upper"].to_list(),
+            name="relativity",
+            factor=factor,
+            lang=lang,
+            bars=rows["exposure"].fill_null(0).to_list(),
+            reference=1.0,
+        )
+
+
+def fit_frequency(
+    experience: Experience,
+    formula: str,
+    *,
+    base: Mapping[str, str] | None = None,
+    errors: Errors = "robust",
+    level: float = 0.95,
+) -> Frequency:
+    """Fit claim frequency by rating factor: Poisson, log link, log exposure as offset.
+
+    The fit runs on cells and equals the row-level fit: coefficients, model-based and robust errors,
+    deviance and Pearson χ² (see :mod:`pricing.experience.cells`).
+
+    Parameters
+    ----------
+    experience : Experience
+        Cells that carry the formula's keys.
+    formula : str
+        Factors and covariates, ``"age_band + sex + sex:tier"``; see
+        :func:`pricing.estimate.design.parse`.
+    base : mapping of str to str, optional
+        Base level by factor; else the level with the largest exposure.
+    errors : {"robust", "model", "quasi"}
+        Which covariance the intervals and tests use: the sandwich (right when rows are
+        independent, whatever their dispersion), Poisson, or Poisson times dispersion. Repeated
+        rows of a person are taken as independent; the basis says so.
+    level : float
+        Confidence level.
+
+    Returns
+    -------
+    Frequency
+
+    Raises
+    ------
+    InputError
+        For terms that are not keys, levels without a claim, no convergence.
+
+    Notes
+    -----
+    log(E[n]/e) = Xβ; relativity = exp(β); interval exp(β ± z·se). McCullagh and Nelder (1989),
+    Generalized Linear Models, section 6.2.
+
+    Examples
+    --------
+    >>> rows = pl.DataFrame({"sex": ["f", "f", "m"], "exposure": [1.0, 1.0, 1.0], "claims": [1, 1, 3]})
+    >>> model = fit_frequency(Experience.collect(rows, ["sex"]), "sex")
+    >>> model.coefficients.round(6).tolist()
+    [-0.0, 1.098612]
+    """
+    if errors not in ("robust", "model", "quasi") or not 0 < level < 1:
+        raise InputError(f"errors={errors!r} with level={level} is not offered")
+    matrix = design(formula, experience, base=base)
+    fit = fit_poisson(matrix, experience)
+    inference = infer(matrix, fit, experience)
+    bare = _bare(formula, matrix, fit, inference, experience)
+    covariance = bare.covariance(errors)
+    tests = wald_tests(matrix.columns, fit.coefficients, covariance)
+    table = _table(bare, covariance, experience, level)
+    strongest = tests.sort(
+        "p_value", -pl.col("chi_squared") / pl.col("degrees_of_freedom"), nulls_last=True
+    )
+    facts = {
+        **bare.facts,
+        "errors": errors,
+        "level": level,
+        "strongest": strongest["term"][0] if tests.height else "",
+        "aliased": int(fit.aliased.sum()),
+    }
+    return replace(bare, table=table, frames={"tests": tests}, facts=facts)
+
+
+def _bare(
+    formula: str, matrix: Design, fit: PoissonFit, inference: Inference, experience: Experience
+) -> Frequency:
+    """Hold the numbers of the fit, as they are saved."""
+    details = {
+        "formula": formula,
+        "columns": [
+            {"term": c.term, "variables": list(c.variables), "levels": list(c.levels)}
+            for c in matrix.columns
+        ],
+        "base": dict(matrix.base),
+        "levels": {name: list(levels) for name, levels in matrix.levels.items()},
+        "coefficients": _listed(fit.coefficients),
+        "covariance_model": _listed(inference.covariance_model),
+        "covariance_robust": _listed(inference.covariance_robust),
+    }
+    notes = ("rows are taken as independent; repeated years of a person are not clustered",)
+    basis = replace(
+        experience.basis,
+        fingerprint=fingerprint(experience.basis.fingerprint, formula, str(dict(matrix.base))),
+        notes=(*experience.basis.notes, *notes),
+    )
+    return Frequency(
+        table=pl.DataFrame(), basis=basis, details=details, facts=dict(inference.statistics)
+    )
+
+
+def _table(
+    model: Frequency, covariance: Floats, experience: Experience, level: float
+) -> pl.DataFrame:
+    z = float(ndtri(0.5 + level / 2))
+    plain = np.sqrt(np.diag(model.covariance("model")))
+    robust, se = (
+        # a level with a single row has no spread of its own: no error, rather than an error of zero
+        np.where(error > 1e-6 * plain, error, np.nan)
+        for error in (
+            np.sqrt(np.maximum(np.diag(model.covariance("robust")), 0)),
+            np.sqrt(np.maximum(np.diag(covariance), 0)),
+        )
+    )
+    beta = model.coefficients
+    rows = []
+    for j, c in enumerate(model.columns):
+        rows.append(
+            {
+                "term": c.term,
+                "level": " × ".join(level for level in c.levels if level is not None),
+                "role": _role(c, beta[j]),
+                "relativity": np.exp(beta[j]),
+                "lower": np.exp(beta[j] - z * se[j]),
+                "upper": np.exp(beta[j] + z * se[j]),
+                "coefficient": beta[j],
+                "std_error_model": plain[j],
+                "std_error_robust": robust[j],
+            }
+        )
+    rows += [
+        {"term": name, "level": at, "role": "base", "relativity": 1.0, "lower": 1.0, "upper": 1.0}
+        for name, at in model.details["base"].items()
+    ]
+    table = pl.DataFrame(rows, schema_overrides={"level": pl.String}).with_columns(
+        pl.selectors.float().fill_nan(None)
+    )
+    return _ordered(table, model, experience)
+
+
+def _ordered(table: pl.DataFrame, model: Frequency, experience: Experience) -> pl.DataFrame:
+    """Add exposure and claims per level and put each factor's levels in their own order."""
+    seen = [
+        experience.by(name)
+        .cells.select(pl.lit(name).alias("term"), pl.col(name).cast(pl.String).alias("level"), "exposure", pl.col("claims").cast(pl.Float64))
+        for name in model.details["levels"]
+    ]
+    order = {
+        (name, level): place
+        for name, levels in model.details["levels"].items()
+        for place, level in enumerate(levels)
+    }
+    terms = {term: place for place, term in enumerate(dict.fromkeys(c.term for c in model.columns))}
+    if seen:
+        table = table.join(pl.concat(seen), on=["term", "level"], how="left")
+    else:
+        none = pl.lit(None, dtype=pl.Float64)
+        table = table.with_columns(exposure=none, claims=none)
+    places = pl.Series(
+        [(terms[t], order.get((t, at), 0)) for t, at in table.select("term", "level").rows()],
+        dtype=pl.Array(pl.Int64, 2),
+    )
+    return (
+        table.with_columns(_term=places.arr.get(0), _level=places.arr.get(1))
+        .sort("_term", "_level", maintain_order=True)
+        .drop("_term", "_level")
+    )
+
+
+def _role(column: Column, coefficient: float) -> str:
+    if not np.isfinite(coefficient):
+        return "aliased"
+    if not column.variables:
+        return "intercept"
+    return "covariate" if None in column.levels else "estimate"
+
+
+def _term(columns: list[tuple[Column, float]], levels: Mapping[str, list[str]]) -> pl.Expr:
+    """Σ of one term's coefficients at a row: a lookup by level, times the covariates."""
+    first = columns[0][0]
+    if not first.variables:
+        return pl.lit(columns[0][1])
+    factors = [v for v in first.variables if v in levels]
+    covariates = [v for v in first.variables if v not in levels]
+    if factors:
+        effects = {
+            JOIN.join(x for x in c.levels if x is not None): value for c, value in columns
+        }
+        if len(factors) == 1:
+            effects |= {x: 0.0 for x in levels[factors[0]] if x not in effects}
+            known = _text(factors[0]).replace_strict(
+                effects, default=None, return_dtype=pl.Float64
+            )
+        else:
+            known = pl.concat_str([_text(f) for f in factors], separator=JOIN).replace_strict(
+                effects, default=0.0, return_dtype=pl.Float64
+            )
+    else:
+        known = pl.lit(columns[0][1])
+    for name in covariates:
+        known = known * pl.col(name).cast(pl.Float64)
+    return known
+
+
+def _text(name: str) -> pl.Expr:
+    """A factor as text; a Boolean column reads as the yes and no it was collected as."""
+    text = pl.col(name).cast(pl.String)
+    return text.replace({"true": "yes", "false": "no"})
+
+
+def _array(values: Any) -> Floats:
+    return np.array(values, dtype=np.float64)  # None becomes NaN
+
+
+def _listed(values: Floats) -> Any:
+    """Nested lists with None for NaN, as JSON keeps it."""
+    if values.ndim > 1:
+        return [_listed(row) for row in values]
+    return [value if value == value else None for value in values.tolist()]

@@ -1,0 +1,260 @@
+"""The discount schedule: what each health group may be given, and what it costs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Literal
+
+import numpy as np
+import plotly.graph_objects as go
+import polars as pl
+from scipy.optimize import isotonic_regression
+
+from pricing.errors import InputError
+from pricing.experience.cells import Experience
+from pricing.health.effect import GroupEffect
+from pricing.result.figure import COLOURS, interval_figure, with_points
+from pricing.result.shape import Result
+from pricing.result.words import Language, label, say
+
+__all__ = ["Schedule", "design_schedule"]
+
+Rounding = Literal["down", "nearest"]
+Evidence = Literal["estimate", "lower"]
+
+
+class Schedule(Result):
+    """Discount by health group with its budget; ``.frames["budget"]`` holds the totals."""
+
+    kind = "schedule"
+
+    @property
+    def discounts(self) -> dict[str, float]:
+        """Discount by group, as a fraction of the standard premium."""
+        return dict(self.table.select("health_group", "discount").iter_rows())
+
+    @property
+    def budget(self) -> pl.DataFrame:
+        """The budget line: premiums, mean discount, base premium factor, loss ratios."""
+        return self.frames["budget"]
+
+    def finding(self, lang: Language = "en") -> str:
+        """Say the schedule, its mean cost and the base premium that keeps the loss ratio."""
+        steps = "、" if lang == "zh" else ", "
+        names = [
+            f"{label(name, lang)} {value:.0%}"
+            if round(value * 100, 6).is_integer()
+            else f"{label(name, lang)} {value:.1%}"
+            for name, value in self.discounts.items()
+        ]
+        return say("finding.schedule", lang, **{**self.facts, "steps": steps.join(names)})
+
+    def figure(self, lang: Language = "en") -> go.Figure:
+        """Draw the fair discount with its interval, the schedule as steps, and the cap."""
+        t = self.table
+        groups = t["health_group"].to_list()
+        figure = interval_figure(
+            groups,
+            t["fair_discount"].to_list(),
+            t["fair_lower"].to_list(),
+            t["fair_upper"].to_list(),
+            name="fair_discount",
+            factor="health_group",
+            lang=lang,
+            bars=t["standard_premium"].to_list(),
+            bars_name="standard_premium",
+            percent=True,
+        )
+        if "present_discount" in t.columns:
+            figure = with_points(
+                figure,
+                groups,
+                t["present_discount"].to_list(),
+                name="present_discount",
+                lang=lang,
+                symbol="x-thin-open",
+                colour="line",
+            )
+        figure = with_points(
+            figure,
+            groups,
+            t["discount"].to_list(),
+            name="discount",
+            lang=lang,
+            symbol="square",
+            line=True,
+        )
+        return figure.add_hline(
+            y=self.facts["cap"],
+            line={"dash": "dash", "color": COLOURS["line"]},
+            annotation_text=f"{label('cap', lang)} {self.facts['cap']:.0%}",
+            annotation_position="top left",
+        )
+
+
+def design_schedule(
+    effect: GroupEffect,
+    experience: Experience,
+    *,
+    group: str = "health_group",
+    cap: float = 0.20,
+    step: float = 0.05,
+    rounding: Rounding = "down",
+    evidence: Evidence = "estimate",
+    present: Mapping[str, float] | None = None,
+) -> Schedule:
+    """Design the discount by health group that the claims can pay for.
+
+    The standard group gets none. The other groups' fair discounts are made to rise with health
+    by isotonic regression (pool adjacent violators, weighted by standard premium), held within
+    0 and the cap, and brought to whole steps. With ``rounding="nearest"`` the result is the
+    least-squares optimum on the grid; with ``"down"`` no group is given more than its (pooled)
+    claims pay for.
+
+    Parameters
+    ----------
+    effect : GroupEffect
+        Fair discount by group.
+    experience : Experience
+        Cells with ``group`` and the sums ``standard_premium`` and ``amount`` (currency): the book
+        the budget is drawn for.
+    cap : float
+        Largest discount, a fraction in (0, 1); 0.20 in the programmes priced here.
+    step : float
+        Discounts are whole multiples of it; a fraction in (0, cap].
+    rounding : {"down", "nearest"}
+        How a fair discount becomes a step.
+    evidence : {"estimate", "lower"}
+        Rest the schedule on the estimate, or on the lower end of its interval (prudent).
+    present : mapping of str to float, optional
+        The schedule in force, drawn beside.
+
+    Returns
+    -------
+    Schedule
+        ``.table``: health_group, exposure, standard_premium, amount, fair_discount and its
+        interval, monotone (after pooling), discount, supported (the discount is below the whole
+        interval), discounted_premium, loss_ratio_before, loss_ratio_after.
+        ``.budget``: one row: standard premium S = ΣP, discount = Σ d·P, mean discount d̄ = Σ d·P/S,
+        base premium factor 1/(1 − d̄) that keeps the total premium, loss ratios before, after, and
+        after the base premium is raised. Loss ratios here are claims incurred over earned premium,
+        without reserves.
+
+    Raises
+    ------
+    InputError
+        For a cap or step outside its domain, missing sums, groups that differ, or a standard
+        premium that is not above zero.
+
+    Notes
+    -----
+    Isotonic regression: Barlow, Bartholomew, Bremner and Brunk (1972); the bounded solution is the
+    unbounded one cut to the bounds.
+
+    Examples
+    --------
+    >>> from pricing.health.effect import group_effect
+    >>> rows = pl.DataFrame({"health_group": ["G0"] * 40 + ["G1"] * 40, "exposure": [1.0] * 80,
+    ...     "claims": [1, 3] * 20 + [2, 1] * 20, "amount": [1.0] * 80, "standard_premium": [2.0] * 80})
+    >>> seen = Experience.collect(rows, ["health_group"], amount="amount", sums=["standard_premium"])
+    >>> schedule = design_schedule(group_effect(seen, "1")[0], seen)
+    >>> schedule.discounts, schedule.budget["mean_discount"].to_list()
+    ({'G0': 0.0, 'G1': 0.2}, [0.1])
+    """
+    _require(cap, step, rounding, evidence)
+    table = _with_money(effect, experience, group)
+    wanted = table["fair_discount" if evidence == "estimate" else "fair_lower"].to_numpy()
+    weights = table["standard_premium"].to_numpy()
+    monotone = np.zeros(len(wanted))
+    monotone[1:] = isotonic_regression(wanted[1:], weights=weights[1:]).x
+    discount = _to_steps(np.clip(monotone, 0, cap), cap, step, rounding)
+    premium = pl.col("standard_premium")
+    table = table.with_columns(
+        monotone=pl.Series(monotone),
+        discount=pl.Series(discount),
+        supported=pl.Series(discount) <= pl.col("fair_lower").clip(0),
+        discounted_premium=premium * (1 - pl.Series(discount)),
+        loss_ratio_before=pl.col("amount") / premium,
+        loss_ratio_after=pl.col("amount") / (premium * (1 - pl.Series(discount))),
+    )
+    if present is not None:
+        table = table.with_columns(present_discount=_present(table, present))
+    budget = _budget(table)
+    facts = {
+        "cap": cap,
+        "step": step,
+        "rounding": rounding,
+        "evidence": evidence,
+        "highest": float(discount.max()),
+        "supported": int(table["supported"].sum()),
+        "groups": table.height,
+        "currency": experience.basis.currency,
+        **budget.row(0, named=True),
+    }
+    return Schedule(table=table, basis=effect.basis, facts=facts, frames={"budget": budget})
+
+
+def _require(cap: float, step: float, rounding: str, evidence: str) -> None:
+    faults = []
+    if not 0 < cap < 1:
+        faults.append(f"cap must lie between 0 and 1, got {cap}")
+    if not 0 < step <= cap:
+        faults.append(f"step must be above 0 and at most the cap, got {step}")
+    if rounding not in ("down", "nearest"):
+        faults.append(f"rounding is 'down' or 'nearest', got {rounding!r}")
+    if evidence not in ("estimate", "lower"):
+        faults.append(f"evidence is 'estimate' or 'lower', got {evidence!r}")
+    if faults:
+        raise InputError("the schedule cannot be designed", faults=faults)
+
+
+def _with_money(effect: GroupEffect, experience: Experience, group: str) -> pl.DataFrame:
+    lacking = [n for n in ("standard_premium", "amount") if n not in experience.cells.columns]
+    if lacking:
+        raise InputError(
+            f"the budget needs the sums {lacking}",
+            do="collect them with the experience, or add them with .with_sums(...)",
+        )
+    money = experience.by(group).cells.select(
+        pl.col(group).cast(pl.String).alias("health_group"),
+        pl.col("standard_premium", "amount").cast(pl.Float64),
+    )
+    columns = ["health_group", "exposure", "fair_discount", "fair_lower", "fair_upper"]
+    table = effect.table.select(columns).join(money, on="health_group", how="left")
+    broken = table.filter(~(pl.col("standard_premium") > 0).fill_null(False))
+    if not broken.is_empty():
+        raise InputError(
+            f"no standard premium above zero in {broken['health_group'].to_list()}",
+            do="use the experience the effect was estimated on, with its premiums",
+        )
+    return table
+
+
+def _to_steps(
+    values: np.ndarray[tuple[int], np.dtype[np.float64]], cap: float, step: float, rounding: str
+) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    most = math.floor(cap / step + 1e-9)
+    whole = np.floor(values / step + (1e-9 if rounding == "down" else 0.5))
+    return np.round(np.minimum(whole, most) * step, 12)
+
+
+def _present(table: pl.DataFrame, present: Mapping[str, float]) -> pl.Series:
+    groups = table["health_group"].to_list()
+    if set(present) != set(groups):
+        raise InputError(f"the present schedule names {sorted(present)}, the groups are {groups}")
+    return pl.Series([float(present[name]) for name in groups])
+
+
+def _budget(table: pl.DataFrame) -> pl.DataFrame:
+    standard, amount = pl.col("standard_premium").sum(), pl.col("amount").sum()
+    given = (pl.col("standard_premium") * pl.col("discount")).sum()
+    return table.select(
+        standard_premium=standard,
+        discount_given=given,
+        mean_discount=given / standard,
+        base_premium_factor=standard / (standard - given),
+        claims_cost=amount,
+        loss_ratio_before=amount / standard,
+        loss_ratio_after=amount / (standard - given),
+    )
