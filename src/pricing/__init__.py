@@ -1,0 +1,48 @@
+"""Health-insurance pricing workbench: from person-years to a discount the claims can pay for.
+
+Nothing is imported until it is used: ``import pricing`` costs no more than Python itself.
+
+Examples
+--------
+>>> import pricing as pr
+>>> pr.open.__name__, pr.Experience.__name__
+('open_study', 'Experience')
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+_ROOMS = (
+    "data",
+    "result",
+    "experience",
+    "estimate",
+    "claims",
+    "health",
+    "study",
+    "report",
+    "verify",
+)
+_NAMES = {
+    "open": ("pricing.study.chain", "open_study"),
+    "Experience": ("pricing.experience.cells", "Experience"),
+    "InputError": ("pricing.errors", "InputError"),
+    "bundled": ("pricing.data.tables", "bundled"),
+}
+
+__all__ = [*_NAMES, *_ROOMS]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name in _NAMES:
+        module, attribute = _NAMES[name]
+        return getattr(import_module(module), attribute)
+    if name in _ROOMS:
+        return import_module(f"pricing.{name}")
+    raise AttributeError(f"module 'pricing' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

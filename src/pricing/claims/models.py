@@ -19,7 +19,7 @@ from pricing.experience.cells import Experience
 from pricing.files import fingerprint
 from pricing.result.figure import interval_figure
 from pricing.result.shape import Result
-from pricing.result.words import Language, label, say
+from pricing.result.words import Language, label, level_label, say
 
 __all__ = ["Frequency", "fit_frequency"]
 
@@ -67,7 +67,7 @@ class Frequency(Result):
 
         Examples
         --------
-        >>> rows = pl.DataFrame({"sex": ["f", "m"], "exposure": [2.0, 1.0], "claims": [2, 3]})
+        >>> rows = pl.DataFrame({"sex": ["f", "m", "m"], "exposure": [2.0, 1.0, 1.0], "claims": [2, 2, 4]})
         >>> model = fit_frequency(Experience.collect(rows, ["sex"]), "sex")
         >>> model.relativities("sex").select("level", "relativity").rows()
         [('f', 1.0), ('m', 3.0)]
@@ -90,10 +90,10 @@ class Frequency(Result):
 
         Examples
         --------
-        >>> rows = pl.DataFrame({"sex": ["f", "m"], "exposure": [2.0, 1.0], "claims": [2, 3]})
+        >>> rows = pl.DataFrame({"sex": ["f", "m", "m"], "exposure": [2.0, 1.0, 1.0], "claims": [2, 2, 4]})
         >>> model = fit_frequency(Experience.collect(rows, ["sex"]), "sex")
         >>> rows.select(model.rate(), base=model.rate(without="sex")).rows()
-        [(1.0, 1.0), (3.0, 1.0)]
+        [(1.0, 1.0), (3.0, 1.0), (3.0, 1.0)]
         """
         terms: dict[str, list[tuple[Column, float]]] = {}
         for column, value in zip(self.columns, np.nan_to_num(self.coefficients), strict=True):
@@ -152,7 +152,13 @@ class Frequency(Result):
         seen = lazy.select(
             *(test.sum().alias(f"n:{name}") for name, test in tests.items()),
             *(
-                pl.col(name).filter(test).cast(pl.String).unique().head(3).implode().alias(f"v:{name}")
+                pl.col(name)
+                .filter(test)
+                .cast(pl.String)
+                .unique()
+                .head(3)
+                .implode()
+                .alias(f"v:{name}")
                 for name, test in tests.items()
             ),
         ).collect(engine="streaming")
@@ -173,6 +179,7 @@ class Frequency(Result):
     def finding(self, lang: Language = "en") -> str:
         """Say which factor matters most and whether claims are over-dispersed."""
         facts = {**self.facts, "factor": label(self.facts["strongest"], lang)}
+        facts["errors"] = level_label(facts["errors"], lang)
         return say("finding.frequency", lang, **facts)
 
     def figure(self, lang: Language = "en", factor: str | None = None) -> go.Figure:
@@ -333,8 +340,12 @@ def _table(
 def _ordered(table: pl.DataFrame, model: Frequency, experience: Experience) -> pl.DataFrame:
     """Add exposure and claims per level and put each factor's levels in their own order."""
     seen = [
-        experience.by(name)
-        .cells.select(pl.lit(name).alias("term"), pl.col(name).cast(pl.String).alias("level"), "exposure", pl.col("claims").cast(pl.Float64))
+        experience.by(name).cells.select(
+            pl.lit(name).alias("term"),
+            pl.col(name).cast(pl.String).alias("level"),
+            "exposure",
+            pl.col("claims").cast(pl.Float64),
+        )
         for name in model.details["levels"]
     ]
     order = {
@@ -375,14 +386,10 @@ def _term(columns: list[tuple[Column, float]], levels: Mapping[str, list[str]]) 
     factors = [v for v in first.variables if v in levels]
     covariates = [v for v in first.variables if v not in levels]
     if factors:
-        effects = {
-            JOIN.join(x for x in c.levels if x is not None): value for c, value in columns
-        }
+        effects = {JOIN.join(x for x in c.levels if x is not None): value for c, value in columns}
         if len(factors) == 1:
             effects |= {x: 0.0 for x in levels[factors[0]] if x not in effects}
-            known = _text(factors[0]).replace_strict(
-                effects, default=None, return_dtype=pl.Float64
-            )
+            known = _text(factors[0]).replace_strict(effects, default=None, return_dtype=pl.Float64)
         else:
             known = pl.concat_str([_text(f) for f in factors], separator=JOIN).replace_strict(
                 effects, default=0.0, return_dtype=pl.Float64

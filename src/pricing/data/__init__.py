@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
+# ``check`` is the file; its verb is imported from there: ``from pricing.data.check import check``.
 _WHERE = {
     "Checked": "check",
     "Claims": "contracts",
@@ -12,7 +13,6 @@ _WHERE = {
     "Policies": "contracts",
     "Renewals": "contracts",
     "Source": "sources",
-    "check": "check",
     "check_book": "check",
     "contract": "contracts",
     "data_dictionary": "contracts",
@@ -21,7 +21,7 @@ _WHERE = {
     "write_rejected": "check",
 }
 
-__all__ = sorted(_WHERE)  # noqa: PLE0605
+__all__ = sorted(_WHERE)
 
 
 def __getattr__(name: str) -> Any:

@@ -11,7 +11,8 @@ from typing import Any
 
 import polars as pl
 
-from pricing.data.lives import FIRST_DAY, LAST_START, WINDOW_END, Lives, live
+from pricing.data.issue import FIRST_DAY, LAST_START, WINDOW_END
+from pricing.data.lives import Lives, live
 from pricing.data.truth import CHANNELS, GROUPS, REGIONS, SEXES, TIERS, BookParameters
 from pricing.errors import InputError
 from pricing.files import replacing
@@ -53,8 +54,8 @@ def simulate(
     policies : int
         Policies issued, 1 or more.
     seed : int
-        0 or more. The same seed and parameters give the same bytes; a smaller book is the head
-        of a larger one of the same seed.
+        0 or more. The same seed and parameters give the same bytes from the same installation;
+        a smaller book is the head of a larger one of the same seed.
     parameters : BookParameters, optional
         What is true; the defaults where not given.
     progress : callable, optional
@@ -93,7 +94,8 @@ def simulate(
     days) before it, so that valid_days and activity_score follow from ``activity``. Nobody is
     a member in policy year 0; members join at a renewal, start in G0 and are measured at
     the next one. Who leaves the programme goes to G0 and does not come back; apart from that
-    no renewal moves a policy by more than one group. Admissions are Poisson given latent
+    no renewal moves a policy by more than one group; the health value of the year before is
+    kept all the same. Admissions are Poisson given latent
     health; a claim may be paid after the window's end, as it would be known later.
 
     Source: simulation design of the project's reference ``health_value.md``, F6 and F8 (2025).
@@ -117,9 +119,9 @@ def simulate(
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise InputError(f"{seed!r} is no seed", where="seed", do="give a whole number, 0 or more")
     truth = parameters if parameters is not None else BookParameters()
-    folder = Path(folder).resolve()
-    _refuse_foreign(folder)
+    folder = Path(folder).absolute()
     with replacing(folder) as beside:
+        _refuse_foreign(folder)
         for part, first in enumerate(range(0, policies, POLICIES_PER_PART)):
             count = min(POLICIES_PER_PART, policies - first)
             lives = live(truth, policies=count, seed=seed, part=part)

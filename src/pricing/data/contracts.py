@@ -248,10 +248,11 @@ def contract(
         columns[name] = _factor(table, name, levels, core.get(name))
     for name in covariates:
         columns[name] = _covariate(table, name, core.get(name))
-    # A study's column may carry any name, so it goes in under a neutral attribute; a core
-    # column is replaced under its own.
-    attributes = {
-        name if name in core else f"study_column_{i}": column.with_alias(name)
+    # A study's column may carry any name, that of a schema's method too, so it goes in under
+    # a neutral attribute; a core column is replaced where it stands.
+    attributes = {name: columns.pop(name, column) for name, column in core.items()}
+    attributes |= {
+        f"study_column_{i}": column.with_alias(name)
         for i, (name, column) in enumerate(columns.items())
     }
     members = {"__doc__": base.__doc__, "__module__": base.__module__, **attributes}

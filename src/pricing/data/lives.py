@@ -7,25 +7,41 @@ the head of a larger one and a new variate disturbs no other.
 
 from __future__ import annotations
 
-import datetime as dt
-import zlib
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
-from scipy.special import expit, ndtr, ndtri
+from scipy.special import expit, ndtr
 
+from pricing.data.issue import (
+    END,
+    FIRST,
+    POLICY_YEARS,
+    Flags,
+    Floats,
+    Ints,
+    Issue,
+    Streams,
+    ages,
+    anniversaries,
+    calendar_years,
+    chronic_share,
+    dates,
+    issue_policies,
+)
 from pricing.data.truth import CHANNELS, GROUPS, REGIONS, SEXES, TIERS, BookParameters
 from pricing.errors import InputError
 
-__all__ = ["FIRST_DAY", "LAST_START", "POLICY_YEARS", "WINDOW_END", "Lives", "live"]
+__all__ = ["Lives", "live"]
 
 _STEP_KNOTS, _STEP_POINTS = (0.0, 3_000.0, 6_000.0, 8_000.0), (0.0, 0.0, 6.0, 8.0)
 _MINUTE_KNOTS, _MINUTE_POINTS = (0.0, 75.0, 150.0), (0.0, 0.5, 1.0)
 _MONTHS_BEFORE_RENEWAL = 2
+_CAUSES = ("lapse", "death", "cancelled")
+_SCORES = ("activity", "habit", "prevention", "marker")
+_APP = CHANNELS.index("app")
+
 
 class Lives(NamedTuple):
     """The course of some policies, one frame per noun, keyed by ``policy`` (row 0, 1, ...).
@@ -40,12 +56,12 @@ class Lives(NamedTuple):
     activity: pl.DataFrame
 
 
-def live(parameters: BookParameters, *, policies: int, seed: int, part: int = 0) -> Lives:
+def live(truth: BookParameters, *, policies: int, seed: int, part: int = 0) -> Lives:
     """Simulate some policies from issue to exit or to the end of the window.
 
     Parameters
     ----------
-    parameters : BookParameters
+    truth : BookParameters
         What is true.
     policies : int
         How many, 1 or more.
@@ -72,12 +88,12 @@ def live(parameters: BookParameters, *, policies: int, seed: int, part: int = 0)
     True
     """
     streams = Streams(seed, part)
-    course = _Course(parameters, streams, issue(parameters, streams, policies))
+    course = _Course(truth, streams, issue_policies(truth, streams, policies))
     for year in range(POLICY_YEARS):
         course.renew_and_cover(year)
     years = pl.concat(course.years).sort("policy", "policy_year")
     activity = pl.concat(course.activity).sort("policy", "month")
-    return Lives(course.issued_frame(), years, _claims(parameters, streams, years), activity)
+    return Lives(course.issued_frame(), years, _claims(truth, streams, years), activity)
 
 
 class _Course:
@@ -88,7 +104,7 @@ class _Course:
         self.truth, self.streams, self.issue = truth, streams, issue
         self.years: list[pl.DataFrame] = []
         self.activity: list[pl.DataFrame] = []
-        self.months = anniversaries()[issue.start - _day(FIRST_DAY)]
+        self.months = anniversaries()[issue.start - FIRST]
         self.rows: Ints = np.arange(n)  # in force at the end of the last policy year
         self.end: Ints = np.full(n, END)
         self.cause: Ints = np.full(n, -1)
@@ -157,7 +173,8 @@ class _Course:
         scores = np.round(ndtr(np.array(truth.score_level) + np.array(truth.score_spread) * z), 6)
         scores = np.column_stack([activity, scores])
         weight = valid / (valid + truth.credibility_days)
-        value = weight * 1000 * (scores @ np.array(truth.value_weights)) + (1 - weight) * truth.prior_value
+        seen = 1000 * (scores * np.array(truth.value_weights)).sum(axis=1)
+        value = weight * seen + (1 - weight) * truth.prior_value
         return pl.DataFrame(
             {
                 "valid_days": np.where(was, valid, 0).astype(np.int32),
@@ -167,7 +184,7 @@ class _Course:
         )
 
     def _join(self, rows: Ints, year: int) -> None:
-        p, issue = self.truth, self.issue
+        truth, issue = self.truth, self.issue
         age = ages(issue.birth[rows], self.months[rows, 12 * year])
         odds = truth.join_intercept + truth.join_latent * issue.latent[rows, year]
         odds += truth.join_age * (age - 45) + truth.join_app * (issue.channel[rows] == _APP)
@@ -188,10 +205,10 @@ class _Course:
         self.group[rows] = np.where(self.member[rows], group + np.where(enough, step, 0), 0)
 
     def _standard_premium(self, rows: Ints, age: Ints, year: int) -> Floats:
-        p, issue = self.truth, self.issue
+        truth, issue = self.truth, self.issue
         log_rate = _log_rate(truth, age, issue.male[rows], issue.region[rows], issue.tier[rows])
         rate = np.exp(log_rate + truth.rate_latent**2 / 2) * _chronic_load(truth)[age]
-        amount = truth.severity_mean * np.array(truth.tier_severity)[issue.tier[rows]]
+        amount = _severity(truth, issue.tier[rows])
         begun = calendar_years(self.months[rows, 12 * year])
         index = (1 + truth.inflation) ** (begun - truth.price_year)
         return np.round(rate * amount * index / truth.target_loss_ratio, 2)
@@ -227,7 +244,7 @@ class _Course:
 
     def _cover(self, rows: Ints, age: Ints, year: int) -> pl.DataFrame:
         """Give the policy year's cover and what the claims of it are expected to be."""
-        p, issue = self.truth, self.issue
+        truth, issue = self.truth, self.issue
         begin, renewal = self.months[rows, 12 * year], self.months[rows, 12 * year + 12]
         end = np.minimum(self.end[rows], renewal)
         covered = end - begin
@@ -239,7 +256,7 @@ class _Course:
         if rows.size and not rate.max() < 100:
             raise InputError("admission rates reach beyond 100 a year", where="book parameters")
         expected = rate * covered / (renewal - begin)
-        mean = truth.severity_mean * np.array(truth.tier_severity)[tier] * _mean_index(truth, begin, end)
+        mean = _severity(truth, tier) * _mean_index(truth, begin, end)
         return pl.DataFrame(
             {
                 "policy": rows,
@@ -257,7 +274,7 @@ class _Course:
 
     def _walk(self, rows: Ints, year: int) -> None:
         """Live the months of members: valid days, steps and minutes; keep what is measured."""
-        p, issue = self.truth, self.issue
+        truth, issue = self.truth, self.issue
         edges = self.months[rows, 12 * year : 12 * year + 13]
         last = np.minimum(edges[:, 1:], self.end[rows, None])
         days = np.maximum(last - edges[:, :-1], 0)
@@ -305,7 +322,7 @@ def _claims(truth: BookParameters, streams: Streams, years: pl.DataFrame) -> pl.
     incurred = begin + (streams("incurred").random(row.size) * covered).astype(np.int64)
     lag = truth.paid_lag_mean * _lognormal(streams("paid"), truth.paid_lag_cv, row.size)
     index = (1 + truth.inflation) ** (calendar_years(incurred) - truth.price_year)
-    amount = truth.severity_mean * index * np.array(truth.tier_severity)[years["tier"].to_numpy()[row]]
+    amount = _severity(truth, years["tier"].to_numpy()[row]) * index
     amount = amount * _lognormal(streams("severity"), truth.severity_cv, row.size)
     first = np.flatnonzero(np.r_[True, policy[1:] != policy[:-1]])[: row.size]
     number = np.arange(row.size) - np.repeat(first, np.diff(np.r_[first, row.size])) + 1
@@ -320,23 +337,26 @@ def _claims(truth: BookParameters, streams: Streams, years: pl.DataFrame) -> pl.
     )
 
 
-_CAUSES = ("lapse", "death", "cancelled")
-_SCORES = ("activity", "habit", "prevention", "marker")
-_APP = CHANNELS.index("app")
-
-
 def _log_rate(truth: BookParameters, age: Ints, male: Flags, region: Ints, tier: Ints) -> Floats:
     """Log admission rate outside the programme of a life not chronic and of mean health."""
     rate: Floats = truth.rate_intercept + truth.rate_age * (age - 45) + truth.rate_male * male
-    return rate + np.array(truth.region_effect)[region] + np.array(truth.tier_effect)[tier]
+    rate = rate + np.array(truth.region_effect)[region] + np.array(truth.tier_effect)[tier]
+    return rate
+
+
+def _severity(truth: BookParameters, tier: Ints) -> Floats:
+    """Mean amount of an admission at the prices of the price year."""
+    mean: Floats = truth.severity_mean * np.array(truth.tier_severity)[tier]
+    return mean
 
 
 @lru_cache(maxsize=8)
 def _chronic_load(truth: BookParameters) -> Floats:
     """Mean factor on the rate, by age 0 to 120, at the population's chronic share."""
     nodes, weights = np.polynomial.hermite_e.hermegauss(40)
-    share = chronic_share(truth, np.arange(121)[:, None], nodes) @ weights / weights.sum()
-    return 1 + share * np.expm1(truth.rate_chronic)
+    share = chronic_share(truth, np.arange(121)[:, None], nodes) * weights / weights.sum()
+    load: Floats = 1 + share.sum(axis=1) * np.expm1(truth.rate_chronic)
+    return load
 
 
 def _mean_index(truth: BookParameters, begin: Ints, end: Ints) -> Floats:
@@ -350,7 +370,8 @@ def _mean_index(truth: BookParameters, begin: Ints, end: Ints) -> Floats:
 
 def _lognormal(stream: np.random.Generator, cv: float, size: int) -> Floats:
     spread = np.sqrt(np.log1p(cv**2))
-    return np.exp(spread * stream.standard_normal(size) - spread**2 / 2)
+    factor: Floats = np.exp(spread * stream.standard_normal(size) - spread**2 / 2)
+    return factor
 
 
 def _where(known: Flags, values: Floats) -> pl.Series:

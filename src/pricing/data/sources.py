@@ -19,6 +19,7 @@ __all__ = ["ORIGIN", "Source", "read_table"]
 
 ORIGIN = ("_file", "_row", "_rules")
 _FORMATS = (".parquet", ".csv", ".arrow", ".ipc", ".feather")
+_BLOCK = 1 << 24  # bytes
 _UNREADABLE = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError)
 
 
@@ -105,7 +106,7 @@ def read_table(source: Source) -> pl.DataFrame:
     """Read one table as it stands, each row with the file and row it came from.
 
     Nothing is judged here: CSV columns come as text, and the table's contract gives them
-    their types (:func:`pricing.data.check`). What cannot be read whole is refused whole.
+    their types (:func:`pricing.data.check.check`). What cannot be read whole is refused whole.
 
     Parameters
     ----------
@@ -226,11 +227,8 @@ def _names(folder: Path) -> list[str]:
 
 
 def _read_file(path: Path, source: Source) -> pl.DataFrame:
-    readers: dict[str, Callable[[], pl.DataFrame]] = {
-        ".parquet": lambda: pl.read_parquet(path, glob=False, hive_partitioning=False),
-        ".csv": lambda: _read_csv(path, source),
-    }
     kind = path.suffix.lower()
+    name = str(path.relative_to(source.folder) if path.is_relative_to(source.folder) else path)
     if kind not in _FORMATS:
         raise InputError(
             f"files ending in {kind!r} are not read",
@@ -240,7 +238,9 @@ def _read_file(path: Path, source: Source) -> pl.DataFrame:
     try:
         if path.stat().st_size == 0:
             raise InputError("the file is empty", where=str(path), do="deliver it again")
-        frame = readers.get(kind, lambda: _read_arrow(path))()
+        if kind == ".csv":
+            return _read_csv(path, name, source)
+        frame = _read_arrow(path) if kind != ".parquet" else _read_parquet(path)
     except InputError:
         raise
     except _UNREADABLE as error:
@@ -251,8 +251,11 @@ def _read_file(path: Path, source: Source) -> pl.DataFrame:
         ) from error
     # Categories of two files need not agree; the contract gives the levels.
     frame = frame.with_columns(pl.col(pl.Enum, pl.Categorical).cast(pl.String))
-    name = path.relative_to(source.folder) if path.is_relative_to(source.folder) else path
-    return frame if "_row" in frame.columns and kind == ".csv" else _with_origin(frame, str(name))
+    return _with_origin(frame, name)
+
+
+def _read_parquet(path: Path) -> pl.DataFrame:
+    return pl.read_parquet(path, glob=False, hive_partitioning=False)
 
 
 def _read_arrow(path: Path) -> pl.DataFrame:
@@ -260,7 +263,7 @@ def _read_arrow(path: Path) -> pl.DataFrame:
     return pl.read_ipc(data) if data.getvalue()[:6] == b"ARROW1" else pl.read_ipc_stream(data)
 
 
-def _read_csv(path: Path, source: Source) -> pl.DataFrame:
+def _read_csv(path: Path, name: str, source: Source) -> pl.DataFrame:
     data = _utf8(path, source.encoding)
     widths = _widths(data, source.separator)
     data_rows, header = widths[1:], int(widths[0]) if len(widths) else 0
@@ -276,11 +279,12 @@ def _read_csv(path: Path, source: Source) -> pl.DataFrame:
         )
     options: dict[str, Any] = {"infer_schema": False, "separator": source.separator}
     names = pl.read_csv(data, has_header=False, n_rows=1, **options).row(0)
-    twice = sorted({name for name in names if name is not None and names.count(name) > 1})
+    twice = sorted({text for text in names if text is not None and names.count(text) > 1})
     if twice:
         raise InputError(f"columns are named twice: {', '.join(twice)}", where=str(path))
     if len(data_rows) == 0:
-        return pl.DataFrame(schema=dict.fromkeys([n or "" for n in names], pl.String))
+        schema = dict.fromkeys([text or "" for text in names], pl.String)
+        return _with_origin(pl.DataFrame(schema=schema), name)
     frame = pl.read_csv(data, **options)
     if frame.height != len(data_rows):
         raise InputError(
@@ -288,7 +292,7 @@ def _read_csv(path: Path, source: Source) -> pl.DataFrame:
             where=str(path),
             do="correct the quotation marks",
         )
-    return _with_origin(frame, "").filter(pl.Series(data_rows != 0))
+    return _with_origin(frame, name).filter(pl.Series(data_rows != 0))
 
 
 def _utf8(path: Path, encoding: str) -> bytes:
@@ -313,27 +317,36 @@ def _utf8(path: Path, encoding: str) -> bytes:
     return data if b"\n" in data else data.replace(b"\r", b"\n")
 
 
-def _widths(data: bytes, separator: str) -> np.ndarray[Any, np.dtype[np.int32]]:
+def _widths(data: bytes, separator: str) -> np.ndarray[Any, np.dtype[np.int64]]:
     """Count the fields of each record, header first; a blank line has 0.
 
     The reader of CSV files fills short rows with empty fields without a word, so widths
     are counted apart: separators between line ends, both outside quotation marks.
     """
     raw = np.frombuffer(data.lstrip(b"\r\n"), np.uint8)
-    breaks, marks = raw == 0x0A, raw == ord(separator)
-    if b'"' in data:
-        outside = ~np.logical_xor.accumulate(raw == ord('"'))
-        breaks, marks = breaks & outside, marks & outside
-    stops = np.flatnonzero(breaks)
-    starts = np.concatenate([[0], stops + 1])
-    starts = starts[starts < len(raw)]
-    if not len(starts):
-        return np.zeros(0, np.int32)
-    widths = np.add.reduceat(marks, starts, dtype=np.int32) + 1
-    stops = np.append(stops, len(raw))[: len(starts)]
-    carriage = (stops > starts) & (raw[np.maximum(stops, 1) - 1] == 0x0D)
-    widths[stops - starts - carriage == 0] = 0
-    return widths
+    quoted, inside, before = b'"' in data, False, 0
+    ends, counts = [], []
+    for at in range(0, len(raw), _BLOCK):  # by blocks, to keep the masks small
+        part = raw[at : at + _BLOCK]
+        breaks, marks = part == 0x0A, part == ord(separator)
+        if quoted:
+            within = np.logical_xor.accumulate(part == ord('"')) ^ inside
+            inside = bool(within[-1])
+            breaks, marks = breaks & ~within, marks & ~within
+        end, mark = np.flatnonzero(breaks), np.flatnonzero(marks)
+        ends.append(end + at)
+        counts.append(np.searchsorted(mark, end) + before)
+        before += len(mark)
+    if len(raw) and (inside or raw[-1] != 0x0A):  # the last record has no line end
+        ends.append(np.array([len(raw)]))
+        counts.append(np.array([before]))
+    if not ends:
+        return np.zeros(0, np.int64)
+    stops = np.concatenate(ends)
+    widths = np.diff(np.concatenate(counts), prepend=0) + 1
+    lengths = np.diff(stops, prepend=-1) - 1
+    lengths -= (lengths > 0) & (raw[np.maximum(stops, 1) - 1] == 0x0D)
+    return np.where(lengths == 0, 0, widths)
 
 
 def _read_duckdb(source: Source) -> tuple[pl.DataFrame, str]:
@@ -395,8 +408,8 @@ def _randhie() -> pl.DataFrame:
     so an imputed answer counts as none, which it most probably is. ``coinsurance`` is
     exp(``lncoins``) - 1, to the whole percent.
 
-    Source: Deb and Trivedi (2002), "The structure of demand for health care", as bundled
-    with statsmodels.
+    Source: RAND Health Insurance Experiment, as used in Cameron and Trivedi (2005),
+    "Microeconometrics: Methods and Applications"; public domain, bundled with statsmodels.
     """
     from statsmodels.datasets import randhie
 

@@ -45,7 +45,14 @@ _ABOVE_ZERO = (
     *("minutes_mean", "credibility_days", "target_loss_ratio"),
 )
 _NOT_BELOW_ZERO = (
-    *("steps_response", "wear_sd", "minutes_sd", "score_spread", "prior_value"),
+    *(
+        "steps_response",
+        "wear_sd",
+        "minutes_sd",
+        "minutes_elasticity",
+        "score_spread",
+        "prior_value",
+    ),
     *("hysteresis", "min_valid_days"),
 )
 
@@ -263,7 +270,7 @@ class BookParameters:
     minutes_sd: float = 0.3
 
     steps_weight: float = 0.737
-    score_level: tuple[float, ...] = (1.4, 1.1, 1.5)
+    score_level: tuple[float, ...] = (1.5, 1.2, 1.6)
     score_spread: tuple[float, ...] = (1.8, 1.8, 1.8)
     score_latent: tuple[float, ...] = (0.3, 0.2, 0.45)
     score_persistence: float = 0.6
@@ -316,6 +323,8 @@ class BookParameters:
                 faults.append(("cutoffs", "must rise from group to group"))
             if self.discounts[0] != 0 or self.discounts[-1] == 1:
                 faults.append(("discounts", "G0 is the standard premium, no discount reaches 1"))
+            if self.inflation <= -1:
+                faults.append(("inflation", "must be above -1"))
         return faults
 
 

@@ -22,7 +22,7 @@ from formulaic.errors import FormulaicError
 from pricing.errors import InputError, nearest
 from pricing.experience.cells import Experience
 
-__all__ = ["Column", "Design", "Floats", "design", "parse"]
+__all__ = ["Column", "Design", "Floats", "design", "parse", "variables"]
 
 Floats = npt.NDArray[np.float64]
 INTERCEPT = "(intercept)"
@@ -104,11 +104,7 @@ def parse(formula: str, experience: Experience) -> list[tuple[str, ...]]:
     >>> parse("sex * age", Experience.collect(rows, ["sex", "age"]))
     [('sex',), ('age',), ('sex', 'age')]
     """
-    try:
-        terms = list(Formula(formula.strip() or "1"))
-    except (FormulaicError, SyntaxError, ValueError, TypeError) as error:
-        raise InputError(f"the formula cannot be read: {error}", where=formula) from error
-    read = [tuple(str(factor.expr) for factor in term.factors) for term in terms]
+    read = _read(formula)
     if ("1",) not in read:
         raise InputError("a rating model keeps its intercept", where=formula, do="leave out '- 1'")
     found = [term for term in read if term != ("1",)]
@@ -126,6 +122,26 @@ def parse(formula: str, experience: Experience) -> list[tuple[str, ...]]:
     if faults:
         raise InputError("terms that cannot be fitted", where=formula, faults=faults)
     return sorted(found, key=len)
+
+
+def variables(formula: str) -> tuple[str, ...]:
+    """List the keys a formula names, in order, before there is any experience.
+
+    Examples
+    --------
+    >>> variables("sex * tier + age_band")
+    ('sex', 'tier', 'age_band')
+    """
+    names = dict.fromkeys(name for term in _read(formula) for name in term if name != "1")
+    return tuple(sorted(names, key=lambda name: formula.find(name)))
+
+
+def _read(formula: str) -> list[tuple[str, ...]]:
+    try:
+        terms = list(Formula(formula.strip() or "1"))
+    except (FormulaicError, SyntaxError, ValueError, TypeError) as error:
+        raise InputError(f"the formula cannot be read: {error}", where=formula) from error
+    return [tuple(str(factor.expr) for factor in term.factors) for term in terms]
 
 
 def design(
@@ -155,7 +171,9 @@ def design(
     ['(intercept)', 'sex[m]']
     """
     terms = parse(formula, experience)
-    factors = [n for n in dict.fromkeys(n for term in terms for n in term) if n in experience.factors]
+    factors = [
+        n for n in dict.fromkeys(n for term in terms for n in term) if n in experience.factors
+    ]
     bases = _bases(experience, factors, base or {})
     levels = {name: tuple(experience.levels(name)) for name in factors}
     columns = [Column(INTERCEPT, (), ())]
@@ -176,11 +194,15 @@ def _bases(
         present = seen[name].cast(pl.String).to_list()
         bases[name] = wanted.get(name, present[0])
         if bases[name] not in present:
-            faults.append(f"{name}: base {bases[name]!r} has no exposure{nearest(bases[name], present)}")
+            faults.append(
+                f"{name}: base {bases[name]!r} has no exposure{nearest(bases[name], present)}"
+            )
         elif len(present) == 1:
             faults.append(f"{name}: only {present[0]!r} has exposure, there is nothing to compare")
     if faults:
-        raise InputError("factors that cannot be fitted", faults=faults, do="change base or formula")
+        raise InputError(
+            "factors that cannot be fitted", faults=faults, do="change base or formula"
+        )
     return bases
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 from glum import GeneralizedLinearRegressor
 
 from pricing.errors import InputError
@@ -73,7 +72,9 @@ def fit_poisson(design: Design, experience: Experience) -> PoissonFit:
     kept = np.flatnonzero(~aliased)
     _require_claims(design, exposure, claims, kept)
     matrix = design.keep(~aliased)
-    beta = _glum(matrix, claims / exposure, exposure, start=float(np.log(claims.sum() / exposure.sum())))
+    beta = _glum(
+        matrix, claims / exposure, exposure, start=float(np.log(claims.sum() / exposure.sum()))
+    )
     rate = np.exp(matrix.matvec(beta))
     score = matrix.transpose_matvec(claims - exposure * rate)
     size = np.maximum(_absolute(matrix, claims), 1e-300)
@@ -134,7 +135,9 @@ def _require_claims(
         if _is_level(design.columns[j]) and with_claims[j] == 0 and behind[j] > 0
     ]
     cells = list(design.levels)
-    faults = [f"{c.name}: no claim in {behind[design.columns.index(c)]:,.1f} policy-years" for c in empty]
+    faults = [
+        f"{c.name}: no claim in {behind[design.columns.index(c)]:,.1f} policy-years" for c in empty
+    ]
     faults += _empty_bases(design, exposure, claims, cells)
     if faults:
         raise InputError(
@@ -152,7 +155,9 @@ def _empty_bases(design: Design, exposure: Floats, claims: Floats, factors: list
         own = [j for j, c in enumerate(design.columns) if c.variables == (name,)]
         if claims.sum() - sum(n[j] for j in own) < 0.5 * min(1.0, claims[claims > 0].min()):
             left = exposure.sum() - sum(e[j] for j in own)
-            faults.append(f"{name}[{design.base[name]}] (base): no claim in {left:,.1f} policy-years")
+            faults.append(
+                f"{name}[{design.base[name]}] (base): no claim in {left:,.1f} policy-years"
+            )
     return faults
 
 

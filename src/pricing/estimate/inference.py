@@ -95,9 +95,7 @@ def infer(design: Design, fit: PoissonFit, experience: Experience) -> Inference:
     )
 
 
-def wald_tests(
-    columns: Sequence[Column], coefficients: Floats, covariance: Floats
-) -> pl.DataFrame:
+def wald_tests(columns: Sequence[Column], coefficients: Floats, covariance: Floats) -> pl.DataFrame:
     """Test each term against none, all its coefficients at once (type III, Wald).
 
     χ² = β_t' V_t⁻¹ β_t on as many degrees of freedom as the term has coefficients. A main effect
@@ -154,9 +152,7 @@ def _sum(*parts: Floats) -> float:
 
 def _inverse(information: Floats) -> Floats:
     scale = 1 / np.sqrt(np.diag(information))
-    inverse = cho_solve(
-        cho_factor(information * np.outer(scale, scale)), np.eye(len(information))
-    )
+    inverse = cho_solve(cho_factor(information * np.outer(scale, scale)), np.eye(len(information)))
     return np.asarray(inverse * np.outer(scale, scale))
 
 

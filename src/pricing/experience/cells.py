@@ -118,7 +118,9 @@ class Experience:
         schema = lazy.collect_schema()
         columns = [*keys, exposure, claims, *([amount] if amount else []), *sums]
         _require_columns(columns, schema.names())
-        _require_domain(lazy, schema, keys, exposure, claims, [*([amount] if amount else []), *sums])
+        _require_domain(
+            lazy, schema, keys, exposure, claims, [*([amount] if amount else []), *sums]
+        )
         measures = _measures(schema, exposure, claims, amount)
         extra = {name: pl.col(name).sum() for name in sums if name not in measures}
         cells = (
@@ -224,9 +226,7 @@ class Experience:
                 do="collect both with the same keys, or bring them down with .by(...)",
             )
         if self.basis.currency != other.basis.currency:
-            raise InputError(
-                f"currencies differ: {self.basis.currency} and {other.basis.currency}"
-            )
+            raise InputError(f"currencies differ: {self.basis.currency} and {other.basis.currency}")
         wide = {
             name: pl.Enum(list(dict.fromkeys([*self.levels(name), *other.levels(name)])))
             for name in self.factors
@@ -310,7 +310,7 @@ def _measures(
 
 
 def _log_factorial(n: pl.Expr) -> pl.Expr:
-    """ln n! in plain arithmetic, which every engine has: Stirling's series at n + 9, shifted back.
+    """Ln n! in plain arithmetic, which every engine has: Stirling's series at n + 9, shifted back.
 
     The series' next term is below 1e-13 at z = 9 (Abramowitz and Stegun 1964, 6.1.40).
     """

@@ -86,9 +86,7 @@ def _place(renewals: pl.DataFrame, claims: pl.DataFrame) -> pl.DataFrame:
         terms, on="incurred", by="policy_id", strategy="backward", check_sortedness=False
     )
     outside = (pl.col("incurred") >= pl.col("end")).fill_null(True)
-    return found.with_columns(
-        pl.when(~outside).then(pl.col("policy_year", "end")).name.keep()
-    )
+    return found.with_columns(pl.when(~outside).then(pl.col("policy_year", "end")).name.keep())
 
 
 def _rows(policies: pl.DataFrame, renewals: pl.DataFrame, placed: pl.DataFrame) -> pl.DataFrame:
@@ -124,5 +122,8 @@ def _rows(policies: pl.DataFrame, renewals: pl.DataFrame, placed: pl.DataFrame) 
 
 
 def _age_last_birthday(birth: pl.Expr, on: pl.Expr) -> pl.Expr:
-    reached = (on.dt.month() * 100 + on.dt.day()) >= (birth.dt.month() * 100 + birth.dt.day())
+    def day_of_year(date: pl.Expr) -> pl.Expr:
+        return date.dt.month().cast(pl.Int32) * 100 + date.dt.day().cast(pl.Int32)
+
+    reached = day_of_year(on) >= day_of_year(birth)
     return on.dt.year() - birth.dt.year() - 1 + reached.cast(pl.Int32)

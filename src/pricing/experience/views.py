@@ -12,7 +12,7 @@ from pricing.errors import InputError
 from pricing.experience.cells import Experience
 from pricing.result.figure import interval_figure
 from pricing.result.shape import Result
-from pricing.result.words import Language, label, say
+from pricing.result.words import Language, label, level_label, say
 
 __all__ = ["ActualToExpected", "OneWay", "actual_to_expected", "one_way"]
 
@@ -29,7 +29,7 @@ class OneWay(Result):
         facts = dict(self.facts)
         facts["factor"] = label(facts["factor"], lang)
         for name in ("lowest", "highest"):
-            facts[name] = label(facts[name], lang)
+            facts[name] = level_label(facts[name], lang)
         return say("finding.one_way", lang, **facts)
 
     def figure(self, lang: Language = "en") -> go.Figure:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -11,10 +12,11 @@ import polars as pl
 from pricing.claims.models import Errors, Frequency, fit_frequency
 from pricing.errors import InputError
 from pricing.estimate.credibility import credibility_of_cells
+from pricing.estimate.design import variables
 from pricing.experience.cells import Experience
 from pricing.result.figure import interval_figure, with_points
 from pricing.result.shape import Result
-from pricing.result.words import Language, label, say
+from pricing.result.words import Language, level_label, say
 
 __all__ = ["GroupEffect", "ProgrammeEffect", "group_effect", "programme_effect"]
 
@@ -26,8 +28,9 @@ class GroupEffect(Result):
 
     def finding(self, lang: Language = "en") -> str:
         """Say what the healthiest group's claims pay for, beside the unadjusted figure."""
-        facts = {**self.facts, "best": label(self.facts["best"], lang)}
-        facts["standard"] = label(self.facts["standard"], lang)
+        facts = dict(self.facts)
+        for name in ("best", "standard"):
+            facts[name] = level_label(facts[name], lang)
         return say("finding.group_effect", lang, **facts)
 
     def figure(self, lang: Language = "en") -> go.Figure:
@@ -164,6 +167,7 @@ def programme_effect(
     ladder: Mapping[str, str],
     *,
     truth: float | None = None,
+    oracle: str | None = None,
     errors: Errors = "robust",
     level: float = 0.95,
 ) -> ProgrammeEffect:
@@ -184,6 +188,9 @@ def programme_effect(
         joined and for the policy year.
     truth : float, optional
         The true effect as a fraction, where the book is simulated.
+    oracle : str, optional
+        Factors that only a simulated book can know, such as latent health; shown last, never the
+        finding.
     errors, level
         As in :func:`pricing.claims.models.fit_frequency`.
 
@@ -206,32 +213,10 @@ def programme_effect(
         )
     if not ladder:
         raise InputError("the ladder of adjustments is empty", do='give at least {"naive": ""}')
-    rows = []
-    for name, others in ladder.items():
-        model = fit_frequency(
-            experience,
-            f"{others or 1} + {indicator}",
-            base={indicator: "no"},
-            errors=errors,
-            level=level,
-        )
-        yes = model.relativities(indicator).filter(pl.col("level") == "yes").row(0, named=True)
-        if yes["role"] == "aliased":
-            raise InputError(
-                f"{name}: {indicator!r} cannot be told apart from {others!r}",
-                do="adjust for fewer factors",
-            )
-        rows.append(
-            {
-                "estimator": name,
-                "adjusted_for": others,
-                "rate_ratio": yes["relativity"],
-                "effect": yes["relativity"] - 1,
-                "lower": yes["lower"] - 1,
-                "upper": yes["upper"] - 1,
-            }
-        )
-    first, last = rows[0], rows[-1]
+    rungs = {**ladder, **({"oracle": oracle} if oracle else {})}
+    rows = [_rung(experience, indicator, name, rungs[name], errors, level) for name in rungs]
+    basis = experience.basis
+    first, last = rows[0], rows[len(ladder) - 1]
     facts = {
         "level": level,
         "naive": first["effect"],
@@ -241,7 +226,33 @@ def programme_effect(
     }
     if truth is not None:
         facts["truth"] = truth
-    return ProgrammeEffect(table=pl.DataFrame(rows), basis=model.basis, facts=facts)
+    return ProgrammeEffect(table=pl.DataFrame(rows), basis=basis, facts=facts)
+
+
+def _rung(
+    experience: Experience, indicator: str, name: str, others: str, errors: Errors, level: float
+) -> dict[str, Any]:
+    model = fit_frequency(
+        experience.by(*variables(others), indicator),
+        f"{others or 1} + {indicator}",
+        base={indicator: "no"},
+        errors=errors,
+        level=level,
+    )
+    yes = model.relativities(indicator).filter(pl.col("level") == "yes").row(0, named=True)
+    if yes["role"] == "aliased":
+        raise InputError(
+            f"{name}: {indicator!r} cannot be told apart from {others!r}",
+            do="adjust for fewer factors",
+        )
+    return {
+        "estimator": name,
+        "adjusted_for": others,
+        "rate_ratio": yes["relativity"],
+        "effect": yes["relativity"] - 1,
+        "lower": yes["lower"] - 1,
+        "upper": yes["upper"] - 1,
+    }
 
 
 def _order(experience: Experience, group: str, order: Sequence[str] | None) -> list[str]:

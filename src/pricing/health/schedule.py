@@ -16,7 +16,7 @@ from pricing.experience.cells import Experience
 from pricing.health.effect import GroupEffect
 from pricing.result.figure import COLOURS, interval_figure, with_points
 from pricing.result.shape import Result
-from pricing.result.words import Language, label, say
+from pricing.result.words import Language, label, level_label, say
 
 __all__ = ["Schedule", "design_schedule"]
 
@@ -43,9 +43,9 @@ class Schedule(Result):
         """Say the schedule, its mean cost and the base premium that keeps the loss ratio."""
         steps = "、" if lang == "zh" else ", "
         names = [
-            f"{label(name, lang)} {value:.0%}"
+            f"{level_label(name, lang)} {value:.0%}"
             if round(value * 100, 6).is_integer()
-            else f"{label(name, lang)} {value:.1%}"
+            else f"{level_label(name, lang)} {value:.1%}"
             for name, value in self.discounts.items()
         ]
         return say("finding.schedule", lang, **{**self.facts, "steps": steps.join(names)})
@@ -187,10 +187,12 @@ def design_schedule(
         "rounding": rounding,
         "evidence": evidence,
         "highest": float(discount.max()),
-        "supported": int(table["supported"].sum()),
-        "groups": table.height,
+        "level": effect.facts["level"],
+        "discounted": int((table["discount"] > 0).sum()),
+        "supported": int((table["supported"] & (table["discount"] > 0)).sum()),
         "currency": experience.basis.currency,
         **budget.row(0, named=True),
+        "base_rise": budget["base_premium_factor"][0] - 1,
     }
     return Schedule(table=table, basis=effect.basis, facts=facts, frames={"budget": budget})
 

@@ -1,1 +1,1 @@
-"""."""
+"""Reports that managers read; nothing is computed here."""

@@ -8,7 +8,7 @@ from typing import Any
 import plotly.graph_objects as go
 import plotly.io as pio
 
-from pricing.result.words import Language, label
+from pricing.result.words import Language, label, level_label
 
 __all__ = ["COLOURS", "FONTS", "interval_figure", "with_points"]
 
@@ -82,7 +82,7 @@ def interval_figure(
     >>> figure.layout.yaxis.title.text
     'Relativity'
     """
-    places = [label(level, lang) for level in levels]
+    places = [level_label(level, lang) for level in levels]
     figure = go.Figure(layout={"template": "pricing"})
     if bars is not None:
         figure.add_bar(
@@ -146,7 +146,7 @@ def with_points(
     """
     style: dict[str, Any] = {"shape": "hvh", "width": 3, "color": COLOURS[colour]}
     return figure.add_scatter(
-        x=[label(level, lang) for level in levels],
+        x=[level_label(level, lang) for level in levels],
         y=list(values),
         mode="lines+markers" if line else "markers",
         name=label(name, lang),

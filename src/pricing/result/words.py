@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-__all__ = ["LANGUAGES", "Language", "catalogue", "label", "say"]
+__all__ = ["LANGUAGES", "Language", "catalogue", "label", "level_label", "say"]
 
 Language = Literal["en", "zh"]
 LANGUAGES: tuple[Language, ...] = get_args(Language)
@@ -24,7 +24,9 @@ def catalogue() -> dict[str, dict[str, str]]:
     """
     with Path(__file__).with_name("words.toml").open("rb") as file:
         sections = tomllib.load(file)
-    return {f"{section}.{key}": text for section, keys in sections.items() for key, text in keys.items()}
+    return {
+        f"{section}.{key}": text for section, keys in sections.items() for key, text in keys.items()
+    }
 
 
 def say(key: str, lang: Language, **values: Any) -> str:
@@ -53,12 +55,27 @@ def say(key: str, lang: Language, **values: Any) -> str:
 
 
 def label(name: str, lang: Language) -> str:
-    """Name a column or a factor level in a language; a name the catalogue lacks stands as it is.
+    """Name a column, measure or factor in a language; a name the catalogue lacks stands as it is.
 
     Examples
     --------
     >>> label("health_group", "zh"), label("北京", "en")
     ('健康组', '北京')
     """
-    entry = catalogue().get(f"term.{name}") or catalogue().get(f"level.{name}")
+    entry = catalogue().get(f"term.{name}")
     return entry[lang] if entry else name
+
+
+def level_label(name: str, lang: Language) -> str:
+    """Name a factor's level in a language; combinations of levels word by word.
+
+    Examples
+    --------
+    >>> level_label("excellent", "zh"), level_label("male × premium", "zh"), level_label("18-29", "en")
+    ('优', '男 × 高端档', '18-29')
+    """
+    entries = [catalogue().get(f"level.{part}") for part in name.split(" × ")]
+    return " × ".join(
+        entry[lang] if entry else part
+        for entry, part in zip(entries, name.split(" × "), strict=True)
+    )

@@ -1,0 +1,259 @@
+"""One self-contained page per study: the decision first, then one finding, figure and table at a time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import plotly.graph_objects as go
+import polars as pl
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from plotly.offline import get_plotlyjs
+
+from pricing.claims.models import Frequency
+from pricing.errors import InputError
+from pricing.files import replacing
+from pricing.report.tables import render
+from pricing.result.figure import FONTS
+from pricing.result.shape import Result
+from pricing.result.words import LANGUAGES, Language, label, say
+from pricing.study.chain import Study
+
+__all__ = ["write"]
+
+ORDER = (
+    "schedule",
+    "group_effect",
+    "programme_effect",
+    "recovery",
+    "frequency",
+    "actual_to_expected",
+    "one_way",
+    "data_check",
+)
+DECISION = ("schedule", "group_effect", "programme_effect", "actual_to_expected", "data_check")
+
+
+Texts = Mapping[Language, str]
+
+
+@dataclass(frozen=True)
+class Block:
+    """One finding with its figure and table, in both languages."""
+
+    name: str
+    heading: Texts
+    finding: Texts
+    figure: Texts
+    tables: Texts
+
+
+@dataclass(frozen=True)
+class Section:
+    """One question of the report."""
+
+    name: str
+    heading: Texts
+    blocks: tuple[Block, ...]
+    note: Texts
+
+
+def write(study: Study, results: Mapping[str, Result], out: str | Path) -> Path:
+    """Write the study's report folder: the page, the run's record, the models and the rejects.
+
+    Parameters
+    ----------
+    study : Study
+        Names the report and its basis.
+    results : mapping of str to Result
+        What :meth:`pricing.study.chain.Study.run` returned.
+    out : path
+        Folder to write; it is replaced as a whole when everything is there, so a run that fails
+        or is killed leaves the last one as it was.
+
+    Returns
+    -------
+    Path
+        The page, ``out/index.html``: opens offline, English and Chinese with a switch.
+
+    Raises
+    ------
+    InputError
+        Where ``out`` cannot be written, or holds files that are not a report.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pricing.data.tables import bundled
+    >>> from pricing.study.chain import open_study
+    >>> study = open_study(bundled("studies/randhie.toml"))
+    >>> page = write(study, study.run(), Path(tempfile.mkdtemp()) / "randhie")
+    >>> page.name, sorted(f.name for f in page.parent.iterdir())
+    ('index.html', ['index.html', 'results', 'run.json'])
+    """
+    out = Path(out)
+    _refuse_foreign(out)
+    page = _page(study, results)
+    with replacing(out) as beside:
+        beside.mkdir()
+        (beside / "index.html").write_text(page, encoding="utf-8")
+        record = json.dumps(_record(study, results), ensure_ascii=False, indent=1)
+        (beside / "run.json").write_text(record, encoding="utf-8")
+        for name, result in results.items():
+            result.save(beside / "results" / name.replace(":", "-"))
+        study.write_rejected(beside / "rejected")
+    return out / "index.html"
+
+
+def _page(study: Study, results: Mapping[str, Result]) -> str:
+    environment = Environment(
+        loader=PackageLoader("pricing.report", "."), autoescape=True, undefined=StrictUndefined
+    )
+    return environment.get_template("page.html.j2").render(
+        languages=LANGUAGES,
+        titles={lang: study.title(lang) for lang in LANGUAGES},
+        say=say,
+        decisions=_decisions(results),
+        sections=_sections(results),
+        basis={lang: _basis(study, results, lang) for lang in LANGUAGES},
+        plotly=get_plotlyjs(),
+        style=Path(__file__).with_name("page.css").read_text(encoding="utf-8"),
+        script=Path(__file__).with_name("page.js").read_text(encoding="utf-8"),
+        fonts=FONTS,
+        version=version("pricing"),
+    )
+
+
+def _decisions(results: Mapping[str, Result]) -> list[Texts]:
+    """The three findings a manager reads first."""
+    kinds = {result.kind: result for result in reversed(list(results.values()))}
+    first = [kinds[name] for name in DECISION if name in kinds][:3]
+    return [{lang: result.finding(lang) for lang in LANGUAGES} for result in first]
+
+
+def _sections(results: Mapping[str, Result]) -> list[Section]:
+    sections = []
+    for kind in ORDER:
+        own = {name: r for name, r in results.items() if r.kind == kind}
+        if own:
+            blocks = [block for name, r in own.items() for block in _blocks(name, r)]
+            sections.append(Section(kind, _both(f"section.{kind}"), tuple(blocks), _note(kind)))
+    return sections
+
+
+def _blocks(name: str, result: Result) -> list[Block]:
+    if isinstance(result, Frequency):
+        return _model_blocks(result)
+    heading = {lang: label(name.partition(":")[2], lang) for lang in LANGUAGES}
+    blocks = [_block(name, result, result.table, heading)]
+    if "budget" in result.frames:
+        budget = result.frames["budget"]
+        blocks.append(_table_block("budget", budget, _both("section.budget")))
+    if "faults" in result.frames and not result.frames["faults"].is_empty():
+        blocks.append(_table_block("faults", result.frames["faults"], _both("section.faults")))
+    return blocks
+
+
+def _model_blocks(model: Frequency) -> list[Block]:
+    """The relativities of each term, then its tests and statistics."""
+    blocks = []
+    for term in dict.fromkeys(c.term for c in model.columns if c.variables):
+        rows = model.relativities(term)
+        if rows.height < 2:
+            continue
+        shown = rows.drop("term", "std_error_model").rename({"level": term})
+        figure = {lang: model.figure(lang, term) for lang in LANGUAGES}
+        heading = {lang: label(term, lang) for lang in LANGUAGES}
+        finding = dict.fromkeys(LANGUAGES, "")
+        blocks.append(_assemble(f"frequency-{term}", heading, finding, figure, shown))
+    facts = {
+        name: model.facts[name]
+        for name in ("rows", "parameters", "deviance", "null_deviance", "pearson", "dispersion",
+                     "log_likelihood", "aic", "bic")
+    }  # fmt: skip
+    finding = {lang: model.finding(lang) for lang in LANGUAGES}
+    tests = model.frames["tests"]
+    head = _assemble("frequency-tests", _both("section.tests"), finding, None, tests)
+    statistics = _table_block("statistics", pl.DataFrame([facts]), _both("section.statistics"))
+    return [head, *blocks, statistics]
+
+
+def _block(name: str, result: Result, table: pl.DataFrame, heading: Texts) -> Block:
+    finding = {lang: result.finding(lang) for lang in LANGUAGES}
+    drawn = type(result).figure is not Result.figure
+    figure = {lang: result.figure(lang) for lang in LANGUAGES} if drawn else None
+    return _assemble(name.replace(":", "-"), heading, finding, figure, table)
+
+
+def _table_block(name: str, table: pl.DataFrame, heading: Texts) -> Block:
+    return _assemble(name, heading, dict.fromkeys(LANGUAGES, ""), None, table)
+
+
+def _assemble(
+    name: str,
+    heading: Texts,
+    finding: Texts,
+    figure: Mapping[Language, go.Figure] | None,
+    table: pl.DataFrame,
+) -> Block:
+    drawn = {
+        lang: figure[lang].to_html(
+            full_html=False,
+            include_plotlyjs=False,
+            div_id=f"figure-{name}-{lang}",
+            config={"displaylogo": False, "responsive": True, "displayModeBar": False},
+        )
+        if figure
+        else ""
+        for lang in LANGUAGES
+    }
+    tables = {lang: render(table, lang, name=f"table-{name}") for lang in LANGUAGES}
+    return Block(name, heading, finding, drawn, tables)
+
+
+def _both(key: str) -> Texts:
+    return {lang: say(key, lang) for lang in LANGUAGES}
+
+
+def _note(kind: str) -> Texts:
+    notes = {
+        "schedule": "section.note_budget",
+        "group_effect": "section.note_group",
+        "frequency": "section.note_errors",
+    }
+    return _both(notes[kind]) if kind in notes else dict.fromkeys(LANGUAGES, "")
+
+
+def _basis(study: Study, results: Mapping[str, Result], lang: Language) -> list[str]:
+    head = study.settings.study
+    lines = [str(getattr(head.source, lang))]
+    model = next((r for r in results.values() if isinstance(r, Frequency)), None)
+    if model is not None:
+        lines.append(say("section.basis_line", lang, **asdict(model.basis)))
+    return [*lines, *(str(getattr(note, lang)) for note in head.notes)]
+
+
+def _record(study: Study, results: Mapping[str, Result]) -> dict[str, Any]:
+    packages = ("pricing", "polars", "numpy", "scipy", "glum", "plotly")
+    return {
+        "study": study.name,
+        "fingerprint": study.fingerprint,
+        "settings": study.settings.model_dump(mode="json"),
+        "packages": {name: version(name) for name in packages},
+        "findings": {name: {l: r.finding(l) for l in LANGUAGES} for name, r in results.items()},  # noqa: E741
+        "facts": {name: dict(r.facts) for name, r in results.items()},
+        "fingerprints": {name: r.basis.fingerprint for name, r in results.items()},
+    }
+
+
+def _refuse_foreign(out: Path) -> None:
+    if out.is_dir() and any(out.iterdir()) and not (out / "run.json").is_file():
+        raise InputError(
+            "the folder holds files that are not a report of this package",
+            where=str(out),
+            do="give an empty or a new folder with --out",
+        )

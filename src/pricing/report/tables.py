@@ -1,0 +1,83 @@
+"""Tables for readers: labelled columns, one format per kind of figure."""
+
+from __future__ import annotations
+
+import polars as pl
+from great_tables import GT
+
+from pricing.result.words import Language, label, level_label
+
+__all__ = ["render"]
+
+PERCENT = {
+    "fair_discount", "fair_lower", "fair_upper", "monotone", "discount", "present_discount",
+    "mean_discount", "loss_ratio_before", "loss_ratio_after", "effect", "credibility",
+}  # fmt: skip
+MONEY = {
+    "amount", "standard_premium", "discounted_premium", "discount_given", "claims_cost",
+    "severity", "pure_premium", "premium",
+}  # fmt: skip
+ONE_PLACE = {"exposure", "expected", "accepted", "rejected", "input", "chi_squared"}
+
+
+def render(table: pl.DataFrame, lang: Language, *, name: str) -> str:
+    """Render a frame as an HTML table: words by language, figures by their kind.
+
+    Parameters
+    ----------
+    table : polars.DataFrame
+        Any result's table.
+    lang : {"en", "zh"}
+        Language of headings and levels.
+    name : str
+        Identifier of the table in the page; the same name gives the same bytes.
+
+    Examples
+    --------
+    >>> "62.5%" in render(pl.DataFrame({"loss_ratio_before": [0.625]}), "en", name="t")
+    True
+    """
+    shown = table.with_columns(
+        pl.col(column).cast(pl.String).replace_strict(_levels(table[column], lang), default="")
+        for column, kind in table.schema.items()
+        if kind in (pl.String, pl.Enum, pl.Boolean)
+    )
+    figures = [c for c, kind in table.schema.items() if kind.is_numeric()]
+    whole = [c for c in figures if table.schema[c].is_integer() or c == "claims"]
+    percent = [c for c in figures if c in PERCENT or _is_effect_bound(table, c)]
+    money = [c for c in figures if c in MONEY and c not in whole]
+    tenths = [c for c in figures if c in ONE_PLACE and c not in whole]
+    p_value = [c for c in figures if c == "p_value"]
+    rest = [c for c in figures if c not in {*whole, *percent, *money, *tenths, *p_value}]
+    shown = shown.with_columns(
+        pl.when(pl.col(c) < 1e-4)
+        .then(pl.lit("< 0.0001"))
+        .otherwise(pl.col(c).round(4).cast(pl.String))
+        for c in p_value
+    )
+    page = (
+        GT(shown, id=f"{name}-{lang}")
+        .fmt_integer(columns=whole)
+        .fmt_percent(columns=percent, decimals=1)
+        .fmt_number(columns=money, decimals=0 if _large(table, money) else 2)
+        .fmt_number(columns=tenths, decimals=1)
+        .fmt_number(columns=rest, decimals=4)
+        .sub_missing(missing_text="–")
+        .cols_align(align="right", columns=[*figures])
+        .cols_label(cases={c: label(c, lang) for c in table.columns})
+        .tab_options(table_font_size="14px", table_width="100%", data_row_padding="4px")
+    )
+    return str(page.as_raw_html())
+
+
+def _levels(column: pl.Series, lang: Language) -> dict[str, str]:
+    values = column.cast(pl.String).unique().drop_nulls().to_list()
+    return {v: level_label(v, lang) if label(v, lang) == v else label(v, lang) for v in values}
+
+
+def _is_effect_bound(table: pl.DataFrame, column: str) -> bool:
+    return "effect" in table.columns and column in ("lower", "upper")
+
+
+def _large(table: pl.DataFrame, columns: list[str]) -> bool:
+    return any((table[c].drop_nulls() >= 1000).any() for c in columns)

@@ -1,0 +1,343 @@
+"""The whole chain of a study: tables → experience → models → discount, one result after another."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path
+
+import polars as pl
+
+from pricing.claims.models import Frequency, fit_frequency
+from pricing.claims.recovery import recover
+from pricing.data.book import BookParameters, simulate, true_parameters
+from pricing.data.check import Checked, check, check_book, write_rejected
+from pricing.data.sources import Source, read_table
+from pricing.errors import InputError
+from pricing.estimate.design import variables
+from pricing.experience.bands import band
+from pricing.experience.cells import Experience
+from pricing.experience.person_years import PersonYears, person_years
+from pricing.experience.views import actual_to_expected, one_way
+from pricing.files import fingerprint
+from pricing.health.effect import group_effect, programme_effect
+from pricing.health.schedule import design_schedule
+from pricing.result.shape import Basis, Result
+from pricing.result.words import Language, say
+from pricing.study.settings import Settings, Table, read_settings
+
+__all__ = ["DataCheck", "Study", "open_study"]
+
+Progress = Callable[[str], None]
+BOOK_TABLES = ("policies", "renewals", "claims")
+
+
+def silent(step: str) -> None:
+    """Report progress to nobody."""
+
+
+class DataCheck(Result):
+    """What came in, what was accepted and what was set aside."""
+
+    kind = "data_check"
+
+    def finding(self, lang: Language = "en") -> str:
+        """Say how many rows were accepted and how many set aside."""
+        return say("finding.data_check", lang, **self.facts)
+
+
+class Study:
+    """A study file with its tables held against their contracts.
+
+    Parameters
+    ----------
+    path : path
+        The study file; its table paths are relative to its folder.
+    work : path, optional
+        Folder for a simulated book; ``reports/books`` where left out. A book of the same
+        parameters and seed is used again.
+
+    Examples
+    --------
+    >>> from pricing.data.tables import bundled
+    >>> study = open_study(bundled("studies/randhie.toml"))
+    >>> seen = study.experience(["health_group"])
+    >>> seen.basis.rows, seen.basis.claims
+    (20190, 57752.0)
+    """
+
+    def __init__(self, path: str | Path, *, work: str | Path | None = None) -> None:
+        self.path = Path(path)
+        self.settings: Settings = read_settings(path)
+        self.name = self.settings.study.name
+        self._work = Path(work) if work else Path("reports") / "books"
+
+    def title(self, lang: Language) -> str:
+        """Title of the study in a language."""
+        return str(getattr(self.settings.study.title, lang))
+
+    @cached_property
+    def book(self) -> Path | None:
+        """Folder of the simulated book, made on first use; None where the tables are real."""
+        wanted = self.settings.simulate
+        if wanted is None:
+            return None
+        folder = self._work / f"{self.name}-{wanted.policies}-{wanted.seed}"
+        if not _same_book(folder, wanted.policies, wanted.seed):
+            simulate(folder, policies=wanted.policies, seed=wanted.seed)
+        return folder
+
+    @cached_property
+    def checked(self) -> dict[str, Checked]:
+        """Every table, held against its contract and against the others."""
+        if self.book is not None:
+            factors = self.settings.simulate.factors if self.settings.simulate else {}
+            tables = {
+                name: Table(files=f"{name}/*.parquet", factors=factors.get(name, {}))
+                for name in BOOK_TABLES
+            }
+            folder = self.book
+        else:
+            tables = {str(name): table for name, table in self.settings.tables.items()}
+            folder = self.path.parent
+        done = {name: _checked(name, table, folder) for name, table in tables.items()}
+        return dict(check_book(done))
+
+    @cached_property
+    def person_years(self) -> PersonYears:
+        """Accepted rows as person-years, with the study's bands."""
+        empty = [name for name, c in self.checked.items() if c.accepted.is_empty()]
+        if empty:
+            raise InputError(
+                f"no row of {empty} was accepted",
+                where=str(self.path),
+                do=f"run: pricing check {self.path}",
+            )
+        tables = {name: c.accepted for name, c in self.checked.items()}
+        if "person_years" in tables:
+            found = PersonYears(tables["person_years"], pl.DataFrame())
+        else:
+            found = person_years(*(tables[name] for name in BOOK_TABLES))
+        rows = found.rows
+        if self.book is not None:
+            truth = pl.read_parquet(self.book / "truth" / "*.parquet")
+            rows = rows.join(truth, on=["policy_id", "policy_year"], how="left")
+        bands = {n: band(b.column, b.edges) for n, b in self.settings.bands.items()}
+        return PersonYears(rows.with_columns(**bands), found.unmatched_claims)
+
+    def experience(
+        self,
+        by: Sequence[str],
+        *,
+        start: int | None = None,
+        end: int | None = None,
+        claims: str = "claims",
+    ) -> Experience:
+        """Collect the study's experience by keys.
+
+        Parameters
+        ----------
+        by : sequence of str
+            Factors, bands and covariates of the study.
+        start, end : int, optional
+            First and last year to keep, of ``year`` (start of the policy year) or ``period``.
+        claims : str
+            Column of claim counts.
+        """
+        rows = self.person_years.rows
+        year = next((c for c in ("year", "period") if c in rows.columns), None)
+        conditions, filters = [pl.lit(True)], []
+        for bound, symbol in ((start, ">="), (end, "<=")):
+            if bound is None:
+                continue
+            if year is None:
+                raise InputError("the person-years carry no year to select by")
+            conditions.append(pl.col(year) >= bound if symbol == ">=" else pl.col(year) <= bound)
+            filters.append(f"{year} {symbol} {bound}")
+        whole = [
+            name
+            for name in ("amount", "standard_premium", "premium")
+            if name in rows.columns and rows[name].null_count() == 0
+        ]
+        return Experience.collect(
+            rows.filter(*conditions),
+            by,
+            claims=claims,
+            amount="amount" if "amount" in whole else None,
+            sums=[name for name in whole if name != "amount"],
+            basis=Basis(
+                source=self.name,
+                period=self.settings.study.period,
+                filters=tuple(filters),
+                currency=self.settings.study.currency,
+            ),
+        )
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the study file and of every accepted table's totals."""
+        parts = [self.settings.model_dump_json()]
+        parts += [c.totals.write_json() for c in self.checked.values()]
+        return fingerprint(*parts)
+
+    def run(self, *, progress: Progress = silent) -> dict[str, Result]:
+        """Compute the whole chain, from the data check to the discount schedule.
+
+        Returns
+        -------
+        dict of str to Result
+            In reading order: data_check, one_way:…, frequency, actual_to_expected:…,
+            group_effect, schedule, and where given programme_effect and recovery.
+        """
+        s = self.settings
+        progress("data")
+        results: dict[str, Result] = {"data_check": self.data_check()}
+        factors = list(variables(s.model.frequency))
+        views = s.model.one_way or [*factors, s.discount.group]
+        seen = self.experience(list(dict.fromkeys([*factors, s.discount.group, *views])))
+        progress("claims")
+        effect, model = group_effect(
+            seen,
+            s.model.frequency,
+            group=s.discount.group,
+            order=s.discount.order,
+            errors=s.model.errors,
+            base=s.model.base,
+        )
+        results |= {f"one_way:{name}": one_way(seen, name) for name in views}
+        results["frequency"] = model
+        results |= {
+            f"actual_to_expected:{name}": actual_to_expected(seen, model.rate(), name)
+            for name in views
+        }
+        progress("health")
+        results["group_effect"] = effect
+        results["schedule"] = design_schedule(
+            effect,
+            self._with_money(seen, model),
+            group=s.discount.group,
+            cap=s.discount.cap,
+            step=s.discount.step,
+            rounding=s.discount.rounding,
+            evidence=s.discount.evidence,
+            present=s.discount.present,
+        )
+        if s.programme_effect is not None:
+            progress("programme")
+            results["programme_effect"] = self._programme()
+        if self.book is not None:
+            progress("truth")
+            results["recovery"] = recover(model, self._true_model(seen, model))
+        return results
+
+    def _with_money(self, seen: Experience, model: Frequency) -> Experience:
+        """Take premiums and amounts from the tables, or set them as ``[premium]`` says."""
+        lacking = {"amount", "standard_premium"} - set(seen.cells.columns)
+        if not lacking:
+            return seen
+        premium = self.settings.premium
+        if premium is None:
+            raise InputError(
+                f"the tables hold no {sorted(lacking)}",
+                where=str(self.path),
+                do="add them, or a [premium] section with target_loss_ratio and cost_per_claim",
+            )
+        group = self.settings.discount.group
+        cost = premium.cost_per_claim
+        charged = model.rate(without=group) * pl.col("exposure") * cost / premium.target_loss_ratio
+        sums = {"amount": pl.col("claims") * cost, "standard_premium": charged}
+        return seen.with_sums(**{n: e for n, e in sums.items() if n in lacking})
+
+    def _programme(self) -> Result:
+        wanted = self.settings.programme_effect
+        assert wanted is not None
+        formulas = [*wanted.ladder.values(), wanted.oracle or ""]
+        keys = dict.fromkeys(n for text in formulas for n in variables(text))
+        truth = None
+        if self.book is not None:
+            truth = true_parameters(self.book)["parameters"]["programme_rate_ratio"] - 1
+        seen = self.experience([*keys, wanted.indicator])
+        return programme_effect(
+            seen, wanted.indicator, wanted.ladder, truth=truth, oracle=wanted.oracle
+        )
+
+    def _true_model(self, seen: Experience, model: Frequency) -> Frequency:
+        truth = self.experience(seen.keys, claims="expected_claims")
+        return fit_frequency(
+            truth, model.details["formula"], base=model.details["base"], errors="model"
+        )
+
+    def data_check(self) -> DataCheck:
+        """Sum up the check of every table."""
+        totals = pl.concat([c.totals for c in self.checked.values()])
+        faults = pl.concat([c.faults for c in self.checked.values()])
+        rows = totals.filter(pl.col("quantity") == "rows")
+        unmatched = 0
+        if not all(c.accepted.is_empty() for c in self.checked.values()):
+            unmatched = self.person_years.unmatched_claims.height
+        facts = {
+            "rows": int(rows["input"].sum()),
+            "accepted": int(rows["accepted"].sum()),
+            "rejected": int(rows["rejected"].sum()),
+            "rules": faults.height,
+            "unmatched": unmatched,
+        }
+        basis = Basis(
+            source=self.name,
+            period=self.settings.study.period,
+            rows=facts["rows"],
+            currency=self.settings.study.currency,
+            fingerprint=self.fingerprint,
+        )
+        return DataCheck(table=totals, basis=basis, facts=facts, frames={"faults": faults})
+
+    def write_rejected(self, folder: str | Path) -> None:
+        """Write the rejected rows of every table beside the output, with their reasons."""
+        for checked in self.checked.values():
+            if not checked.rejected.is_empty():
+                write_rejected(checked, folder)
+
+
+def open_study(path: str | Path, *, work: str | Path | None = None) -> Study:
+    """Open a study file; tables are read and held against their contracts on first use.
+
+    See :class:`Study`.
+
+    Examples
+    --------
+    >>> from pricing.data.tables import bundled
+    >>> open_study(bundled("studies/huoli.toml")).name
+    'huoli'
+    """
+    return Study(path, work=work)
+
+
+def _checked(name: str, table: Table, folder: Path) -> Checked:
+    source = Source(
+        files=table.files,
+        duckdb=table.duckdb,
+        table=table.table,
+        loader=table.loader,
+        encoding=table.encoding,
+        separator=table.separator,
+        columns=table.columns,
+        folder=folder,
+    )
+    factors = {factor: levels or None for factor, levels in table.factors.items()}
+    return check(read_table(source), name, factors=factors, covariates=table.covariates)
+
+
+def _same_book(folder: Path, policies: int, seed: int) -> bool:
+    try:
+        truth = true_parameters(folder)
+    except (InputError, OSError, ValueError):
+        return False
+    made = (truth.get("policies"), truth.get("seed"))
+    return made == (policies, seed) and truth.get("parameters") == _plain(BookParameters())
+
+
+def _plain(parameters: BookParameters) -> Mapping[str, object]:
+    read: Mapping[str, object] = json.loads(json.dumps(asdict(parameters)))
+    return read

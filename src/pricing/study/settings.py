@@ -1,0 +1,326 @@
+"""The study file: one TOML file, every fault in it said at once."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from pricing.data.contracts import contract
+from pricing.errors import InputError, nearest
+from pricing.estimate.design import variables
+from pricing.experience.bands import band_labels
+
+__all__ = ["Settings", "read_settings"]
+
+DERIVED = ("age", "year", "policy_year", "prior_claims", "ever_joined", "in_programme")
+
+
+class Strict(BaseModel):
+    """A table of the study file; a key it does not know is a fault."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Bilingual(Strict):
+    """A text in both languages."""
+
+    en: str
+    zh: str
+
+
+class Head(Strict):
+    """``[study]``: what the study is and whose figures it holds."""
+
+    name: str = Field(pattern=r"^[a-z0-9_-]+$")
+    title: Bilingual
+    source: Bilingual
+    currency: str = "CNY"
+    period: str = ""
+    notes: list[Bilingual] = []
+
+
+class Table(Strict):
+    """``[tables.NAME]``: where a table comes from and what its rating factors are."""
+
+    files: str | None = None
+    duckdb: str | None = None
+    table: str | None = None
+    loader: str | None = None
+    encoding: str = "utf-8"
+    separator: str = ","
+    columns: dict[str, str] = {}
+    factors: dict[str, list[str]] = {}
+    covariates: list[str] = []
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Table:
+        given = [name for name in ("files", "duckdb", "loader") if getattr(self, name)]
+        if len(given) != 1:
+            raise ValueError(f"give exactly one of files, duckdb or loader, got {given or 'none'}")
+        if (self.duckdb is None) != (self.table is None):
+            raise ValueError("duckdb and table go together")
+        return self
+
+
+class Simulated(Strict):
+    """``[simulate]``: a book with known truth instead of tables."""
+
+    policies: int = Field(ge=1)
+    seed: int = Field(ge=0)
+    factors: dict[str, dict[str, list[str]]] = {}
+
+
+class Band(Strict):
+    """``[bands.NAME]``: a numeric column cut at edges."""
+
+    column: str
+    edges: list[float] = Field(min_length=1)
+
+
+class Model(Strict):
+    """``[model]``: the frequency model without the health group."""
+
+    frequency: str
+    base: dict[str, str] = {}
+    errors: Literal["robust", "model", "quasi"] = "robust"
+    one_way: list[str] = []
+
+
+class Discount(Strict):
+    """``[discount]``: the schedule to design."""
+
+    group: str = "health_group"
+    order: list[str] = Field(min_length=2)
+    cap: float = Field(default=0.20, gt=0, lt=1)
+    step: float = Field(default=0.05, gt=0)
+    rounding: Literal["down", "nearest"] = "down"
+    evidence: Literal["estimate", "lower"] = "estimate"
+    present: dict[str, float] | None = None
+
+
+class Premium(Strict):
+    """``[premium]``: where the tables hold no premium or no amounts, how to set them."""
+
+    target_loss_ratio: float = Field(gt=0, le=1)
+    cost_per_claim: float = Field(gt=0)
+
+
+class Effect(Strict):
+    """``[programme_effect]``: the ladder of adjustments from naive to most believed."""
+
+    indicator: str = "in_programme"
+    ladder: dict[str, str] = Field(min_length=1)
+    oracle: str | None = None
+
+
+class Settings(Strict):
+    """A whole study file."""
+
+    study: Head
+    tables: dict[Literal["person_years", "policies", "renewals", "claims"], Table] = {}
+    simulate: Simulated | None = None
+    bands: dict[str, Band] = {}
+    model: Model
+    discount: Discount
+    premium: Premium | None = None
+    programme_effect: Effect | None = None
+
+
+def read_settings(path: str | Path) -> Settings:
+    """Read and hold a study file against its contract; every fault is reported at once.
+
+    Parameters
+    ----------
+    path : path
+        A TOML file; ``data/studies/huoli.toml`` is a commented example.
+
+    Raises
+    ------
+    InputError
+        For a missing file, broken TOML (with its line), unknown keys (with the nearest), wrong
+        types, values out of range, formulas that name no known column, bands that do not cut,
+        a group order that is not the group's levels.
+
+    Examples
+    --------
+    >>> from pricing.data.tables import bundled
+    >>> read_settings(bundled("studies/randhie.toml")).discount.cap
+    0.2
+    """
+    path = Path(path)
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        there = [str(f) for f in path.parent.glob("*.toml")] if path.parent.is_dir() else []
+        raise InputError(
+            f"no such study file{nearest(str(path), there)}", where=str(path)
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise InputError(f"not a readable TOML file: {error}", where=str(path)) from error
+    faults: list[str] = []
+    settings: Settings | None = None
+    try:
+        settings = Settings.model_validate(raw)
+    except ValidationError as error:
+        faults += [_said(fault) for fault in error.errors(include_url=False)]
+    faults += _cross_faults(raw)
+    if faults or settings is None:
+        raise InputError(
+            f"{len(faults)} fault(s) in the study file",
+            where=str(path),
+            faults=faults,
+            do="correct them all and run again; README and data/studies show every key",
+        )
+    return settings
+
+
+def _said(fault: Mapping[str, Any]) -> str:
+    place = ".".join(str(part) for part in fault["loc"] if part != "[key]")
+    if fault["type"] == "extra_forbidden":
+        return f"{place}: unknown key{nearest(str(fault['loc'][-1]), _siblings(fault['loc']))}"
+    message = str(fault["msg"]).removeprefix("Value error, ")
+    given = "" if fault["type"] == "missing" else f", got {fault['input']!r}"
+    return f"{place or 'file'}: {message}{given if len(given) < 80 else ''}"
+
+
+def _siblings(place: tuple[str | int, ...]) -> list[str]:
+    """The keys that may stand where an unknown one stands."""
+    model: Any = Settings
+    by_section = {
+        "study": Head,
+        "tables": Table,
+        "simulate": Simulated,
+        "bands": Band,
+        "model": Model,
+        "discount": Discount,
+        "premium": Premium,
+        "programme_effect": Effect,
+    }
+    if len(place) > 1:
+        model = by_section.get(str(place[0]), Settings)
+    return list(model.model_fields)
+
+
+def _cross_faults(raw: Mapping[str, Any]) -> list[str]:
+    """Faults between sections; read from the raw file so that they show beside all others."""
+    tables, bands = _section(raw, "tables"), _section(raw, "bands")
+    faults = []
+    if ("simulate" in raw) == bool(tables):
+        faults.append("file: give either [simulate] or [tables.…], one of the two")
+    if tables and "person_years" not in tables:
+        lacking = [t for t in ("policies", "renewals", "claims") if t not in tables]
+        if lacking:
+            faults.append(f"tables: {lacking} missing; a book needs policies, renewals and claims")
+    known = _known_columns(raw, tables, bands)
+    for name, cut in bands.items():
+        faults += _band_faults(name, cut, known)
+    model, discount = _section(raw, "model"), _section(raw, "discount")
+    ladder = _section(_section(raw, "programme_effect"), "ladder")
+    formulas = {"model.frequency": model.get("frequency")}
+    formulas["programme_effect.oracle"] = _section(raw, "programme_effect").get("oracle")
+    formulas |= {f"programme_effect.ladder.{name}": text for name, text in ladder.items()}
+    for place, text in formulas.items():
+        faults += _formula_faults(place, text, known)
+    names = [("discount.group", discount.get("group", "health_group"))]
+    names += [("model.one_way", n) for n in _strings(model.get("one_way"))]
+    names += [("model.base", n) for n in _section(model, "base")]
+    names += [
+        ("programme_effect.indicator", n)
+        for n in _strings([_section(raw, "programme_effect").get("indicator")])
+    ]
+    faults += [
+        f"{p}: {n!r} is not a column{nearest(str(n), known)}" for p, n in names if n not in known
+    ]
+    return faults + _discount_faults(raw, tables, discount)
+
+
+def _band_faults(name: str, cut: Any, known: Iterable[str]) -> list[str]:
+    if not isinstance(cut, dict):
+        return []
+    faults = []
+    if isinstance(cut.get("column"), str) and cut["column"] not in known:
+        faults.append(
+            f"bands.{name}.column: {cut['column']!r} is not a column{nearest(cut['column'], known)}"
+        )
+    edges = cut.get("edges")
+    if isinstance(edges, list) and edges and all(isinstance(e, int | float) for e in edges):
+        try:
+            band_labels(edges)
+        except InputError as error:
+            faults.append(f"bands.{name}.edges: {error.problem}")
+    return faults
+
+
+def _formula_faults(place: str, text: Any, known: Iterable[str]) -> list[str]:
+    if not isinstance(text, str):
+        return []
+    try:
+        return [
+            f"{place}: {name!r} is not a column{nearest(name, known)}"
+            for name in variables(text)
+            if name not in known
+        ]
+    except InputError as error:
+        return [f"{place}: {error.problem}"]
+
+
+def _discount_faults(
+    raw: Mapping[str, Any], tables: Mapping[str, Any], discount: Mapping[str, Any]
+) -> list[str]:
+    group, order = discount.get("group", "health_group"), _strings(discount.get("order"))
+    sources = [
+        *tables.values(),
+        *(
+            {"factors": factors}
+            for factors in _section(_section(raw, "simulate"), "factors").values()
+        ),
+    ]
+    faults = []
+    for source in sources:
+        levels = _strings(
+            _section(source if isinstance(source, dict) else {}, "factors").get(group)
+        )
+        if levels and order and sorted(levels) != sorted(order):
+            faults.append(f"discount.order: {order} is not the levels of {group!r}, {levels}")
+    present = discount.get("present")
+    if isinstance(present, dict) and order and sorted(present) != sorted(order):
+        faults.append(f"discount.present: names {sorted(present)}, discount.order has {order}")
+    cap, step = discount.get("cap", 0.2), discount.get("step", 0.05)
+    if isinstance(cap, int | float) and isinstance(step, int | float) and step > cap:
+        faults.append(f"discount.step: {step} is larger than the cap {cap}")
+    return faults
+
+
+def _known_columns(
+    raw: Mapping[str, Any], tables: Mapping[str, Any], bands: Mapping[str, Any]
+) -> list[str]:
+    if "person_years" in tables:
+        known = [*contract("person_years").column_names()]
+    else:
+        truth = ["latent_health", "expected_claims", "expected_amount"] if "simulate" in raw else []
+        known = [
+            *DERIVED,
+            *truth,
+            *(c for t in ("policies", "renewals") for c in contract(t).column_names()),
+        ]
+    sources = [
+        *tables.values(),
+        *({"factors": f} for f in _section(_section(raw, "simulate"), "factors").values()),
+    ]
+    for source in sources:
+        if isinstance(source, dict):
+            known += [*_section(source, "factors"), *_strings(source.get("covariates"))]
+    return [*dict.fromkeys([*known, *bands])]
+
+
+def _section(raw: Any, name: str) -> dict[str, Any]:
+    found = raw.get(name) if isinstance(raw, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def _strings(values: Any) -> list[str]:
+    return [v for v in values if isinstance(v, str)] if isinstance(values, list) else []
