@@ -32,7 +32,7 @@ _NAMES = {
     "bundled": ("pricing.data.tables", "bundled"),
 }
 
-__all__ = [*_NAMES, *_ROOMS]  # noqa: PLE0604
+__all__ = [*_NAMES, *_ROOMS]
 
 
 def __getattr__(name: str) -> Any:

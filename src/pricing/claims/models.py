@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, TypeVar
 
@@ -141,9 +141,10 @@ class Frequency(Result):
     ) -> None:
         tests = {}
         for name in variables:
+            levels = self.details["levels"].get(name, [])
             tests[name] = (
-                ~_text(name).is_in(self.details["levels"][name]).fill_null(False)
-                if name in self.details["levels"]
+                ~_text(name, levels).is_in(levels).fill_null(False)
+                if levels
                 else ~pl.col(name).cast(pl.Float64).is_finite().fill_null(False)
             )
         if exposure:
@@ -389,11 +390,13 @@ def _term(columns: list[tuple[Column, float]], levels: Mapping[str, list[str]]) 
         effects = {JOIN.join(x for x in c.levels if x is not None): value for c, value in columns}
         if len(factors) == 1:
             effects |= {x: 0.0 for x in levels[factors[0]] if x not in effects}
-            known = _text(factors[0]).replace_strict(effects, default=None, return_dtype=pl.Float64)
-        else:
-            known = pl.concat_str([_text(f) for f in factors], separator=JOIN).replace_strict(
-                effects, default=0.0, return_dtype=pl.Float64
+            known = _text(factors[0], levels[factors[0]]).replace_strict(
+                effects, default=None, return_dtype=pl.Float64
             )
+        else:
+            known = pl.concat_str(
+                [_text(f, levels[f]) for f in factors], separator=JOIN
+            ).replace_strict(effects, default=0.0, return_dtype=pl.Float64)
     else:
         known = pl.lit(columns[0][1])
     for name in covariates:
@@ -401,9 +404,11 @@ def _term(columns: list[tuple[Column, float]], levels: Mapping[str, list[str]]) 
     return known
 
 
-def _text(name: str) -> pl.Expr:
+def _text(name: str, levels: Sequence[str]) -> pl.Expr:
     """A factor as text; a Boolean column reads as the yes and no it was collected as."""
     text = pl.col(name).cast(pl.String)
+    if {"true", "false"} & set(levels):
+        return text
     return text.replace({"true": "yes", "false": "no"})
 
 

@@ -12,6 +12,7 @@ import polars as pl
 from scipy.optimize import isotonic_regression
 
 from pricing.errors import InputError
+from pricing.estimate.design import Floats
 from pricing.experience.cells import Experience
 from pricing.health.effect import GroupEffect
 from pricing.result.figure import COLOURS, interval_figure, with_points
@@ -41,14 +42,18 @@ class Schedule(Result):
 
     def finding(self, lang: Language = "en") -> str:
         """Say the schedule, its mean cost and the base premium that keeps the loss ratio."""
-        steps = "、" if lang == "zh" else ", "
-        names = [
-            f"{level_label(name, lang)} {value:.0%}"
-            if round(value * 100, 6).is_integer()
-            else f"{level_label(name, lang)} {value:.1%}"
-            for name, value in self.discounts.items()
-        ]
-        return say("finding.schedule", lang, **{**self.facts, "steps": steps.join(names)})
+        facts = {
+            **self.facts,
+            "steps": self._in_words("discount", lang),
+            "prudent": self._in_words("prudent_discount", lang),
+        }
+        return say("finding.schedule", lang, **facts)
+
+    def _in_words(self, column: str, lang: Language) -> str:
+        values = self.table.select("health_group", column).slice(1).iter_rows()
+        return ("、" if lang == "zh" else ", ").join(
+            f"{level_label(name, lang)} {100 * value:.4g}%" for name, value in values
+        )
 
     def figure(self, lang: Language = "en") -> go.Figure:
         """Draw the fair discount with its interval, the schedule as steps, and the cap."""
@@ -76,6 +81,15 @@ class Schedule(Result):
                 symbol="x-thin-open",
                 colour="line",
             )
+        figure = with_points(
+            figure,
+            groups,
+            t["prudent_discount"].to_list(),
+            name="prudent_discount",
+            lang=lang,
+            symbol="triangle-up",
+            colour="third",
+        )
         figure = with_points(
             figure,
             groups,
@@ -134,8 +148,9 @@ def design_schedule(
     -------
     Schedule
         ``.table``: health_group, exposure, standard_premium, amount, fair_discount and its
-        interval, monotone (after pooling), discount, supported (the discount is below the whole
-        interval), discounted_premium, loss_ratio_before, loss_ratio_after.
+        interval, monotone (after pooling), discount, prudent_discount (the same rule on the lower
+        ends of the intervals), supported (the discount is below the whole interval),
+        discounted_premium, loss_ratio_before, loss_ratio_after.
         ``.budget``: one row: standard premium S = ΣP, discount = Σ d·P, mean discount d̄ = Σ d·P/S,
         base premium factor 1/(1 − d̄) that keeps the total premium, loss ratios before, after, and
         after the base premium is raised. Loss ratios here are claims incurred over earned premium,
@@ -164,15 +179,21 @@ def design_schedule(
     """
     _require(cap, step, rounding, evidence)
     table = _with_money(effect, experience, group)
-    wanted = table["fair_discount" if evidence == "estimate" else "fair_lower"].to_numpy()
     weights = table["standard_premium"].to_numpy()
-    monotone = np.zeros(len(wanted))
-    monotone[1:] = isotonic_regression(wanted[1:], weights=weights[1:]).x
-    discount = _to_steps(np.clip(monotone, 0, cap), cap, step, rounding)
+    pooled = {
+        name: _monotone(table[column].to_numpy(), weights)
+        for name, column in (("estimate", "fair_discount"), ("lower", "fair_lower"))
+    }
+    monotone = pooled[evidence]
+    discount, prudent = (
+        _to_steps(np.clip(values, 0, cap), cap, step, rounding)
+        for values in (monotone, pooled["lower"])
+    )
     premium = pl.col("standard_premium")
     table = table.with_columns(
         monotone=pl.Series(monotone),
         discount=pl.Series(discount),
+        prudent_discount=pl.Series(prudent),
         supported=pl.Series(discount) <= pl.col("fair_lower").clip(0),
         discounted_premium=premium * (1 - pl.Series(discount)),
         loss_ratio_before=pl.col("amount") / premium,
@@ -233,9 +254,14 @@ def _with_money(effect: GroupEffect, experience: Experience, group: str) -> pl.D
     return table
 
 
-def _to_steps(
-    values: np.ndarray[tuple[int], np.dtype[np.float64]], cap: float, step: float, rounding: str
-) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def _monotone(fair: Floats, weights: Floats) -> Floats:
+    """Rise with health from the standard group's zero: pool adjacent violators."""
+    monotone = np.zeros(len(fair))
+    monotone[1:] = isotonic_regression(fair[1:], weights=weights[1:]).x
+    return monotone
+
+
+def _to_steps(values: Floats, cap: float, step: float, rounding: str) -> Floats:
     most = math.floor(cap / step + 1e-9)
     whole = np.floor(values / step + (1e-9 if rounding == "down" else 0.5))
     return np.round(np.minimum(whole, most) * step, 12)

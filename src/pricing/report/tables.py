@@ -10,7 +10,7 @@ from pricing.result.words import Language, label, level_label
 __all__ = ["render"]
 
 PERCENT = {
-    "fair_discount", "fair_lower", "fair_upper", "monotone", "discount", "present_discount",
+    "fair_discount", "fair_lower", "fair_upper", "monotone", "discount", "present_discount", "prudent_discount",
     "mean_discount", "loss_ratio_before", "loss_ratio_after", "effect", "credibility",
 }  # fmt: skip
 MONEY = {

@@ -196,7 +196,9 @@ class Study:
         results: dict[str, Result] = {"data_check": self.data_check()}
         factors = list(variables(s.model.frequency))
         views = s.model.one_way or [*factors, s.discount.group]
-        seen = self.experience(list(dict.fromkeys([*factors, s.discount.group, *views])))
+        checks = s.model.actual_to_expected or views
+        keys = dict.fromkeys([*factors, s.discount.group, *views, *checks])
+        seen = self.experience(list(keys))
         progress("claims")
         effect, model = group_effect(
             seen,
@@ -210,7 +212,7 @@ class Study:
         results["frequency"] = model
         results |= {
             f"actual_to_expected:{name}": actual_to_expected(seen, model.rate(), name)
-            for name in views
+            for name in checks
         }
         progress("health")
         results["group_effect"] = effect

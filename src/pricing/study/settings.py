@@ -88,6 +88,7 @@ class Model(Strict):
     base: dict[str, str] = {}
     errors: Literal["robust", "model", "quasi"] = "robust"
     one_way: list[str] = []
+    actual_to_expected: list[str] = []
 
 
 class Discount(Strict):
@@ -226,7 +227,8 @@ def _cross_faults(raw: Mapping[str, Any]) -> list[str]:
     for place, text in formulas.items():
         faults += _formula_faults(place, text, known)
     names = [("discount.group", discount.get("group", "health_group"))]
-    names += [("model.one_way", n) for n in _strings(model.get("one_way"))]
+    for views in ("one_way", "actual_to_expected"):
+        names += [(f"model.{views}", n) for n in _strings(model.get(views))]
     names += [("model.base", n) for n in _section(model, "base")]
     names += [
         ("programme_effect.indicator", n)

@@ -1,0 +1,235 @@
+"""The command line: import, run, read. Heavy libraries load inside the commands."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import App, CycloptsError, Parameter
+
+if TYPE_CHECKING:
+    from pricing.study.chain import Study
+
+app = App(
+    name="pricing",
+    help="Health-insurance pricing: from person-years to a discount the claims can pay for.",
+    version_flags=["--version"],
+)
+DEMO = ("randhie", "huoli")
+
+
+@app.command
+def demo(*, out: Path = Path("reports/demo")) -> None:
+    """Build both bundled studies: one on real data, one on a simulated book with known truth.
+
+    Parameters
+    ----------
+    out
+        Folder that receives one folder per study.
+    """
+    from pricing.data.tables import bundled
+
+    _require_writable(out)
+    pages = [_run(bundled(f"studies/{name}.toml"), out / name, work=out / "books") for name in DEMO]
+    print("\nOpen in a browser:")
+    for page in pages:
+        print(f"  {page}")
+
+
+@app.command
+def check(study: Path, /, *, out: Path | None = None) -> int:
+    """Hold a study's tables against their contracts; exit code 1 if any row is set aside.
+
+    Parameters
+    ----------
+    study
+        Study file (TOML).
+    out
+        Folder for the rejected rows with their reasons; reports/check/STUDY where left out.
+    """
+    from pricing.study.chain import open_study
+
+    opened = open_study(study)
+    folder = out or Path("reports/check") / opened.name
+    _require_writable(folder)
+    _print_check(opened)
+    rejected = sum(checked.rejected.height for checked in opened.checked.values())
+    if rejected:
+        opened.write_rejected(folder)
+        print(f"\nThe rejected rows stand in {folder}, each with its reasons.")
+    return 1 if rejected else 0
+
+
+@app.command
+def run(study: Path, /, *, out: Path | None = None) -> None:
+    """Run the whole chain of a study: index.html, run.json, every result and model, rejected rows.
+
+    Parameters
+    ----------
+    study
+        Study file (TOML).
+    out
+        Folder to write; reports/STUDY where left out. Replaced as a whole when all is done.
+    """
+    page = _run(study, out, work=None)
+    print(f"\nOpen in a browser: {page}")
+
+
+@app.command
+def simulate(folder: Path, /, *, policies: int, seed: int) -> None:
+    """Write a simulated long-term medical book with known truth (truth.json).
+
+    Parameters
+    ----------
+    folder
+        Folder to write: policies, renewals, claims, activity, truth.
+    policies
+        Number of policies, 1 or more; memory does not grow with it.
+    seed
+        Seed, 0 or more; the same seed gives the same bytes.
+    """
+    from tqdm.auto import tqdm
+
+    from pricing.data.book import simulate as write_book
+
+    with tqdm(total=policies, unit=" policies", disable=not sys.stderr.isatty()) as bar:
+
+        def advance(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        write_book(folder, policies=policies, seed=seed, progress=advance)
+    print(f"{policies:,} policies in {folder}")
+
+
+@app.command
+def verify(
+    area: str | None = None, /, *, as_json: Annotated[bool, Parameter(name="--json")] = False
+) -> int:
+    """Reproduce published figures; exit code 1 if one is off.
+
+    Parameters
+    ----------
+    area
+        One area, such as claims or credibility; all where left out.
+    as_json
+        Print a JSON list of area, name, source, published, ours, tolerance, ok.
+    """
+    from pricing.verify.figures import figures
+
+    found = figures(area)
+    if as_json:
+        import json
+
+        print(json.dumps([figure.record() for figure in found], ensure_ascii=False, indent=1))
+    else:
+        _print_figures(found)
+    return 0 if all(figure.ok for figure in found) else 1
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line: exit code 2 and one clear message for input that cannot be priced."""
+    from pricing.errors import InputError
+
+    try:
+        code = app(arguments, exit_on_error=False, print_error=True, result_action="return_value")
+    except CycloptsError:
+        sys.exit(2)
+    except InputError as error:
+        print(f"pricing: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _run(path: Path, out: Path | None, *, work: Path | None) -> Path:
+    from tqdm.auto import tqdm
+
+    from pricing.report.page import write
+    from pricing.study.chain import open_study
+
+    study = open_study(path, work=work)
+    folder = out or Path("reports") / study.name
+    _require_writable(folder)
+    with tqdm(total=7, desc=study.name, disable=not sys.stderr.isatty(), leave=False) as bar:
+
+        def advance(step: str) -> None:
+            bar.set_postfix_str(step)
+            bar.update()
+
+        results = study.run(progress=advance)
+        advance("report")
+        page = write(study, results, folder)
+    print(f"\n{study.title('en')}")
+    for name in ("data_check", "group_effect", "schedule", "programme_effect", "recovery"):
+        if name in results:
+            print(f"  {results[name].finding('en')}")
+    return page
+
+
+def _require_writable(folder: Path) -> None:
+    """Say at once, before any work, that an output folder cannot be written."""
+    from pricing.files import replacing
+
+    with replacing(folder.parent / f"{folder.name}.write-test") as beside:
+        beside.touch()
+    (folder.parent / f"{folder.name}.write-test").unlink()
+
+
+def _print_check(study: Study) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    for name, checked in study.checked.items():
+        totals = Table(title=f"{name}: what came in", title_justify="left")
+        for heading in ("quantity", "accepted", "set aside", "input", "unreadable"):
+            totals.add_column(heading, justify="left" if heading == "quantity" else "right")
+        for row in checked.totals.iter_rows(named=True):
+            figures = [
+                f"{row[c]:,.2f}".removesuffix(".00") for c in ("accepted", "rejected", "input")
+            ]
+            totals.add_row(row["quantity"], *figures, f"{row['unreadable']:,}")
+        console.print(totals)
+        if not checked.faults.is_empty():
+            console.print(_fault_table(name, checked.faults))
+        for warning in checked.warnings:
+            console.print(f"warning: {warning}", highlight=False, markup=False)
+
+
+def _fault_table(name: str, faults: Any) -> Any:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=f"{name}: rows set aside, by rule", title_justify="left")
+    columns = ("file", "column", "rule", "count", "first_keys", "meaning")
+    for column in columns:
+        table.add_column(column, overflow="fold", justify="right" if column == "count" else "left")
+    for row in faults.iter_rows(named=True):
+        cells = [f"{row[c]:,}" if c == "count" else str(row[c]) for c in columns]
+        table.add_row(*(Text(cell) for cell in cells))
+    return table
+
+
+def _print_figures(found: Sequence[Any]) -> None:
+    from itertools import groupby
+
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    for source, group in groupby(found, key=lambda figure: str(figure.source)):
+        table = Table(title=source, title_justify="left", title_style="bold")
+        for heading in ("area", "figure", "published", "ours", "difference", ""):
+            right = heading in ("published", "ours", "difference")
+            table.add_column(heading, justify="right" if right else "left")
+        for f in group:
+            verdict = "ok" if f.ok else "OFF"
+            gap = f"{f.ours - f.published:+.1e}"
+            table.add_row(f.area, f.name, f.printed, f"{f.ours:.10g}", gap, verdict)
+        console.print(table)
+    agreed = sum(f.ok for f in found)
+    print(f"{agreed} of {len(found)} published figures reproduced to the last printed digit")

@@ -1,0 +1,66 @@
+"""Published credibility premiums on Hachemeister's data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pricing.data.tables import reference_table, source_of
+from pricing.estimate.credibility import Credibility, buhlmann_straub
+
+__all__ = ["buhlmann_figures", "buhlmann_straub_figures"]
+
+Found = tuple[str, Mapping[str, str], Mapping[str, float]]
+VIGNETTE = "actuar (R), vignette on credibility"
+
+
+def buhlmann_straub_figures() -> Found:
+    """Bühlmann–Straub with claim counts as weights.
+
+    Examples
+    --------
+    >>> round(buhlmann_straub_figures()[2]["Bühlmann–Straub m"], 3)
+    1683.713
+    """
+    found = buhlmann_straub(
+        reference_table("hachemeister"), group="state", value="ratio", weight="weight"
+    )
+    printed = {
+        "m": "1683.713", "s²": "139120025.925", "a": "89638.726",
+        "Z 1": "0.984740", "Z 2": "0.927635", "Z 3": "0.898475", "Z 4": "0.727909",
+        "Z 5": "0.958791", "mean 1": "2060.921", "mean 2": "1511.224", "mean 3": "1805.843",
+        "mean 4": "1352.976", "mean 5": "1599.829", "premium 1": "2055.165",
+        "premium 2": "1523.706", "premium 3": "1793.444", "premium 4": "1442.967",
+        "premium 5": "1603.285",
+    }  # fmt: skip
+    return _labelled("Bühlmann–Straub", printed, found)
+
+
+def buhlmann_figures() -> Found:
+    """Bühlmann: every quarter weighs the same.
+
+    Examples
+    --------
+    >>> round(buhlmann_figures()[2]["Bühlmann Z 1"], 7)
+    0.9496143
+    """
+    found = buhlmann_straub(reference_table("hachemeister"), group="state", value="ratio")
+    printed = {
+        "m": "1671.0167", "s²": "46040.4712", "a": "72310.0246", "Z 1": "0.9496143",
+        "premium 1": "2044.041", "premium 2": "1518.588", "premium 3": "1814.234",
+        "premium 4": "1375.987", "premium 5": "1602.233",
+    }  # fmt: skip
+    return _labelled("Bühlmann", printed, found)
+
+
+def _labelled(model: str, printed: Mapping[str, str], found: Credibility) -> Found:
+    ours = {
+        f"{model} m": found.facts["collective"],
+        f"{model} s²": found.facts["within"],
+        f"{model} a": found.facts["between"],
+    }
+    for row in found.table.iter_rows(named=True):
+        ours[f"{model} Z {row['state']}"] = row["credibility"]
+        ours[f"{model} mean {row['state']}"] = row["mean"]
+        ours[f"{model} premium {row['state']}"] = row["premium"]
+    source = f"{source_of('hachemeister')}; {VIGNETTE}"
+    return source, {f"{model} {name}": text for name, text in printed.items()}, ours

@@ -1,0 +1,119 @@
+"""The list of published figures, as printed, beside ours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from pricing.errors import InputError, nearest
+
+__all__ = ["AREAS", "Figure", "figures"]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One published figure and ours.
+
+    Attributes
+    ----------
+    area, name, source : str
+        What it is and where it was printed.
+    printed : str
+        The figure as printed; half a unit of its last digit is the tolerance.
+    ours : float
+        What this package computes.
+
+    Examples
+    --------
+    >>> figure = Figure("claims", "x", "a book, 2001", "0.35", 0.3461)
+    >>> figure.tolerance, figure.ok
+    (0.005, True)
+    """
+
+    area: str
+    name: str
+    source: str
+    printed: str
+    ours: float
+
+    @property
+    def published(self) -> float:
+        """The printed figure as a number."""
+        return float(Decimal(self.printed))
+
+    @property
+    def tolerance(self) -> float:
+        """Half a unit of the last printed digit."""
+        exponent = Decimal(self.printed).as_tuple().exponent
+        return float(Decimal(5).scaleb(int(exponent) - 1))
+
+    @property
+    def ok(self) -> bool:
+        """Whether ours rounds to what was printed (a hair is left for the last bit)."""
+        return abs(self.ours - self.published) <= self.tolerance * (1 + 1e-9)
+
+    def record(self) -> dict[str, Any]:
+        """The figure as ``pricing verify --json`` prints it."""
+        return {
+            "area": self.area,
+            "name": self.name,
+            "source": self.source,
+            "published": self.published,
+            "ours": self.ours,
+            "tolerance": self.tolerance,
+            "ok": self.ok,
+        }
+
+
+def figures(area: str | None = None) -> list[Figure]:
+    """Compute every published figure of an area, or of all.
+
+    Raises
+    ------
+    InputError
+        For an area that is not in :data:`AREAS`.
+
+    Examples
+    --------
+    >>> all(figure.ok for figure in figures("credibility"))
+    True
+    """
+    if area is not None and area not in AREAS:
+        raise InputError(f"no area {area!r}{nearest(area, AREAS)}")
+    chosen = [AREAS[area]] if area else AREAS.values()
+    return [figure for compute in chosen for figure in compute()]
+
+
+def _compare(
+    area: str, source: str, printed: Mapping[str, str], ours: Mapping[str, float]
+) -> Iterable[Figure]:
+    return [Figure(area, name, source, text, float(ours[name])) for name, text in printed.items()]
+
+
+def _claims() -> list[Figure]:
+    from pricing.verify import claims
+
+    found: list[Figure] = []
+    for source, printed, ours in (claims.randhie(), claims.ships(), claims.dobson()):
+        found += _compare("claims", source, printed, ours)
+    return found
+
+
+def _credibility() -> list[Figure]:
+    from pricing.verify import credibility
+
+    found: list[Figure] = []
+    for source, printed, ours in (
+        credibility.buhlmann_straub_figures(),
+        credibility.buhlmann_figures(),
+    ):
+        found += _compare("credibility", source, printed, ours)
+    return found
+
+
+AREAS: Mapping[str, Callable[[], list[Figure]]] = {
+    "claims": _claims,
+    "credibility": _credibility,
+}
