@@ -268,10 +268,116 @@ def test_a_gb18030_file_goes_through_and_comes_back_as_it_was(tmp_path):
     ]
 
 
+def test_rows_in_their_own_words_are_judged_in_ours_and_rejected_as_they_were(tmp_path):
+    names = {"policy_id": "保单", "birth_date": "生日", "sex": "性别", "start": "起", "end": "止"}
+    text = ",".join(names.values()) + ",地区\n"
+    for i, sex in enumerate(["男", "女", "不详", "男"]):
+        text += f"P{i},1980-01-01,{sex},2024-01-01,{'2025-01-01' if i < 3 else '2023-01-01'},粤\n"
+    (tmp_path / "p.csv").write_bytes(text.encode("gb18030"))
+    levels = {"sex": {"男": "male", "女": "female"}, "地区": {"粤": "广东"}}
+    options = {"folder": tmp_path, "levels": levels}
+    read = read_table(Source(files="p.csv", encoding="gb18030", columns=names, **options))
+    seen = check(read, "policies", factors={"地区": ["广东"]})
+    assert seen.accepted.select("sex", "地区").rows() == [("male", "广东"), ("female", "广东")]
+    assert seen.faults["rule"].to_list() == ["sex|level", "end_after_start"]
+    assert seen.unused == ()
+    assert adds_up(seen)
+    path = write_rejected(seen, tmp_path)
+    assert path.read_text(encoding="utf-8-sig").splitlines() == [
+        "policy_id,birth_date,sex,start,end,地区,_file,_row,_rules",
+        "P2,1980-01-01,不详,2024-01-01,2025-01-01,粤,p.csv,3,sex|level",
+        "P3,1980-01-01,男,2024-01-01,2023-01-01,粤,p.csv,4,end_after_start",
+    ]
+    # Mended under our names and read again by the same levels.
+    path.write_text(path.read_text(encoding="utf-8").replace("不详", "女"), encoding="utf-8")
+    again = check(read_table(Source(files=path.name, **options)), "policies")
+    assert again.accepted["sex"].to_list() == ["female"]
+
+
+def test_rows_moved_by_the_book_show_what_the_file_said_too():
+    read = read_table(
+        Source(frame=frame("claims", {"benefit": "门诊"}), levels={"benefit": {"门诊": "visit"}})
+    )
+    tables = {"policies": held("policies", {"policy_id": "P2"}), "claims": check(read, "claims")}
+    assert tables["claims"].accepted["benefit"].to_list() == ["visit"]
+    assert check_book(tables)["claims"].rejected["benefit"].to_list() == ["门诊"]
+
+
+def test_booleans_are_the_levels_yes_and_no():
+    table = pl.DataFrame(
+        {
+            "exposure": [1, 1, 1],
+            "claims": [1, 1, 1],
+            "chronic": [True, False, None],
+            "smoker": [True, True, True],
+        }
+    )
+    seen = check(table, "person_years", factors={"chronic": ["no", "yes"], "smoker": None})
+    assert seen.accepted["chronic"].to_list() == ["yes", "no"]
+    assert seen.accepted.schema["chronic"] == pl.Enum(["no", "yes"])
+    assert seen.accepted["smoker"].to_list() == ["yes", "yes"]
+    assert seen.rejected.select("chronic", "smoker", "_rules").rows() == [
+        (None, True, "chronic|nullability")
+    ]
+    renewal = pl.DataFrame([{**RENEWAL, "in_programme": True}])
+    assert check(renewal, "renewals").accepted["in_programme"].to_list() == [True]
+    narrowed = check(renewal, "renewals", factors={"in_programme": ["no", "yes"]})
+    assert narrowed.accepted["in_programme"].to_list() == ["yes"]
+
+
+def test_an_unused_column_near_a_lacking_optional_one_is_warned_of():
+    note = {"standard_premum": "1", "AMOUNT": "1", "persn_id": "1", "note": "a", "claim": "1"}
+    seen = held("person_years", {**note, "person_id": "1"})
+    assert seen.unused == tuple(note)
+    assert seen.warnings == (
+        "person_years: column 'standard_premum' is not used; did you mean 'standard_premium'?",
+        "person_years: column 'AMOUNT' is not used; did you mean 'amount'?",
+    )
+    assert held("claims", {"paid_day": "2024-03-01"}).warnings == ()
+
+
+def test_a_misspelt_factor_is_refused_with_the_nearest():
+    with pytest.raises(InputError, match=r"health_group: .*; did you mean 'health_grup'"):
+        held("person_years", {"health_grup": "A"}, factors={"health_group": None})
+
+
+def test_warnings_stay_when_rows_move_between_tables():
+    claims = held("claims", {"benefits": "a"})
+    tables = {"policies": held("policies", {"policy_id": "P2"}), "claims": claims}
+    moved = check_book(tables)["claims"]
+    assert moved.accepted.height == 0
+    assert moved.warnings == claims.warnings != ()
+
+
 def test_rejected_lists_can_be_written(tmp_path):
     table = pl.DataFrame({"exposure": [0.0], "claims": [0], "visits": [[1, 2]]})
     path = write_rejected(check(table, "person_years"), tmp_path)
     assert "[1,2]" in path.read_text(encoding="utf-8-sig")
+
+
+def test_first_keys_are_the_first_five_in_the_order_of_the_rows():
+    many, ids = 60_000, [f"C{i * 7919 % 60_000}" for i in range(60_000)]
+    table = pl.DataFrame(
+        {
+            "claim_id": [ids[i % 50_000] for i in range(many)],
+            "policy_id": ["P9" if i % 11 == 0 else "P1" for i in range(many)],
+            "incurred": ["2024-02-30" if i % 5 == 0 else "2024-03-01" for i in range(many)],
+            "amount": ["x" if i % 7 == 0 else "-1" if i % 3 == 0 else "1" for i in range(many)],
+            "_file": ["b.csv" if i < many // 2 else "a.csv" for i in range(many)],
+            "_row": range(1, many + 1),
+        }
+    )
+    claims = check(table, "claims")
+    seen = check_book({"policies": held("policies", {}), "claims": claims})["claims"]
+    assert set(seen.faults["rule"]) == {
+        *("incurred|type", "amount|type", "amount|min", "primary_key", "policy_id|unknown_policy"),
+    }
+    for fault in seen.faults.iter_rows(named=True):
+        broken = pl.col("_rules").str.split(", ").list.contains(fault["rule"])
+        rows = seen.rejected.filter(broken, pl.col("_file") == fault["file"])
+        assert fault["count"] == rows.height > 5, fault
+        assert rows["_row"].is_sorted()
+        assert fault["first_keys"].split(", ") == rows["claim_id"].head(5).to_list(), fault
 
 
 def book(policies, claims=None, renewals=None):

@@ -72,7 +72,7 @@ def test_widths_do_not_depend_on_where_a_block_ends(tmp_path, monkeypatch):
     whole = read_table(Source(files="a.csv", folder=tmp_path))
     assert whole.height == 4
     for block in range(1, len(text) + 2):
-        monkeypatch.setattr("pricing.data.sources._BLOCK", block)
+        monkeypatch.setattr("pricing.data.delimited._BLOCK", block)
         assert read_table(Source(files="a.csv", folder=tmp_path)).equals(whole)
 
 
@@ -169,6 +169,53 @@ def test_rejected_rows_can_be_mended_and_read_again():
     assert read_table(Source(frame=frame)).to_dicts() == [{"a": 1, "_file": "frame", "_row": 1}]
 
 
+def test_levels_turn_their_words_into_ours_and_keep_what_the_file_said(tmp_path):
+    (tmp_path / "a.csv").write_bytes("编号,性别\n1,男\n2, 女 \n3,不详\n4,\n".encode("gb18030"))
+    source = Source(
+        files="a.csv",
+        folder=tmp_path,
+        encoding="gb18030",
+        columns={"sex": "性别"},
+        levels={"sex": {"男": "male", "女": "female"}},
+    )
+    seen = read_table(source)
+    assert seen["sex"].to_list() == ["male", "female", "不详", None]
+    assert seen["_read:sex"].to_list() == ["男", " 女 ", "不详", None]
+    assert seen.columns == ["sex", "编号", "_file", "_row", "_read:sex"]
+
+
+@pytest.mark.parametrize(
+    ("values", "words", "ours"),
+    [
+        (pl.Series([1, 2, None]), {"1": "2", "2": "1"}, ["2", "1", None]),
+        (pl.Series([1.0, 2.0, float("nan")]), {"1": "a"}, ["a", "2", None]),
+        (pl.Series([True, False, None]), {"true": "a", "false": "b"}, ["a", "b", None]),
+        (pl.Series([True, False, None]), {"yes": "a"}, ["a", "no", None]),
+        (pl.Series(["M", "N/A"], dtype=pl.Categorical), {"N/A": ""}, ["M", ""]),
+        (pl.Series([[1], [2]]), {"1": "a"}, [[1], [2]]),
+        (pl.Series([None, None]), {"1": "a"}, [None, None]),
+    ],
+)
+def test_levels_are_named_by_the_text_of_any_column(values, words, ours):
+    seen = read_table(Source(frame=pl.DataFrame({"x": values}), levels={"x": words}))
+    assert seen["x"].to_list() == ours
+
+
+def test_levels_of_a_column_that_is_not_there_are_named():
+    frame = pl.DataFrame({"SEX": ["M"]})
+    words = {"M": "male"}
+    message = refused(frame=frame, columns={"sex": "SEX"}, levels={"sx": words, "SEX": words})
+    assert "2 columns with levels are not there" in message
+    assert "'sx'; did you mean 'sex'?" in message
+
+
+def test_a_table_written_out_and_read_again_has_one_origin(tmp_path):
+    source = Source(frame=pl.DataFrame({"sex": ["M"]}), levels={"sex": {"M": "male"}})
+    read_table(source).write_parquet(tmp_path / "a.parquet")
+    again = read_table(Source(files="a.parquet", folder=tmp_path))
+    assert again.to_dicts() == [{"sex": "male", "_file": "a.parquet", "_row": 1}]
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [
@@ -178,6 +225,8 @@ def test_rejected_rows_can_be_mended_and_read_again():
         ({"files": "a", "table": "t"}, "duckdb and table go together"),
         ({"files": "a", "separator": "||"}, "separator"),
         ({"files": "a", "encoding": "utf-9"}, "no encoding 'utf-9'"),
+        ({"loader": "randhie", "levels": {"x": {1: "a"}}}, "levels must name texts by texts"),
+        ({"loader": "randhie", "levels": {"x": "a"}}, "levels of 'x'"),
         ({"loader": "randhi"}, "did you mean 'randhie'"),
     ],
 )

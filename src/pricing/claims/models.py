@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Literal, TypeVar
 
@@ -10,7 +10,9 @@ import numpy as np
 import plotly.graph_objects as go
 import polars as pl
 from scipy.special import ndtri
+from threadpoolctl import threadpool_limits
 
+from pricing.claims.score import rate_expression, require_known
 from pricing.errors import InputError, nearest
 from pricing.estimate.design import Column, Design, Floats, design
 from pricing.estimate.glm import PoissonFit, fit_poisson
@@ -23,9 +25,9 @@ from pricing.result.words import Language, label, level_label, say
 
 __all__ = ["Frequency", "fit_frequency"]
 
+FEW_CELLS = 200_000
 Errors = Literal["robust", "model", "quasi"]
 Frame = TypeVar("Frame", pl.DataFrame, pl.LazyFrame)
-JOIN = "\x1f"  # between the levels of an interaction: in no level of a real table
 
 
 class Frequency(Result):
@@ -69,7 +71,7 @@ class Frequency(Result):
         --------
         >>> rows = pl.DataFrame({"sex": ["f", "m", "m"], "exposure": [2.0, 1.0, 1.0], "claims": [2, 2, 4]})
         >>> model = fit_frequency(Experience.collect(rows, ["sex"]), "sex")
-        >>> model.relativities("sex").select("level", "relativity").rows()
+        >>> model.relativities("sex").select("level", pl.col("relativity").round(9)).rows()
         [('f', 1.0), ('m', 3.0)]
         """
         found = self.table.filter(pl.col("term") == factor)
@@ -88,22 +90,28 @@ class Frequency(Result):
         without : str, optional
             A factor to hold at its base level, with every interaction it is in.
 
+        Raises
+        ------
+        InputError
+            Where ``without`` is not in the model.
+
         Examples
         --------
         >>> rows = pl.DataFrame({"sex": ["f", "m", "m"], "exposure": [2.0, 1.0, 1.0], "claims": [2, 2, 4]})
         >>> model = fit_frequency(Experience.collect(rows, ["sex"]), "sex")
-        >>> rows.select(model.rate(), base=model.rate(without="sex")).rows()
+        >>> rows.select(model.rate().round(9), base=model.rate(without="sex").round(9)).rows()
         [(1.0, 1.0), (3.0, 1.0), (3.0, 1.0)]
         """
-        terms: dict[str, list[tuple[Column, float]]] = {}
-        for column, value in zip(self.columns, np.nan_to_num(self.coefficients), strict=True):
-            if without is None or without not in column.variables:
-                terms.setdefault(column.term, []).append((column, float(value)))
+        names = list(dict.fromkeys(v for c in self.columns for v in c.variables))
+        if without is not None and without not in names:
+            raise InputError(f"{without!r} is not in the model{nearest(without, names)}")
+        return self._rate(without=without)
+
+    def _rate(self, *, without: str | None = None, schema: pl.Schema | None = None) -> pl.Expr:
         levels = self.details["levels"]
-        total = pl.lit(0.0)
-        for pairs in terms.values():
-            total = total + _term(pairs, levels)
-        return total.exp().alias("rate")
+        return rate_expression(
+            self.columns, self.coefficients, levels, without=without, schema=schema
+        )
 
     def score(self, frame: Frame, *, exposure: str | None = None) -> Frame:
         """Add ``rate`` and, where exposure is given, ``expected`` claims to every row.
@@ -122,66 +130,36 @@ class Frequency(Result):
             not above zero: each with its count and its levels. No row is dropped.
         """
         variables: list[str] = list(dict.fromkeys(v for c in self.columns for v in c.variables))
-        present = frame.lazy().collect_schema().names()
-        wanted = [*variables, *([exposure] if exposure else [])]
-        missing = [name for name in wanted if name not in present]
-        if missing:
-            raise InputError(
-                f"cannot score: {len(missing)} column(s) are missing",
-                faults=[f"{name!r}{nearest(name, present)}" for name in missing],
-            )
-        self._require_known(frame.lazy(), variables, exposure)
-        columns = {"rate": self.rate()}
-        if exposure:
-            columns["expected"] = self.rate() * pl.col(exposure)
-        return frame.with_columns(**columns)
+        lazy = frame.lazy()
+        require_known(lazy, variables, self.details["levels"], exposure)
+        scored = frame.with_columns(self._rate(schema=lazy.collect_schema()))
+        if exposure is None:
+            return scored
+        return scored.with_columns(expected=pl.col("rate") * pl.col(exposure))
 
-    def _require_known(
-        self, lazy: pl.LazyFrame, variables: list[str], exposure: str | None
-    ) -> None:
-        tests = {}
-        for name in variables:
-            levels = self.details["levels"].get(name, [])
-            tests[name] = (
-                ~_text(name, levels).is_in(levels).fill_null(False)
-                if levels
-                else ~pl.col(name).cast(pl.Float64).is_finite().fill_null(False)
+    def finding(self, lang: Language = "en", factor: str | None = None) -> str:
+        """Say which factor matters most and whether claims are over-dispersed, or sum up one factor."""
+        if factor is None:
+            facts = {**self.facts, "factor": label(self.facts["strongest"], lang)}
+            return say(
+                "finding.frequency", lang, **{**facts, "errors": level_label(facts["errors"], lang)}
             )
-        if exposure:
-            e = pl.col(exposure).cast(pl.Float64)
-            tests[exposure] = ~((e > 0) & e.is_finite()).fill_null(False)
-        seen = lazy.select(
-            *(test.sum().alias(f"n:{name}") for name, test in tests.items()),
-            *(
-                pl.col(name)
-                .filter(test)
-                .cast(pl.String)
-                .unique()
-                .head(3)
-                .implode()
-                .alias(f"v:{name}")
-                for name, test in tests.items()
-            ),
-        ).collect(engine="streaming")
-        found = seen.row(0, named=True)
-        faults = [
-            f"{name}: {found[f'n:{name}']:,} rows, such as "
-            + ", ".join(repr(v) for v in sorted(found[f"v:{name}"], key=str))
-            for name in tests
-            if found[f"n:{name}"]
-        ]
-        if faults:
-            raise InputError(
-                "rows that the model cannot score (unknown level, null, or exposure not above zero)",
-                faults=faults,
-                do="map the levels to those the model knows, or refit with them",
-            )
+        rows = self.relativities(factor).drop_nulls("relativity").sort("relativity")
+        tested = self.frames["tests"].filter(pl.col("term") == factor)["p_value"].to_list()
+        return say(
+            "sentence.relativities" if self._is_factor(factor) else "sentence.interaction",
+            lang,
+            factor=label(factor, lang),
+            base=level_label(self.details["base"].get(factor, ""), lang),
+            lowest=level_label(rows["level"][0], lang),
+            low=rows["relativity"][0],
+            highest=level_label(rows["level"][-1], lang),
+            high=rows["relativity"][-1],
+            p=_p_value(tested[0] if tested else None),
+        )
 
-    def finding(self, lang: Language = "en") -> str:
-        """Say which factor matters most and whether claims are over-dispersed."""
-        facts = {**self.facts, "factor": label(self.facts["strongest"], lang)}
-        facts["errors"] = level_label(facts["errors"], lang)
-        return say("finding.frequency", lang, **facts)
+    def _is_factor(self, term: str) -> bool:
+        return term in self.details["levels"]
 
     def figure(self, lang: Language = "en", factor: str | None = None) -> go.Figure:
         """Draw the relativities of one factor (default: the strongest) over exposure bars."""
@@ -252,9 +230,11 @@ def fit_frequency(
     """
     if errors not in ("robust", "model", "quasi") or not 0 < level < 1:
         raise InputError(f"errors={errors!r} with level={level} is not offered")
-    matrix = design(formula, experience, base=base)
-    fit = fit_poisson(matrix, experience)
-    inference = infer(matrix, fit, experience)
+    # on cells the threads' waiting costs more than their work, on a busy machine many times more
+    with threadpool_limits(1 if experience.cells.height < FEW_CELLS else None):
+        matrix = design(formula, experience, base=base)
+        fit = fit_poisson(matrix, experience)
+        inference = infer(matrix, fit, experience)
     bare = _bare(formula, matrix, fit, inference, experience)
     covariance = bare.covariance(errors)
     tests = wald_tests(matrix.columns, fit.coefficients, covariance)
@@ -269,7 +249,9 @@ def fit_frequency(
         "strongest": strongest["term"][0] if tests.height else "",
         "aliased": int(fit.aliased.sum()),
     }
-    return replace(bare, table=table, frames={"tests": tests}, facts=facts)
+    settings = fingerprint(bare.basis.fingerprint, errors, str(level))
+    basis = replace(bare.basis, fingerprint=settings)
+    return replace(bare, table=table, basis=basis, frames={"tests": tests}, facts=facts)
 
 
 def _bare(
@@ -313,6 +295,8 @@ def _table(
         )
     )
     beta = model.coefficients
+    with np.errstate(over="ignore"):  # the intercept of a covariate far from zero: infinite is true
+        relativity, lower, upper = np.exp(beta), np.exp(beta - z * se), np.exp(beta + z * se)
     rows = []
     for j, c in enumerate(model.columns):
         rows.append(
@@ -320,9 +304,9 @@ def _table(
                 "term": c.term,
                 "level": " × ".join(level for level in c.levels if level is not None),
                 "role": _role(c, beta[j]),
-                "relativity": np.exp(beta[j]),
-                "lower": np.exp(beta[j] - z * se[j]),
-                "upper": np.exp(beta[j] + z * se[j]),
+                "relativity": relativity[j],
+                "lower": lower[j],
+                "upper": upper[j],
                 "coefficient": beta[j],
                 "std_error_model": plain[j],
                 "std_error_robust": robust[j],
@@ -379,37 +363,9 @@ def _role(column: Column, coefficient: float) -> str:
     return "covariate" if None in column.levels else "estimate"
 
 
-def _term(columns: list[tuple[Column, float]], levels: Mapping[str, list[str]]) -> pl.Expr:
-    """Σ of one term's coefficients at a row: a lookup by level, times the covariates."""
-    first = columns[0][0]
-    if not first.variables:
-        return pl.lit(columns[0][1])
-    factors = [v for v in first.variables if v in levels]
-    covariates = [v for v in first.variables if v not in levels]
-    if factors:
-        effects = {JOIN.join(x for x in c.levels if x is not None): value for c, value in columns}
-        if len(factors) == 1:
-            effects |= {x: 0.0 for x in levels[factors[0]] if x not in effects}
-            known = _text(factors[0], levels[factors[0]]).replace_strict(
-                effects, default=None, return_dtype=pl.Float64
-            )
-        else:
-            known = pl.concat_str(
-                [_text(f, levels[f]) for f in factors], separator=JOIN
-            ).replace_strict(effects, default=0.0, return_dtype=pl.Float64)
-    else:
-        known = pl.lit(columns[0][1])
-    for name in covariates:
-        known = known * pl.col(name).cast(pl.Float64)
-    return known
-
-
-def _text(name: str, levels: Sequence[str]) -> pl.Expr:
-    """A factor as text; a Boolean column reads as the yes and no it was collected as."""
-    text = pl.col(name).cast(pl.String)
-    if {"true", "false"} & set(levels):
-        return text
-    return text.replace({"true": "yes", "false": "no"})
+def _p_value(p: float | None) -> str:
+    """A p-value as a reader takes it: four places, or that it is below them."""
+    return "–" if p is None else "< 0.0001" if p < 1e-4 else f"{p:.4f}"
 
 
 def _array(values: Any) -> Floats:

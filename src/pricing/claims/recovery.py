@@ -67,8 +67,8 @@ def recover(model: Frequency, truth: Frequency) -> Recovery:
     >>> rows = pl.DataFrame({"sex": ["f", "f", "m", "m"], "exposure": [1.0] * 4,
     ...                      "claims": [1, 2, 3, 1], "true": [1.5, 1.5, 2.5, 2.5]})
     >>> fits = [fit_frequency(Experience.collect(rows, ["sex"], claims=c), "sex") for c in ("claims", "true")]
-    >>> recover(*fits).table.select("level", "truth", "inside").rows()
-    [('m', 1.6666666666666667, True)]
+    >>> recover(*fits).table.select("level", pl.col("truth").round(6), "inside").rows()
+    [('m', 1.666667, True)]
     """
     if model.columns != truth.columns or model.details["base"] != truth.details["base"]:
         raise InputError("the two models do not have the same coefficients and base levels")

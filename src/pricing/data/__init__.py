@@ -1,4 +1,4 @@
-"""What comes in: contracts, sources and the check of one against the other."""
+"""What comes in: contracts, sources, their check, simulated books and reference tables."""
 
 from __future__ import annotations
 
@@ -7,18 +7,24 @@ from typing import Any
 
 # ``check`` is the file; its verb is imported from there: ``from pricing.data.check import check``.
 _WHERE = {
-    "Checked": "check",
-    "Claims": "contracts",
-    "PersonYears": "contracts",
-    "Policies": "contracts",
-    "Renewals": "contracts",
+    "BookParameters": "book",
+    "Checked": "checked",
+    "Claims": "schemas",
+    "PersonYears": "schemas",
+    "Policies": "schemas",
+    "Renewals": "schemas",
     "Source": "sources",
-    "check_book": "check",
+    "bundled": "tables",
+    "check_book": "between",
     "contract": "contracts",
-    "data_dictionary": "contracts",
-    "data_dictionary_markdown": "contracts",
+    "data_dictionary": "dictionary",
+    "data_dictionary_markdown": "dictionary",
     "read_table": "sources",
-    "write_rejected": "check",
+    "reference_table": "tables",
+    "simulate": "book",
+    "source_of": "tables",
+    "true_parameters": "book",
+    "write_rejected": "checked",
 }
 
 __all__ = sorted(_WHERE)

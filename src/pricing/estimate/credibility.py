@@ -16,7 +16,7 @@ from __future__ import annotations
 import plotly.graph_objects as go
 import polars as pl
 
-from pricing.errors import InputError
+from pricing.errors import InputError, nearest
 from pricing.experience.cells import Experience
 from pricing.result.figure import interval_figure
 from pricing.result.shape import Basis, Result
@@ -87,6 +87,15 @@ def buhlmann_straub(
     """
     w = pl.col(weight) if weight else pl.lit(1.0)
     x = pl.col(value).cast(pl.Float64)
+    named = [group, value, *([weight] if weight else [])]
+    faults = [f"{n!r}{nearest(n, frame.columns)}" for n in named if n not in frame.columns]
+    faults += [
+        f"{n!r} is {frame.schema[n]}, not a number"
+        for n in named[1:]
+        if n in frame.columns and not frame.schema[n].is_numeric()
+    ]
+    if faults:
+        raise InputError("columns are missing or no numbers", faults=faults)
     rows = frame.select(group, _x=x, _w=w.cast(pl.Float64))
     bad = rows.filter(
         pl.col(group).is_null()
@@ -126,6 +135,12 @@ def credibility_of_cells(experience: Experience, rate: pl.Expr, group: str) -> C
     Credibility
         As :func:`buhlmann_straub`; ``mean`` is actual-to-expected, ``weight`` expected claims.
 
+    Raises
+    ------
+    InputError
+        As :func:`buhlmann_straub`; for a group that is not a key, and for cells without an
+        expected rate above zero.
+
     Examples
     --------
     >>> rows = pl.DataFrame({"g": ["a", "a", "b", "b"], "exposure": [1.0] * 4, "claims": [3, 5, 1, 1]})
@@ -135,8 +150,8 @@ def credibility_of_cells(experience: Experience, rate: pl.Expr, group: str) -> C
     """
     r = pl.col("_rate")
     sums = (
-        experience.cells.with_columns(_rate=rate)
-        .group_by(group)
+        experience.rated(rate, group)
+        .cells.group_by(group)
         .agg(
             observations=pl.col("rows").sum(),
             weight=(r * pl.col("exposure")).sum(),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ __all__ = ["Column", "Design", "Floats", "design", "parse", "variables"]
 
 Floats = npt.NDArray[np.float64]
 INTERCEPT = "(intercept)"
+MOST_COLUMNS = 2_000  # the information matrix is dense: 32 MB at 2,000, 80 GB at 100,000
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class Design:
     base : mapping of str to str
         Base level of each factor.
     levels : mapping of str to tuple of str
-        Every level of each factor, in order.
+        The levels of each factor that have exposure, in order; the model knows no others.
     """
 
     columns: tuple[Column, ...]
@@ -75,10 +77,16 @@ class Design:
         """Give the matrix with only the columns marked in ``kept``."""
         if kept.all():
             return self.matrix
-        widths = np.cumsum([block.shape[1] for block in self.matrix.matrices])[:-1]
-        masks = np.split(kept, widths)
-        pairs = zip(self.matrix.matrices, masks, strict=True)
-        return tabmat.SplitMatrix([_narrow(block, mask) for block, mask in pairs if mask.any()])
+        # tabmat joins the dense blocks, so its blocks are not the terms: indices say whose columns
+        places = np.cumsum(kept) - 1
+        pairs = [
+            (block, columns, kept[columns])
+            for block, columns in zip(self.matrix.matrices, self.matrix.indices, strict=True)
+        ]
+        return tabmat.SplitMatrix(
+            [_narrow(block, mask) for block, _, mask in pairs if mask.any()],
+            [places[columns[mask]] for _, columns, mask in pairs if mask.any()],
+        )
 
 
 def parse(formula: str, experience: Experience) -> list[tuple[str, ...]]:
@@ -139,9 +147,15 @@ def variables(formula: str) -> tuple[str, ...]:
 def _read(formula: str) -> list[tuple[str, ...]]:
     try:
         terms = list(Formula(formula.strip() or "1"))
-    except (FormulaicError, SyntaxError, ValueError, TypeError) as error:
-        raise InputError(f"the formula cannot be read: {error}", where=formula) from error
-    return [tuple(str(factor.expr) for factor in term.factors) for term in terms]
+        return [tuple(str(factor.expr) for factor in term.factors) for term in terms]
+    except (FormulaicError, SyntaxError, ValueError, TypeError, AttributeError) as error:
+        # the lines that follow the first point at the place with terminal colours
+        reason = "one side only, without ~ or |" if isinstance(error, AttributeError) else error
+        raise InputError(
+            f"the formula cannot be read: {str(reason).splitlines()[0]}",
+            where=str(formula),
+            do="write it as age_band + sex * tier",
+        ) from error
 
 
 def design(
@@ -161,8 +175,9 @@ def design(
     Raises
     ------
     InputError
-        As :func:`parse`; for a base that is not a level or has no exposure; for a factor that
-        has a single level with exposure.
+        As :func:`parse`; for a base that is not a level or has no exposure, or of a factor that is
+        not in the formula; for a factor that has a single level with exposure; for more than
+        :data:`MOST_COLUMNS` coefficients.
 
     Examples
     --------
@@ -174,8 +189,9 @@ def design(
     factors = [
         n for n in dict.fromkeys(n for term in terms for n in term) if n in experience.factors
     ]
+    levels = {name: _present(experience, name) for name in factors}
     bases = _bases(experience, factors, base or {})
-    levels = {name: tuple(experience.levels(name)) for name in factors}
+    _require_size(terms, levels, formula)
     columns = [Column(INTERCEPT, (), ())]
     blocks: list[Any] = [tabmat.DenseMatrix(np.ones((experience.cells.height, 1)))]
     for term in terms:
@@ -185,10 +201,38 @@ def design(
     return Design(tuple(columns), tabmat.SplitMatrix(blocks), bases, levels)
 
 
+def _present(experience: Experience, name: str) -> tuple[str, ...]:
+    seen = set(experience.cells[name].cast(pl.String).unique())
+    return tuple(level for level in experience.levels(name) if level in seen)
+
+
+def _require_size(
+    terms: Sequence[tuple[str, ...]], levels: Mapping[str, tuple[str, ...]], formula: str
+) -> None:
+    sizes = {
+        ":".join(term): prod(max(len(levels[n]) - 1, 1) for n in term if n in levels)
+        for term in terms
+    }
+    if 1 + sum(sizes.values()) > MOST_COLUMNS:
+        worst = sorted(sizes, key=lambda term: -sizes[term])[:3]
+        raise InputError(
+            f"{1 + sum(sizes.values()):,} coefficients are more than the {MOST_COLUMNS:,} "
+            "that a fit takes",
+            where=formula,
+            faults=[f"{term}: {sizes[term]:,} coefficients" for term in worst],
+            do="group the levels, or leave the term out and use credibility for it",
+        )
+
+
 def _bases(
     experience: Experience, factors: Sequence[str], wanted: Mapping[str, str]
 ) -> dict[str, str]:
-    bases, faults = {}, []
+    bases: dict[str, str] = {}
+    faults = [
+        f"{name}: a base is given, but the formula has no such factor{nearest(name, factors)}"
+        for name in wanted
+        if name not in factors
+    ]
     for name in factors:
         seen = experience.by(name).cells.sort("exposure", descending=True, maintain_order=True)
         present = seen[name].cast(pl.String).to_list()
@@ -226,7 +270,7 @@ def _block(
             covariate = covariate * experience.values(variable)
     if not factors:
         return tabmat.DenseMatrix(covariate[:, None]), described
-    codes = _codes(cells, factors, rest)
+    codes = _codes(experience, factors, rest)
     if len(factors) == len(term):
         labels = np.arange(len(combinations))
         return tabmat.CategoricalMatrix(codes, labels, cat_missing_method="zero"), described
@@ -249,19 +293,16 @@ def _narrow(block: Any, mask: npt.NDArray[np.bool_]) -> Any:
 
 
 def _codes(
-    cells: pl.DataFrame, factors: Sequence[str], rest: Sequence[Sequence[str]]
+    experience: Experience, factors: Sequence[str], rest: Sequence[Sequence[str]]
 ) -> npt.NDArray[np.int32]:
     """Number each cell's combination of non-base levels; −1 where any factor is at its base."""
-    code = np.zeros(cells.height, dtype=np.int64)
-    at_base = np.zeros(cells.height, dtype=bool)
+    code = np.zeros(experience.cells.height, dtype=np.int64)
+    at_base = np.zeros(experience.cells.height, dtype=bool)
     for name, names in zip(factors, rest, strict=True):
         places = {level: place for place, level in enumerate(names)}
-        one = (
-            cells[name]
-            .cast(pl.String)
-            .replace_strict(places, default=-1, return_dtype=pl.Int64)
-            .to_numpy()
-        )
+        categories = experience.levels(name)  # the codes count every level, with exposure or not
+        of_code = np.array([places.get(level, -1) for level in categories], dtype=np.int64)
+        one = of_code[experience.cells[name].to_physical().to_numpy()]
         at_base |= one < 0
         code = code * len(names) + one
     return np.where(at_base, -1, code).astype(np.int32)

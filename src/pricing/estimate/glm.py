@@ -16,6 +16,7 @@ from pricing.experience.cells import Experience
 __all__ = ["PoissonFit", "fit_poisson"]
 
 SCORE_TOLERANCE = 1e-8  # largest score, relative to the claims behind its column
+SEPARATED = 1e-8  # a fitted rate below this share of the mean, in cells without a claim
 ALIAS_TOLERANCE = 1e-10  # share of a column's own sum of squares left by the columns before it
 
 
@@ -55,10 +56,12 @@ def fit_poisson(design: Design, experience: Experience) -> PoissonFit:
     ------
     InputError
         Where a level has exposure but no claim (its relativity has no finite estimate), where
-        there are no claims at all, or where the fit does not converge.
+        there are no claims at all, where a combination of levels runs away to a rate of zero, or
+        where the fit does not converge.
 
     Examples
     --------
+    >>> import polars as pl
     >>> from pricing.estimate.design import design
     >>> rows = pl.DataFrame({"sex": ["f", "m"], "exposure": [2.0, 1.0], "claims": [1, 1]})
     >>> seen = Experience.collect(rows, ["sex"])
@@ -84,9 +87,25 @@ def fit_poisson(design: Design, experience: Experience) -> PoissonFit:
             f"the fit did not converge: the score is still {worst:.1e} of the claims",
             do="look for levels with almost no exposure, or covariates on very different scales",
         )
+    _require_finite(rate, exposure, claims)
     coefficients = np.full(len(design.columns), np.nan)
     coefficients[kept] = beta
     return PoissonFit(coefficients, aliased, rate)
+
+
+def _require_finite(rate: Floats, exposure: Floats, claims: Floats) -> None:
+    """Refuse a likelihood whose maximum lies at infinity (Correia, Guimarães and Zylkin 2019).
+
+    Levels may all have claims and a combination of them none: its coefficients then run off to
+    minus infinity, the score vanishes, and the errors mean nothing.
+    """
+    gone = (claims == 0) & (rate < SEPARATED * claims.sum() / exposure.sum())
+    if gone.any():
+        raise InputError(
+            f"the fit runs away to a rate of zero in {int(gone.sum()):,} cells without a claim "
+            f"({exposure[gone].sum():,.1f} policy-years): some relativities have no finite estimate",
+            do="leave out the interaction, or group its levels with a neighbour",
+        )
 
 
 def _glum(matrix: object, rate: Floats, weight: Floats, *, start: float) -> Floats:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from math import isfinite
 from typing import Any
 
 import polars as pl
@@ -38,17 +39,23 @@ def band_labels(edges: Sequence[float]) -> list[str]:
     >>> band_labels([0, 0.5, 1])
     ['[0,0.5)', '[0.5,1)', '1+']
     """
-    if not edges or any(not b > a for a, b in pairwise(edges)) or any(e - e != 0 for e in edges):
+    try:
+        cuts = [float(edge) for edge in edges]
+    except (TypeError, ValueError):
+        cuts = []
+    if not cuts or any(not b > a for a, b in pairwise(cuts)) or not all(map(isfinite, cuts)):
         raise InputError(
-            f"band edges must be finite and increasing, got {list(edges)}",
+            f"band edges must be finite and increasing numbers, got {list(edges)}",
             do="give the lower edge of each band, such as [18, 30, 40]",
         )
-    whole = all(float(edge).is_integer() for edge in edges)
+    whole = all(cut.is_integer() for cut in cuts)
     names = [
-        (f"{a:g}" if b - a == 1 else f"{a:g}-{b - 1:g}") if whole else f"[{a:g},{b:g})"
-        for a, b in pairwise(edges)
+        (_plain(a) if b - a == 1 else f"{_plain(a)}-{_plain(b - 1)}")
+        if whole
+        else f"[{_plain(a)},{_plain(b)})"
+        for a, b in pairwise(cuts)
     ]
-    return [*names, f"{edges[-1]:g}+"]
+    return [*names, f"{_plain(cuts[-1])}+"]
 
 
 def band(column: str | pl.Expr, edges: Sequence[float]) -> pl.Expr:
@@ -82,3 +89,8 @@ def band(column: str | pl.Expr, edges: Sequence[float]) -> pl.Expr:
     last = chain.when(value.cast(pl.Float64).is_finite()).then(pl.lit(labels[-1]))
     banded: pl.Expr = last.otherwise(None).cast(pl.Enum(labels))
     return banded
+
+
+def _plain(edge: float) -> str:
+    """Write an edge in full: two edges never share a name, and none reads 1e+06."""
+    return f"{edge:.0f}" if edge.is_integer() else f"{edge:.15g}"

@@ -110,9 +110,9 @@ class Experience:
         Raises
         ------
         InputError
-            For missing columns, null keys, an exposure that is null, not finite or not above
-            zero, claims or amounts that are null, not finite or negative, or no rows: all said
-            at once, with counts.
+            For missing columns, keys or sums that cannot serve as such, keys that are null or not
+            finite, an exposure that is null, not finite or not above zero, claims or amounts that
+            are null, not finite or negative, or no rows: all said at once, with counts.
         """
         lazy = frame.lazy()
         schema = lazy.collect_schema()
@@ -122,7 +122,10 @@ class Experience:
             lazy, schema, keys, exposure, claims, [*([amount] if amount else []), *sums]
         )
         measures = _measures(schema, exposure, claims, amount)
-        extra = {name: pl.col(name).sum() for name in sums if name not in measures}
+        _require_names(
+            schema, keys, sums, {"exposure": exposure, "claims": claims, "amount": amount}
+        )
+        extra = {name: _wide(name, schema[name]).sum() for name in sums if name not in measures}
         cells = (
             lazy.group_by([_plain(name, schema[name]) for name in keys])
             .agg(**measures, **extra)
@@ -193,7 +196,8 @@ class Experience:
         1
         """
         _require_columns(keys, self.keys)
-        return Experience._of(_add_up(self.cells, keys), tuple(keys), self.basis)
+        kept = tuple(dict.fromkeys(keys))
+        return Experience._of(_add_up(self.cells, kept, self.keys), kept, self.basis)
 
     def with_sums(self, **sums: pl.Expr) -> Experience:
         """Add or replace sums by an expression of each cell, such as expected claims.
@@ -208,6 +212,34 @@ class Experience:
         [0.1, 0.2]
         """
         return Experience._of(self.cells.with_columns(**sums), self.keys, self.basis)
+
+    def rated(self, rate: pl.Expr, factor: str) -> Experience:
+        """Add the expected rate of every cell as ``_rate``, to be compared by ``factor``.
+
+        Raises
+        ------
+        InputError
+            For a factor that is not a key, a rate that reads what is no key, and cells whose rate
+            is null, not finite or not above zero.
+
+        Examples
+        --------
+        >>> rows = pl.DataFrame({"a": ["x", "y"], "exposure": [1.0, 2.0], "claims": [0, 1]})
+        >>> Experience.collect(rows, ["a"]).rated(pl.lit(0.1), "a").cells["_rate"].to_list()
+        [0.1, 0.1]
+        """
+        _require_columns([factor, *rate.meta.root_names()], self.cells.columns)
+        _require_columns([factor], self.keys)
+        cells = self.cells.with_columns(_rate=rate)
+        has = (pl.col("_rate").is_finite() & (pl.col("_rate") > 0)).fill_null(False)
+        broken = cells.filter(~has)
+        if not broken.is_empty():
+            raise InputError(
+                f"{broken.height:,} cells ({broken['exposure'].sum():,.1f} policy-years) have no "
+                "expected rate above zero",
+                do="score with a model fitted on the same levels",
+            )
+        return replace(self, cells=cells)
 
     def where(self, *conditions: pl.Expr, note: str = "") -> Experience:
         """Keep some cells; the condition stands in the basis."""
@@ -227,20 +259,27 @@ class Experience:
             )
         if self.basis.currency != other.basis.currency:
             raise InputError(f"currencies differ: {self.basis.currency} and {other.basis.currency}")
+        unlike = [n for n in self.keys if (n in self.factors) != (n in other.factors)]
+        if unlike:
+            raise InputError(
+                f"a factor in one experience and a covariate in the other: {', '.join(unlike)}",
+                do="collect both with the same type of column",
+            )
         wide = {
-            name: pl.Enum(list(dict.fromkeys([*self.levels(name), *other.levels(name)])))
-            for name in self.factors
+            name: pl.Enum(_merged(self.levels(name), other.levels(name))) for name in self.factors
         }
         both = pl.concat(
             [e.cells.select(self.cells.columns).cast(wide) for e in (self, other)],  # type: ignore[arg-type]
-            how="vertical",
+            how="vertical_relaxed",
         )
         basis = replace(
             self.basis,
             source=_join(self.basis.source, other.basis.source),
             period=_join(self.basis.period, other.basis.period),
+            filters=tuple(dict.fromkeys([*self.basis.filters, *other.basis.filters])),
+            notes=tuple(dict.fromkeys([*self.basis.notes, *other.basis.notes])),
         )
-        return Experience._of(_add_up(both, self.keys), self.keys, basis)
+        return Experience._of(_add_up(both, self.keys, self.keys), self.keys, basis)
 
     def save(self, path: str | Path) -> None:
         """Write the cells as one Parquet file that carries its keys and basis."""
@@ -255,11 +294,11 @@ class Experience:
             head = pl.read_parquet_metadata(path)
             keys, basis = tuple(json.loads(head["keys"])), json.loads(head["basis"])
             cells = pl.read_parquet(path)
-        except (OSError, KeyError, ValueError, pl.exceptions.PolarsError) as error:
+            for name in ("filters", "notes"):
+                basis[name] = tuple(basis[name])
+            read = cls._of(cells, keys, Basis(**basis))
+        except (OSError, KeyError, TypeError, ValueError, pl.exceptions.PolarsError) as error:
             raise InputError(f"not a saved experience: {error}", where=str(path)) from error
-        for name in ("filters", "notes"):
-            basis[name] = tuple(basis[name])
-        read = cls._of(cells, keys, Basis(**basis))
         if read.basis.fingerprint != basis["fingerprint"]:
             raise InputError(
                 f"the cells hash to {read.basis.fingerprint}, not to the {basis['fingerprint']} "
@@ -321,8 +360,48 @@ def _log_factorial(n: pl.Expr) -> pl.Expr:
     return (z - 0.5) * z.log() - z + 0.5 * math.log(2.0 * math.pi) + tail / z - product.log()
 
 
-def _add_up(cells: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
-    return cells.group_by(keys).agg(pl.selectors.numeric().exclude(*keys).sum())
+def _add_up(cells: pl.DataFrame, keys: Sequence[str], all_keys: Sequence[str]) -> pl.DataFrame:
+    sums = [n for n, kind in cells.schema.items() if n not in all_keys and kind.is_numeric()]
+    return cells.group_by(keys).agg(pl.col(sums).sum())
+
+
+def _merged(one: Sequence[str], other: Sequence[str]) -> list[str]:
+    """Join two level lists so that it does not matter which shard came first."""
+    both = list(dict.fromkeys([*one, *other]))
+    in_order = list(one) == sorted(one) and list(other) == sorted(other)
+    return sorted(both) if in_order else both
+
+
+def _wide(name: str, kind: pl.DataType) -> pl.Expr:
+    """A column as it is added up: 32-bit sums of premiums would overflow."""
+    return pl.col(name).cast(pl.Int64 if kind.is_integer() else pl.Float64)
+
+
+def _require_names(
+    schema: pl.Schema,
+    keys: Sequence[str],
+    sums: Sequence[str],
+    columns: Mapping[str, str | None],
+) -> None:
+    text = (pl.String, pl.Enum, pl.Categorical, pl.Boolean)
+    faults = [f"key {n!r} is given twice" for n in dict.fromkeys(keys) if keys.count(n) > 1]
+    faults += [
+        f"key {n!r} has the name of a sum; rename the column"
+        for n in dict.fromkeys(keys)
+        if n in MEASURES or n in sums
+    ]
+    faults += [
+        f"key {n!r} is {schema[n]}: neither a factor (text, yes or no) nor a number"
+        for n in dict.fromkeys(keys)
+        if schema[n] not in text and not schema[n].is_numeric()
+    ]
+    faults += [
+        f"sum {n!r} has the name of one of ours; rename the column"
+        for n in dict.fromkeys(sums)
+        if n in MEASURES and columns.get(n, n if n == "amount" else None) not in (n, None)
+    ]
+    if faults:
+        raise InputError("columns that cannot serve as asked", faults=faults)
 
 
 def _require_columns(wanted: Sequence[str], present: Sequence[str]) -> None:
@@ -351,7 +430,10 @@ def _require_domain(
 
     counts = {
         "rows": pl.len(),
-        **{f"{k!r} is null or NaN": _absent(k, schema[k]).sum() for k in dict.fromkeys(keys)},
+        **{
+            f"{k!r} is null, NaN or infinite": _absent(k, schema[k]).sum()
+            for k in dict.fromkeys(keys)
+        },
         f"{exposure!r} is null, not finite or not above zero": (
             bad(exposure) | (pl.col(exposure) <= 0)
         ).sum(),
@@ -375,7 +457,7 @@ def _require_domain(
 
 def _absent(name: str, kind: pl.DataType) -> pl.Expr:
     null = pl.col(name).is_null()
-    return null | pl.col(name).is_nan() if kind.is_float() else null
+    return ~pl.col(name).is_finite().fill_null(False) if kind.is_float() else null
 
 
 def _fingerprint(cells: pl.DataFrame) -> str:

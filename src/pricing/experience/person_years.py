@@ -59,7 +59,8 @@ def person_years(
     Raises
     ------
     InputError
-        Where two policy years of a policy overlap in number.
+        Where two policy years of a policy have the same number, a policy appears twice, or policy
+        years have no policy.
 
     Examples
     --------
@@ -76,6 +77,17 @@ def person_years(
     twice = renewals.select("policy_id", "policy_year").is_duplicated().sum()
     if twice:
         raise InputError(f"{twice:,} policy years appear twice", where="renewals")
+    twice = policies["policy_id"].is_duplicated().sum()
+    if twice:
+        raise InputError(f"{twice:,} rows share their policy_id with another", where="policies")
+    alone = renewals.join(policies, on="policy_id", how="anti")
+    if not alone.is_empty():
+        raise InputError(
+            f"{alone.height:,} policy years have no policy, such as "
+            + ", ".join(repr(v) for v in alone["policy_id"].unique().sort().head(3)),
+            where="renewals",
+            do="hold the tables against their contracts (pricing check) first",
+        )
     placed = _place(renewals, claims)
     return PersonYears(_rows(policies, renewals, placed), placed.filter(pl.col("end").is_null()))
 

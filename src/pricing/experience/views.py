@@ -135,6 +135,11 @@ def actual_to_expected(
     ActualToExpected
         ``.table``: level, exposure, claims, expected, actual_to_expected, lower, upper.
 
+    Raises
+    ------
+    InputError
+        For a factor that is not a key, and for cells without an expected rate above zero.
+
     Examples
     --------
     >>> rows = pl.DataFrame({"sex": ["f", "m"], "exposure": [1.0, 2.0], "claims": [1, 1]})
@@ -142,13 +147,7 @@ def actual_to_expected(
     >>> actual_to_expected(seen, pl.lit(0.5), "sex").table["actual_to_expected"].to_list()
     [2.0, 1.0]
     """
-    cells = experience.cells.with_columns(_rate=rate)
-    broken = cells.filter(~pl.col("_rate").is_finite().fill_null(False) | (pl.col("_rate") <= 0))
-    if not broken.is_empty():
-        raise InputError(
-            f"{broken.height:,} cells have no expected rate above zero",
-            do="score with a model fitted on the same levels",
-        )
+    cells = experience.rated(rate, factor).cells
     whole = Experience(cells=cells, keys=experience.keys, basis=experience.basis)
     expected = pl.col("_rate") * pl.col("exposure")
     moments = cells.with_columns(expected=expected).group_by(factor)

@@ -50,9 +50,11 @@ class Schedule(Result):
         return say("finding.schedule", lang, **facts)
 
     def _in_words(self, column: str, lang: Language) -> str:
-        values = self.table.select("health_group", column).slice(1).iter_rows()
+        given = self.table.select("health_group", column).slice(1)
+        if not (given[column] > 0).any():
+            return say("sentence.no_discount", lang)
         return ("、" if lang == "zh" else ", ").join(
-            f"{level_label(name, lang)} {100 * value:.4g}%" for name, value in values
+            f"{level_label(name, lang)} {100 * value:.4g}%" for name, value in given.iter_rows()
         )
 
     def figure(self, lang: Language = "en") -> go.Figure:

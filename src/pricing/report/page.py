@@ -35,6 +35,7 @@ ORDER = (
     "one_way",
     "data_check",
 )
+ASIDE = {"schedule": ("exposure", "monotone", "discounted_premium")}  # saved, too wide to print
 DECISION = ("schedule", "group_effect", "programme_effect", "actual_to_expected", "data_check")
 
 
@@ -149,7 +150,8 @@ def _blocks(name: str, result: Result) -> list[Block]:
     if isinstance(result, Frequency):
         return _model_blocks(result)
     heading = {lang: label(name.partition(":")[2], lang) for lang in LANGUAGES}
-    blocks = [_block(name, result, result.table, heading)]
+    shown = result.table.drop(ASIDE.get(result.kind, ()))
+    blocks = [_block(name, result, shown, heading)]
     if "budget" in result.frames:
         budget = result.frames["budget"]
         blocks.append(_table_block("budget", budget, _both("section.budget")))

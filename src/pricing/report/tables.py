@@ -5,6 +5,7 @@ from __future__ import annotations
 import polars as pl
 from great_tables import GT
 
+from pricing.result.figure import FONTS
 from pricing.result.words import Language, label, level_label
 
 __all__ = ["render"]
@@ -17,6 +18,7 @@ MONEY = {
     "amount", "standard_premium", "discounted_premium", "discount_given", "claims_cost",
     "severity", "pure_premium", "premium",
 }  # fmt: skip
+NAMES = {"term", "column", "quantity"}  # columns whose values are names of columns
 ONE_PLACE = {"exposure", "expected", "accepted", "rejected", "input", "chi_squared"}
 
 
@@ -38,7 +40,7 @@ def render(table: pl.DataFrame, lang: Language, *, name: str) -> str:
     True
     """
     shown = table.with_columns(
-        pl.col(column).cast(pl.String).replace_strict(_levels(table[column], lang), default="")
+        pl.col(column).cast(pl.String).replace_strict(_words(table[column], lang), default="")
         for column, kind in table.schema.items()
         if kind in (pl.String, pl.Enum, pl.Boolean)
     )
@@ -53,6 +55,7 @@ def render(table: pl.DataFrame, lang: Language, *, name: str) -> str:
         pl.when(pl.col(c) < 1e-4)
         .then(pl.lit("< 0.0001"))
         .otherwise(pl.col(c).round(4).cast(pl.String))
+        .alias(c)
         for c in p_value
     )
     page = (
@@ -65,14 +68,19 @@ def render(table: pl.DataFrame, lang: Language, *, name: str) -> str:
         .sub_missing(missing_text="–")
         .cols_align(align="right", columns=[*figures])
         .cols_label(cases={c: label(c, lang) for c in table.columns})
-        .tab_options(table_font_size="14px", table_width="100%", data_row_padding="4px")
+        .tab_options(
+            table_font_names=FONTS.split(", "),
+            table_font_size="13px",
+            table_width="100%",
+            data_row_padding="4px",
+        )
     )
     return str(page.as_raw_html())
 
 
-def _levels(column: pl.Series, lang: Language) -> dict[str, str]:
-    values = column.cast(pl.String).unique().drop_nulls().to_list()
-    return {v: level_label(v, lang) if label(v, lang) == v else label(v, lang) for v in values}
+def _words(column: pl.Series, lang: Language) -> dict[str, str]:
+    name = label if column.name in NAMES else level_label
+    return {v: name(v, lang) for v in column.cast(pl.String).unique().drop_nulls().to_list()}
 
 
 def _is_effect_bound(table: pl.DataFrame, column: str) -> bool:

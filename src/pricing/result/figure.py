@@ -36,8 +36,21 @@ pio.templates["pricing"] = go.layout.Template(
         "height": 380,
         "hovermode": "x unified",
         "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
-        "xaxis": {"showgrid": False, "linecolor": COLOURS["line"], "ticks": "outside"},
-        "yaxis": {"gridcolor": "#E5E7EB", "zeroline": False, "linecolor": COLOURS["line"]},
+        "xaxis": {
+            "showgrid": False,
+            "linecolor": COLOURS["line"],
+            "ticks": "outside",
+            "automargin": True,
+            "title": {"standoff": 12},
+        },
+        "yaxis": {
+            "gridcolor": "#E5E7EB",
+            "zeroline": False,
+            "linecolor": COLOURS["line"],
+            "automargin": True,
+            "tickmode": "auto",
+            "title": {"standoff": 12},
+        },
     }
 )
 
@@ -101,23 +114,25 @@ def interval_figure(
         marker={"size": 10, "color": COLOURS["estimate"]},
     )
     figure.update_layout(
-        xaxis={"title": label(factor, lang), "type": "category"},
+        xaxis={"title": {"text": label(factor, lang)}, "type": "category"},
         yaxis={
-            "title": label(name, lang),
+            "title": {"text": label(name, lang)},
             "tickformat": ".0%" if percent else None,
             "overlaying": "y2" if bars is not None else None,
             "rangemode": "tozero" if percent else "normal",
         },
     )
     if bars is not None:
+        most = max([*bars, 1e-12])
         figure.update_layout(
             yaxis2={
-                "title": label(bars_name, lang),
+                "title": {"text": label(bars_name, lang)},
                 "side": "right",
                 "showgrid": False,
-                "range": [0, 3 * max([*bars, 1e-12])],
-                "tickformat": "~s",
-                "nticks": 4,
+                "range": [0, 3 * most],  # the bars keep to the lower third
+                "tickmode": "array",
+                "tickvals": [0, most],
+                "ticktext": ["0", f"{most:,.0f}"],
             }
         )
     if reference is not None:

@@ -132,9 +132,19 @@ class Result:
                     do="update the package",
                 )
             kind = Result.kinds[head["kind"]]
+            said: dict[str, Any] = head["basis"]
+            basis = Basis(**said | {name: tuple(said[name]) for name in ("filters", "notes")})
+            facts, details = dict(head["facts"]), dict(head["details"])
             table = pl.read_parquet(folder / "table.parquet")
             frames = {name: pl.read_parquet(folder / f"{name}.parquet") for name in head["frames"]}
-        except (OSError, KeyError, ValueError, pl.exceptions.PolarsError) as error:
+        except (
+            AttributeError,
+            OSError,
+            KeyError,
+            TypeError,
+            ValueError,
+            pl.exceptions.PolarsError,
+        ) as error:
             if isinstance(error, InputError):
                 raise
             raise InputError(
@@ -142,13 +152,4 @@ class Result:
             ) from error
         if not issubclass(kind, cls):
             raise InputError(f"holds a {kind.kind} result, not a {cls.kind}", where=str(folder))
-        basis = head["basis"]
-        for name in ("filters", "notes"):
-            basis[name] = tuple(basis[name])
-        return kind(
-            table=table,
-            basis=Basis(**basis),
-            facts=head["facts"],
-            frames=frames,
-            details=head["details"],
-        )
+        return kind(table=table, basis=basis, facts=facts, frames=frames, details=details)

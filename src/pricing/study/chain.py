@@ -273,7 +273,10 @@ class Study:
 
     def data_check(self) -> DataCheck:
         """Sum up the check of every table."""
-        totals = pl.concat([c.totals for c in self.checked.values()])
+        totals = pl.concat(
+            c.totals.select(pl.lit(name).alias("table"), pl.all())
+            for name, c in self.checked.items()
+        )
         faults = pl.concat([c.faults for c in self.checked.values()])
         rows = totals.filter(pl.col("quantity") == "rows")
         unmatched = 0
@@ -325,6 +328,7 @@ def _checked(name: str, table: Table, folder: Path) -> Checked:
         encoding=table.encoding,
         separator=table.separator,
         columns=table.columns,
+        levels=table.levels,
         folder=folder,
     )
     factors = {factor: levels or None for factor, levels in table.factors.items()}

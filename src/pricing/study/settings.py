@@ -53,6 +53,7 @@ class Table(Strict):
     encoding: str = "utf-8"
     separator: str = ","
     columns: dict[str, str] = {}
+    levels: dict[str, dict[str, str]] = {}
     factors: dict[str, list[str]] = {}
     covariates: list[str] = []
 

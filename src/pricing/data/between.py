@@ -1,0 +1,104 @@
+"""Rules between the tables of a book: claims and renewals against policies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import polars as pl
+
+from pricing.data.checked import Checked, part
+
+__all__ = ["check_book"]
+
+_APART = 10_000_000  # days
+
+
+def check_book(tables: Mapping[str, Checked]) -> dict[str, Checked]:
+    """Hold the tables of a book against each other: claims and renewals against policies.
+
+    A claim or renewal must be of an accepted policy and lie within its cover, and the terms
+    of a policy must not overlap. Rows that break this go from accepted to rejected, with the
+    rule, and the totals still add up.
+
+    Parameters
+    ----------
+    tables : mapping of str to Checked
+        By table name; tables that are not there are not asked for.
+
+    Returns
+    -------
+    dict of str to Checked
+
+    Examples
+    --------
+    >>> from pricing.data.check import check
+    >>> policies = check(pl.DataFrame({
+    ...     "policy_id": ["A"], "birth_date": ["1980-05-01"], "sex": ["female"],
+    ...     "start": ["2024-01-01"], "end": ["2025-01-01"]}), "policies")
+    >>> claims = check(pl.DataFrame({
+    ...     "claim_id": ["1", "2"], "policy_id": ["A", "B"], "incurred": ["2024-02-29"] * 2,
+    ...     "amount": [80.0, 20.0]}), "claims")
+    >>> book = check_book({"policies": policies, "claims": claims})
+    >>> book["claims"].rejected["_rules"].to_list()
+    ['policy_id|unknown_policy']
+    """
+    book = dict(tables)
+    if (claims := book.get("claims")) and "policies" in book:
+        book["claims"] = _moved(claims, _outside(claims, book["policies"], "incurred"))
+    if (renewals := book.get("renewals")) and "policies" in book:
+        book["renewals"] = _moved(renewals, _outside(renewals, book["policies"], "start"))
+    if renewals := book.get("renewals"):
+        book["renewals"] = _moved(renewals, _overlaps(renewals))
+    return book
+
+
+def _moved(checked: Checked, faults: pl.DataFrame) -> Checked:
+    if faults.height == 0:
+        return checked
+    held = checked.held
+    joined = pl.concat([held.faults, faults.select("_index", "rule")])
+    return part(checked.table, replace(held, faults=joined))
+
+
+def _standing(checked: Checked) -> pl.DataFrame:
+    held = checked.held
+    return held.typed.join(held.faults, on="_index", how="anti", maintain_order="left")
+
+
+def _outside(checked: Checked, policies: Checked, day: str) -> pl.DataFrame:
+    """Rows of no policy, of a rejected policy, or outside the policy's cover."""
+    cover = policies.accepted.select("policy_id", first="start", stop="end")
+    seen = policies.held.typed["policy_id"].drop_nulls().unique().implode()
+    within = (pl.col(day) >= pl.col("first")) & (
+        pl.col(day) < pl.col("stop") if day == "incurred" else pl.col("end") <= pl.col("stop")
+    )
+    rule = (
+        pl.when(pl.col("first").is_null() & ~pl.col("policy_id").is_in(seen))
+        .then(pl.lit("policy_id|unknown_policy"))
+        .when(pl.col("first").is_null())
+        .then(pl.lit("policy_id|rejected_policy"))
+        .when(~within)
+        .then(pl.lit(f"{day}|outside_cover"))
+    )
+    held = _standing(checked).join(cover, on="policy_id", how="left", maintain_order="left")
+    return held.select("_index", rule=rule).drop_nulls("rule")
+
+
+def _overlaps(renewals: Checked) -> pl.DataFrame:
+    """Both terms of each overlapping pair: no one can say which of them is the right one."""
+    terms = (
+        _standing(renewals)
+        .select("_index", "policy_id", first=_day_number("start"), stop=_day_number("end"))
+        .sort("policy_id", "first", "stop")
+        .with_columns(policy=pl.col("policy_id").rle_id().cast(pl.Int64) * _APART)
+    )
+    # Policies are set so far apart on one line of days that none can reach into the next.
+    begins, ends = pl.col("policy") + pl.col("first"), pl.col("policy") + pl.col("stop")
+    earlier, later = ends.cum_max().shift(1) > begins, begins.shift(-1) < ends
+    overlapping = terms.filter(earlier.fill_null(value=False) | later.fill_null(value=False))
+    return overlapping.select(pl.col("_index").sort(), rule=pl.lit("start|overlap"))
+
+
+def _day_number(name: str) -> pl.Expr:
+    return pl.col(name).cast(pl.Int32).cast(pl.Int64)

@@ -1,0 +1,171 @@
+"""The four tables an insurer delivers: each column's type, unit, domain and meaning."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import dataframely as dy
+import polars as pl
+
+__all__ = ["TABLES", "Claims", "PersonYears", "Policies", "Renewals", "about"]
+
+EXITS = ("lapse", "death", "cancelled", "expired")
+_FIRST, _LAST, _OPEN_END = dt.date(1900, 1, 1), dt.date(2199, 12, 31), dt.date(9999, 12, 31)
+
+
+def about(description: str, unit: str = "", *, optional: bool = False) -> dict[str, Any]:
+    """Describe a column: its meaning, its unit, and whether the whole column may lack.
+
+    Examples
+    --------
+    >>> about("Time exposed to risk", "policy-years")["metadata"]
+    {'unit': 'policy-years', 'optional': False}
+    """
+    return {"description": description, "metadata": {"unit": unit, "optional": optional}}
+
+
+def _key(description: str, *, optional: bool = False) -> dy.String:
+    return dy.String(primary_key=True, **about(description, optional=optional))
+
+
+def _text(description: str, *, optional: bool = False) -> dy.String:
+    return dy.String(nullable=optional, **about(description, optional=optional))
+
+
+def _day(description: str, *, last: dt.date = _LAST, optional: bool = False) -> dy.Date:
+    said = about(description, "day", optional=optional)
+    return dy.Date(min=_FIRST, max=last, nullable=optional, **said)
+
+
+def _money(description: str, *, optional: bool = False, above_zero: bool = False) -> dy.Float64:
+    bound: dict[str, Any] = {"min_exclusive" if above_zero else "min": 0.0}
+    said = about(description, "currency units", optional=optional)
+    return dy.Float64(nullable=optional, **bound, **said)
+
+
+class Policies(dy.Schema):
+    """One row per policy: who is covered and from when to when."""
+
+    policy_id = _key("The policy's number")
+    person_id = _text("The insured person, where one person holds several policies", optional=True)
+    birth_date = _day("Date of birth of the insured")
+    sex = dy.Enum(["female", "male"], **about("Sex of the insured"))
+    start = _day("First day of cover")
+    end = _day(
+        "Day after the last day of cover (half-open); 9999-12-31 for cover without an end",
+        last=_OPEN_END,
+    )
+    exit_cause = dy.Enum(
+        EXITS,
+        nullable=True,
+        **about("Why cover ended; empty while it is in force", optional=True),
+    )
+
+    @dy.rule()
+    def end_after_start(cls) -> pl.Expr:
+        """`end` must be after `start` (it is the day after the last day of cover)."""
+        return pl.col("end") > pl.col("start")
+
+    @dy.rule()
+    def birth_before_start(cls) -> pl.Expr:
+        """`birth_date` must not be after `start`."""
+        return pl.col("birth_date") <= pl.col("start")
+
+    @dy.rule()
+    def age_at_most_120(cls) -> pl.Expr:
+        """`birth_date` must make the age at `start` 120 years at most."""
+        return _age(pl.col("birth_date"), pl.col("start")) <= 120
+
+
+class Renewals(dy.Schema):
+    """One row per policy and policy year: the terms offered for that year."""
+
+    policy_id = _key("The policy's number")
+    policy_year = dy.Int64(
+        primary_key=True,
+        min=0,
+        max=150,
+        **about("Policy years completed at the start of the term; 0 is the first", "policy years"),
+    )
+    start = _day("First day of the term")
+    end = _day("Day after the last day of the term (half-open)")
+    in_programme = dy.Bool(
+        nullable=True,
+        **about("Whether the insured took part in the health programme", optional=True),
+    )
+    health_value = dy.Float64(
+        min=0.0,
+        max=1000.0,
+        nullable=True,
+        **about("Health value measured before the term", "points", optional=True),
+    )
+    health_group = _text("Health group the term was priced in")
+    standard_premium = _money("Premium of the term before the health discount", above_zero=True)
+    premium = _money("Premium charged for the term", optional=True, above_zero=True)
+
+    @dy.rule()
+    def end_after_start(cls) -> pl.Expr:
+        """`end` must be after `start` (it is the day after the last day of the term)."""
+        return pl.col("end") > pl.col("start")
+
+    @dy.rule()
+    def term_at_most_a_year(cls) -> pl.Expr:
+        """`end` must be at most 366 days after `start`."""
+        return (pl.col("end") - pl.col("start")).dt.total_days() <= 366
+
+    @dy.rule()
+    def premium_at_most_standard(cls) -> pl.Expr:
+        """`premium` must be at most `standard_premium` (discounts only)."""
+        return pl.col("premium") <= pl.col("standard_premium") * (1 + 1e-9)
+
+
+class Claims(dy.Schema):
+    """One row per claim: what was incurred when, and what was paid."""
+
+    claim_id = _key("The claim's number")
+    policy_id = _text("The policy the claim was made on")
+    incurred = _day("Day the claim was incurred")
+    paid = _day("Day the claim was paid; empty while it is open", optional=True)
+    amount = _money("Amount paid or reserved")
+    benefit = _text("Benefit the claim falls under", optional=True)
+
+    @dy.rule()
+    def paid_not_before_incurred(cls) -> pl.Expr:
+        """`paid` must not be before `incurred`."""
+        return pl.col("paid") >= pl.col("incurred")
+
+
+class PersonYears(dy.Schema):
+    """One row per person and period: exposure, claims and amount already counted."""
+
+    person_year_id = _key("The row's number; counted from 1 where absent", optional=True)
+    person_id = _text("The insured person", optional=True)
+    period = dy.Int64(
+        min=0,
+        max=2199,
+        nullable=True,
+        **about("Calendar year or year of the study", optional=True),
+    )
+    exposure = dy.Float64(min_exclusive=0.0, **about("Time exposed to risk", "policy-years"))
+    claims = dy.Int64(min=0, **about("Number of claims", "claims"))
+    amount = _money("Claims amount", optional=True)
+    standard_premium = _money("Earned premium before the discount", optional=True, above_zero=True)
+    premium = _money("Earned premium as charged", optional=True)
+
+
+TABLES: dict[str, type[dy.Schema]] = {
+    "policies": Policies,
+    "renewals": Renewals,
+    "claims": Claims,
+    "person_years": PersonYears,
+}
+
+
+def _age(birth: pl.Expr, day: pl.Expr) -> pl.Expr:
+    """Age last birthday; a birthday on 29 February falls on 1 March in other years."""
+
+    def in_year(date: pl.Expr) -> pl.Expr:
+        return date.dt.month().cast(pl.Int32) * 100 + date.dt.day()
+
+    return day.dt.year() - birth.dt.year() - (in_year(day) < in_year(birth)).cast(pl.Int32)
