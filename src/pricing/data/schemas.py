@@ -101,8 +101,16 @@ class Renewals(dy.Schema):
         **about("Health value measured before the term", "points", optional=True),
     )
     health_group = _text("Health group the term was priced in")
-    standard_premium = _money("Premium of the term before the health discount", above_zero=True)
-    premium = _money("Premium charged for the term", optional=True, above_zero=True)
+    standard_premium = _money(
+        "Annual premium in force during the term before the health discount: for a full policy "
+        "year, earned in proportion to the days covered",
+        above_zero=True,
+    )
+    premium = _money(
+        "Annual premium in force during the term after the discount, for a full policy year",
+        optional=True,
+        above_zero=True,
+    )
 
     @dy.rule()
     def end_after_start(cls) -> pl.Expr:
