@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -148,11 +149,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _run(path: Path, out: Path | None, *, work: Path | None) -> Path:
     from tqdm.auto import tqdm
 
-    from pricing.report.page import write
+    from pricing.report.page import require_replaceable, write
     from pricing.study.chain import open_study
 
     study = open_study(path, work=work)
     folder = out or Path("reports") / study.name
+    require_replaceable(folder)
     _require_writable(folder)
     with tqdm(total=7, desc=study.name, disable=not sys.stderr.isatty(), leave=False) as bar:
 
@@ -170,13 +172,17 @@ def _run(path: Path, out: Path | None, *, work: Path | None) -> Path:
     return page
 
 
+class _TriedOnly(Exception):
+    """Leaves what is there as it is."""
+
+
 def _require_writable(folder: Path) -> None:
     """Say at once, before any work, that an output folder cannot be written."""
     from pricing.files import replacing
 
-    with replacing(folder.parent / f"{folder.name}.write-test") as beside:
+    with suppress(_TriedOnly), replacing(folder) as beside:
         beside.touch()
-    (folder.parent / f"{folder.name}.write-test").unlink()
+        raise _TriedOnly
 
 
 def _print_check(study: Study) -> None:

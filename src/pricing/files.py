@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import os
 import shutil
@@ -29,7 +30,7 @@ def replacing(target: str | Path) -> Iterator[Path]:
     Raises
     ------
     InputError
-        Where the folder cannot be written.
+        Where the folder cannot be written, or a file would take the place of a folder.
 
     Examples
     --------
@@ -41,6 +42,10 @@ def replacing(target: str | Path) -> Iterator[Path]:
     'whole'
     """
     target = Path(target)
+    if not target.name:
+        raise InputError(
+            "is no name to write to", where=str(target), do="give a new folder or file, by name"
+        )
     beside = target.with_name(f".{target.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -78,10 +83,28 @@ def _swap(beside: Path, target: Path) -> None:
     if not target.is_dir():
         beside.replace(target)
         return
+    if not beside.is_dir():
+        raise IsADirectoryError(21, "a folder is there; a file does not take its place")
+    if _exchange(beside, target):
+        return  # what was there is now beside, and is removed with it
     old = target.with_name(f".{target.name}.{os.getpid()}.old")
     target.replace(old)
-    beside.replace(target)
+    try:
+        beside.replace(target)
+    except OSError:
+        old.replace(target)
+        raise
     _remove(old)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Swap two paths in one step, so that a kill finds one or the other; False where Linux lacks."""
+    try:
+        swap = ctypes.CDLL(None).renameat2
+    except (AttributeError, OSError, TypeError):
+        return False
+    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    return bool(swap(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0)
 
 
 def _remove(path: Path) -> None:

@@ -135,7 +135,7 @@ class Frequency(Result):
         scored = frame.with_columns(self._rate(schema=lazy.collect_schema()))
         if exposure is None:
             return scored
-        return scored.with_columns(expected=pl.col("rate") * pl.col(exposure))
+        return scored.with_columns(expected=pl.col("rate") * pl.col(exposure).cast(pl.Float64))
 
     def finding(self, lang: Language = "en", factor: str | None = None) -> str:
         """Say which factor matters most and whether claims are over-dispersed, or sum up one factor."""

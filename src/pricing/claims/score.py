@@ -88,7 +88,7 @@ def require_known(
         for name in variables
     }
     if exposure:
-        tests[exposure] = ~(_finite(exposure) & (pl.col(exposure) > 0)).fill_null(False)
+        tests[exposure] = ~(_finite(exposure) & (_number(exposure) > 0)).fill_null(False)
     if not tests:
         return
     counts = frame.select(**{name: test.sum() for name, test in tests.items()})
@@ -147,7 +147,12 @@ def _unknown(name: str, levels: Sequence[str], kind: pl.DataType) -> pl.Expr:
 
 
 def _finite(name: str) -> pl.Expr:
-    return pl.col(name).cast(pl.Float64).is_finite().fill_null(False)
+    return _number(name).is_finite().fill_null(False)
+
+
+def _number(name: str) -> pl.Expr:
+    """A column as a number; words become null, and are then counted and shown."""
+    return pl.col(name).cast(pl.Float64, strict=False)
 
 
 def _examples(frame: pl.LazyFrame, name: str, test: pl.Expr) -> str:

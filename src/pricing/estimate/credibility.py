@@ -109,7 +109,7 @@ def buhlmann_straub(
             do="remove them, or correct them",
         )
     x, w = pl.col("_x"), pl.col("_w")
-    sums = rows.group_by(group).agg(
+    sums = rows.group_by(group, maintain_order=True).agg(
         observations=pl.len(), weight=w.sum(), first=(w * x).sum(), second=(w * x * x).sum()
     )
     return _estimate(sums.sort(group), group, Basis(rows=rows.height))
@@ -151,7 +151,7 @@ def credibility_of_cells(experience: Experience, rate: pl.Expr, group: str) -> C
     r = pl.col("_rate")
     sums = (
         experience.rated(rate, group)
-        .cells.group_by(group)
+        .cells.group_by(group, maintain_order=True)
         .agg(
             observations=pl.col("rows").sum(),
             weight=(r * pl.col("exposure")).sum(),

@@ -140,8 +140,7 @@ def variables(formula: str) -> tuple[str, ...]:
     >>> variables("sex * tier + age_band")
     ('sex', 'tier', 'age_band')
     """
-    names = dict.fromkeys(name for term in _read(formula) for name in term if name != "1")
-    return tuple(sorted(names, key=lambda name: formula.find(name)))
+    return tuple(dict.fromkeys(name for term in _read(formula) for name in term if name != "1"))
 
 
 def _read(formula: str) -> list[tuple[str, ...]]:

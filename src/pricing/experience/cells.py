@@ -47,6 +47,8 @@ MEASURES: Mapping[str, str] = {
     "amount_rows": "rows with an amount above zero",
 }
 
+MANY_ROWS = 2_000_000
+
 
 @dataclass(frozen=True, kw_only=True)
 class Experience:
@@ -118,18 +120,19 @@ class Experience:
         schema = lazy.collect_schema()
         columns = [*keys, exposure, claims, *([amount] if amount else []), *sums]
         _require_columns(columns, schema.names())
-        _require_domain(
+        rows = _require_domain(
             lazy, schema, keys, exposure, claims, [*([amount] if amount else []), *sums]
         )
         measures = _measures(schema, exposure, claims, amount)
-        _require_names(
-            schema, keys, sums, {"exposure": exposure, "claims": claims, "amount": amount}
-        )
+        ours = {"exposure": exposure, "claims": claims, "amount": amount}
+        taken = [n for n in sums if n in measures and ours.get(n) != n]
+        _require_names(schema, keys, sums, taken)
         extra = {name: _wide(name, schema[name]).sum() for name in sums if name not in measures}
         cells = (
-            lazy.group_by([_plain(name, schema[name]) for name in keys])
+            # in order, sums repeat to the last bit; past MANY_ROWS speed goes first
+            lazy.group_by([_plain(name, schema[name]) for name in keys], maintain_order=True)
             .agg(**measures, **extra)
-            .collect(engine="streaming")
+            .collect(engine="streaming" if rows > MANY_ROWS else "in-memory")
         )
         return cls._of(cells, tuple(keys), basis or Basis())
 
@@ -362,7 +365,7 @@ def _log_factorial(n: pl.Expr) -> pl.Expr:
 
 def _add_up(cells: pl.DataFrame, keys: Sequence[str], all_keys: Sequence[str]) -> pl.DataFrame:
     sums = [n for n, kind in cells.schema.items() if n not in all_keys and kind.is_numeric()]
-    return cells.group_by(keys).agg(pl.col(sums).sum())
+    return cells.group_by(keys, maintain_order=True).agg(pl.col(sums).sum())
 
 
 def _merged(one: Sequence[str], other: Sequence[str]) -> list[str]:
@@ -381,7 +384,7 @@ def _require_names(
     schema: pl.Schema,
     keys: Sequence[str],
     sums: Sequence[str],
-    columns: Mapping[str, str | None],
+    taken: Sequence[str],
 ) -> None:
     text = (pl.String, pl.Enum, pl.Categorical, pl.Boolean)
     faults = [f"key {n!r} is given twice" for n in dict.fromkeys(keys) if keys.count(n) > 1]
@@ -395,11 +398,7 @@ def _require_names(
         for n in dict.fromkeys(keys)
         if schema[n] not in text and not schema[n].is_numeric()
     ]
-    faults += [
-        f"sum {n!r} has the name of one of ours; rename the column"
-        for n in dict.fromkeys(sums)
-        if n in MEASURES and columns.get(n, n if n == "amount" else None) not in (n, None)
-    ]
+    faults += [f"sum {n!r} has the name of one of ours; rename the column" for n in taken]
     if faults:
         raise InputError("columns that cannot serve as asked", faults=faults)
 
@@ -420,7 +419,8 @@ def _require_domain(
     exposure: str,
     claims: str,
     money: Sequence[str],
-) -> None:
+) -> int:
+    """Count the rows, and refuse them with counts where any cannot be priced."""
     words = [n for n in (exposure, claims, *money) if not schema[n].is_numeric()]
     if words:
         raise InputError("not a number: " + ", ".join(f"{n!r} is {schema[n]}" for n in words))
@@ -453,6 +453,7 @@ def _require_domain(
             faults=faults,
             do="hold the table against its contract (pricing check) and use the accepted rows",
         )
+    return int(rows)
 
 
 def _absent(name: str, kind: pl.DataType) -> pl.Expr:

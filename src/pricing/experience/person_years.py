@@ -94,7 +94,8 @@ def person_years(
 
 def _place(renewals: pl.DataFrame, claims: pl.DataFrame) -> pl.DataFrame:
     terms = renewals.select("policy_id", "policy_year", "end", incurred="start").sort("incurred")
-    found = claims.sort("incurred").join_asof(
+    own = claims.drop("policy_year", "end", strict=False)  # the terms' are the ones that count
+    found = own.sort("incurred").join_asof(
         terms, on="incurred", by="policy_id", strategy="backward", check_sortedness=False
     )
     outside = (pl.col("incurred") >= pl.col("end")).fill_null(True)
@@ -104,7 +105,7 @@ def _place(renewals: pl.DataFrame, claims: pl.DataFrame) -> pl.DataFrame:
 def _rows(policies: pl.DataFrame, renewals: pl.DataFrame, placed: pl.DataFrame) -> pl.DataFrame:
     totals = (
         placed.drop_nulls("end")
-        .group_by("policy_id", "policy_year")
+        .group_by("policy_id", "policy_year", maintain_order=True)
         .agg(claims=pl.len().cast(pl.Int64), amount=pl.col("amount").sum())
     )
     facts = policies.rename({"start": "policy_start"}).drop("end", strict=False)

@@ -150,7 +150,7 @@ def actual_to_expected(
     cells = experience.rated(rate, factor).cells
     whole = Experience(cells=cells, keys=experience.keys, basis=experience.basis)
     expected = pl.col("_rate") * pl.col("exposure")
-    moments = cells.with_columns(expected=expected).group_by(factor)
+    moments = cells.with_columns(expected=expected).group_by(factor, maintain_order=True)
     ratio = pl.col("claims").sum() / pl.col("expected").sum()
     scale = pl.col("_rate") * ratio
     table = moments.agg(

@@ -18,6 +18,7 @@ from pricing.result.figure import interval_figure, with_points
 from pricing.result.shape import Result
 from pricing.result.words import Language, level_label, say
 
+NO_SPREAD = "has too few rows to show a spread"
 __all__ = ["GroupEffect", "ProgrammeEffect", "group_effect", "programme_effect"]
 
 
@@ -93,7 +94,8 @@ def group_effect(
     Raises
     ------
     InputError
-        Where ``order`` is not the group's levels, or the fit is refused.
+        Where ``order`` is not the group's levels, the fit is refused, or a group has no interval:
+        it cannot be told apart from the other factors, or its rows show no spread.
 
     Examples
     --------
@@ -112,7 +114,8 @@ def group_effect(
         level=level,
     )
     shrunk = credibility_of_cells(experience, model.rate(without=group), group)
-    table = _table(experience, model, shrunk.table, group, order, level)
+    _require_intervals(model, group)
+    table = _table(experience, model, shrunk.table, group, order)
     last = table.row(-1, named=True)
     facts = {
         "standard": order[0],
@@ -213,6 +216,8 @@ def programme_effect(
         )
     if not ladder:
         raise InputError("the ladder of adjustments is empty", do='give at least {"naive": ""}')
+    if oracle and "oracle" in ladder:
+        raise InputError("the ladder has a rung named 'oracle'", do="rename the rung")
     rungs = {**ladder, **({"oracle": oracle} if oracle else {})}
     rows = [_rung(experience, indicator, name, rungs[name], errors, level) for name in rungs]
     basis = experience.basis
@@ -240,11 +245,9 @@ def _rung(
         level=level,
     )
     yes = model.relativities(indicator).filter(pl.col("level") == "yes").row(0, named=True)
-    if yes["role"] == "aliased":
-        raise InputError(
-            f"{name}: {indicator!r} cannot be told apart from {others!r}",
-            do="adjust for fewer factors",
-        )
+    if yes["upper"] is None:
+        reason = f"cannot be told apart from {others!r}" if yes["role"] == "aliased" else NO_SPREAD
+        raise InputError(f"{name}: {indicator!r} {reason}", do="adjust for fewer factors")
     return {
         "estimator": name,
         "adjusted_for": others,
@@ -253,6 +256,22 @@ def _rung(
         "lower": yes["lower"] - 1,
         "upper": yes["upper"] - 1,
     }
+
+
+def _require_intervals(model: Frequency, group: str) -> None:
+    lacking = model.relativities(group).filter(pl.col("upper").is_null())
+    faults = [
+        f"{row['level']} "
+        + ("cannot be told apart from the other factors" if row["role"] == "aliased" else NO_SPREAD)
+        for row in lacking.iter_rows(named=True)
+    ]
+    if faults:
+        raise InputError(
+            "groups without an interval can rest no discount",
+            where=group,
+            faults=faults,
+            do="join the group to its neighbour, or leave out the factor that holds it",
+        )
 
 
 def _order(experience: Experience, group: str, order: Sequence[str] | None) -> list[str]:
@@ -274,7 +293,6 @@ def _table(
     shrunk: pl.DataFrame,
     group: str,
     order: list[str],
-    level: float,
 ) -> pl.DataFrame:
     seen = experience.by(group).cells.with_columns(_rate=pl.col("claims") / pl.col("exposure"))
     by_group = {str(row[group]): row for row in seen.iter_rows(named=True)}

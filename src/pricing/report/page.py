@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -23,7 +24,7 @@ from pricing.result.shape import Result
 from pricing.result.words import LANGUAGES, Language, label, say
 from pricing.study.chain import Study
 
-__all__ = ["write"]
+__all__ = ["require_replaceable", "write"]
 
 ORDER = (
     "schedule",
@@ -97,7 +98,7 @@ def write(study: Study, results: Mapping[str, Result], out: str | Path) -> Path:
     ('index.html', ['index.html', 'results', 'run.json'])
     """
     out = Path(out)
-    _refuse_foreign(out)
+    require_replaceable(out)
     page = _page(study, results)
     with replacing(out) as beside:
         beside.mkdir()
@@ -105,7 +106,7 @@ def write(study: Study, results: Mapping[str, Result], out: str | Path) -> Path:
         record = json.dumps(_record(study, results), ensure_ascii=False, indent=1)
         (beside / "run.json").write_text(record, encoding="utf-8")
         for name, result in results.items():
-            result.save(beside / "results" / name.replace(":", "-"))
+            result.save(beside / "results" / _identifier(name))
         study.write_rejected(beside / "rejected")
     return out / "index.html"
 
@@ -188,7 +189,7 @@ def _block(name: str, result: Result, table: pl.DataFrame, heading: Texts) -> Bl
     finding = {lang: result.finding(lang) for lang in LANGUAGES}
     drawn = type(result).figure is not Result.figure
     figure = {lang: result.figure(lang) for lang in LANGUAGES} if drawn else None
-    return _assemble(name.replace(":", "-"), heading, finding, figure, table)
+    return _assemble(name, heading, finding, figure, table)
 
 
 def _table_block(name: str, table: pl.DataFrame, heading: Texts) -> Block:
@@ -202,6 +203,7 @@ def _assemble(
     figure: Mapping[Language, go.Figure] | None,
     table: pl.DataFrame,
 ) -> Block:
+    name = _identifier(name)
     drawn = {
         lang: figure[lang].to_html(
             full_html=False,
@@ -215,6 +217,11 @@ def _assemble(
     }
     tables = {lang: render(table, lang, name=f"table-{name}") for lang in LANGUAGES}
     return Block(name, heading, finding, drawn, tables)
+
+
+def _identifier(name: str) -> str:
+    """A name that may stand in an address, an attribute and a path, whatever a column is called."""
+    return re.sub(r"[^\w-]", "-", name)
 
 
 def _both(key: str) -> Texts:
@@ -236,7 +243,9 @@ def _basis(study: Study, results: Mapping[str, Result], lang: Language) -> list[
     model = next((r for r in results.values() if isinstance(r, Frequency)), None)
     if model is not None:
         lines.append(say("section.basis_line", lang, **asdict(model.basis)))
-    return [*lines, *(str(getattr(note, lang)) for note in head.notes)]
+    lines += [str(getattr(note, lang)) for note in head.notes]
+    check = next((r for r in results.values() if r.kind == "data_check"), None)
+    return [*lines, *(check.basis.notes if check else ())]
 
 
 def _record(study: Study, results: Mapping[str, Result]) -> dict[str, Any]:
@@ -252,7 +261,21 @@ def _record(study: Study, results: Mapping[str, Result]) -> dict[str, Any]:
     }
 
 
-def _refuse_foreign(out: Path) -> None:
+def require_replaceable(out: Path) -> None:
+    """Refuse a folder that a report must not replace, before any work is done for it.
+
+    Raises
+    ------
+    InputError
+        Where ``out`` is a file, or a folder with files that are not a report.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> require_replaceable(Path(tempfile.mkdtemp()))
+    """
+    if out.is_file():
+        raise InputError("is a file, not a folder", where=str(out), do="give a folder with --out")
     if out.is_dir() and any(out.iterdir()) and not (out / "run.json").is_file():
         raise InputError(
             "the folder holds files that are not a report of this package",

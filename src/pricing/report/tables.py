@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import polars as pl
 from great_tables import GT
 
@@ -79,8 +81,13 @@ def render(table: pl.DataFrame, lang: Language, *, name: str) -> str:
 
 
 def _words(column: pl.Series, lang: Language) -> dict[str, str]:
-    name = label if column.name in NAMES else level_label
+    said = {"adjusted_for": _formula_label}
+    name = label if column.name in NAMES else said.get(column.name, level_label)
     return {v: name(v, lang) for v in column.cast(pl.String).unique().drop_nulls().to_list()}
+
+
+def _formula_label(formula: str, lang: Language) -> str:
+    return re.sub(r"\w+", lambda found: label(found.group(), lang), formula)
 
 
 def _is_effect_bound(table: pl.DataFrame, column: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -107,6 +108,7 @@ class Result:
             beside.mkdir()
             head = {
                 "kind": self.kind,
+                "module": type(self).__module__,
                 "version": VERSION,
                 "basis": asdict(self.basis),
                 "facts": dict(self.facts),
@@ -131,6 +133,8 @@ class Result:
                     where=str(folder),
                     do="update the package",
                 )
+            if str(head["module"]).startswith("pricing."):
+                import_module(head["module"])  # the class registers itself
             kind = Result.kinds[head["kind"]]
             said: dict[str, Any] = head["basis"]
             basis = Basis(**said | {name: tuple(said[name]) for name in ("filters", "notes")})
@@ -139,6 +143,7 @@ class Result:
             frames = {name: pl.read_parquet(folder / f"{name}.parquet") for name in head["frames"]}
         except (
             AttributeError,
+            ImportError,
             OSError,
             KeyError,
             TypeError,

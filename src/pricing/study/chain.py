@@ -21,7 +21,7 @@ from pricing.experience.bands import band
 from pricing.experience.cells import Experience
 from pricing.experience.person_years import PersonYears, person_years
 from pricing.experience.views import actual_to_expected, one_way
-from pricing.files import fingerprint
+from pricing.files import fingerprint, replacing
 from pricing.health.effect import group_effect, programme_effect
 from pricing.health.schedule import design_schedule
 from pricing.result.shape import Basis, Result
@@ -127,6 +127,13 @@ class Study:
         bands = {n: band(b.column, b.edges) for n, b in self.settings.bands.items()}
         return PersonYears(rows.with_columns(**bands), found.unmatched_claims)
 
+    @property
+    def unmatched_claims(self) -> pl.DataFrame:
+        """Accepted claims of a day that no policy year covers; none where rows do not suffice."""
+        if any(c.accepted.is_empty() for c in self.checked.values()):
+            return pl.DataFrame()
+        return self.person_years.unmatched_claims
+
     def experience(
         self,
         by: Sequence[str],
@@ -156,11 +163,14 @@ class Study:
                 raise InputError("the person-years carry no year to select by")
             conditions.append(pl.col(year) >= bound if symbol == ">=" else pl.col(year) <= bound)
             filters.append(f"{year} {symbol} {bound}")
-        whole = [
-            name
-            for name in ("amount", "standard_premium", "premium")
-            if name in rows.columns and rows[name].null_count() == 0
-        ]
+        unknown = rows[year].null_count() if filters and year else 0
+        if unknown:
+            raise InputError(
+                f"{unknown:,} of {rows.height:,} person-years have no {year!r} to select by",
+                where=self.name,
+                do="give every row its year, or leave out start and end",
+            )
+        whole = _money_columns(rows)
         return Experience.collect(
             rows.filter(*conditions),
             by,
@@ -177,9 +187,11 @@ class Study:
 
     @property
     def fingerprint(self) -> str:
-        """Hash of the study file and of every accepted table's totals."""
-        parts = [self.settings.model_dump_json()]
-        parts += [c.totals.write_json() for c in self.checked.values()]
+        """Hash of the study file and of every accepted row, in the order they were read."""
+        parts: list[bytes | str] = [self.settings.model_dump_json()]
+        for name, checked in self.checked.items():
+            rows = checked.accepted.hash_rows(seed=1)
+            parts += [name, ",".join(checked.accepted.columns), rows.to_numpy().tobytes()]
         return fingerprint(*parts)
 
     def run(self, *, progress: Progress = silent) -> dict[str, Result]:
@@ -279,15 +291,12 @@ class Study:
         )
         faults = pl.concat([c.faults for c in self.checked.values()])
         rows = totals.filter(pl.col("quantity") == "rows")
-        unmatched = 0
-        if not all(c.accepted.is_empty() for c in self.checked.values()):
-            unmatched = self.person_years.unmatched_claims.height
         facts = {
             "rows": int(rows["input"].sum()),
             "accepted": int(rows["accepted"].sum()),
             "rejected": int(rows["rejected"].sum()),
             "rules": faults.height,
-            "unmatched": unmatched,
+            "unmatched": self.unmatched_claims.height,
         }
         basis = Basis(
             source=self.name,
@@ -295,14 +304,40 @@ class Study:
             rows=facts["rows"],
             currency=self.settings.study.currency,
             fingerprint=self.fingerprint,
+            notes=tuple(w for checked in self.checked.values() for w in checked.warnings),
         )
         return DataCheck(table=totals, basis=basis, facts=facts, frames={"faults": faults})
 
     def write_rejected(self, folder: str | Path) -> None:
-        """Write the rejected rows of every table beside the output, with their reasons."""
+        """Write the rejected rows of every table beside the output, with their reasons.
+
+        Claims of a day that no policy year covers stand in ``unmatched_claims.csv``.
+        """
         for checked in self.checked.values():
             if not checked.rejected.is_empty():
                 write_rejected(checked, folder)
+        unmatched = self.unmatched_claims
+        if not unmatched.is_empty():
+            with replacing(Path(folder) / "unmatched_claims.csv") as beside:
+                unmatched.write_csv(beside, include_bom=True)
+
+
+def _money_columns(rows: pl.DataFrame) -> list[str]:
+    """Money that every row has; a column that only some rows have cannot be summed."""
+    given = [n for n in ("amount", "standard_premium", "premium") if n in rows.columns]
+    empty = {name: rows[name].null_count() for name in given}
+    faults = [
+        f"{n}: empty in {k:,} of {rows.height:,} rows"
+        for n, k in empty.items()
+        if 0 < k < rows.height
+    ]
+    if faults:
+        raise InputError(
+            "money that only some person-years have",
+            faults=faults,
+            do="fill the empty ones (0 where nothing was paid), or leave the column out",
+        )
+    return [name for name in given if not empty[name]]
 
 
 def open_study(path: str | Path, *, work: str | Path | None = None) -> Study:

@@ -22,7 +22,7 @@ DERIVED = ("age", "year", "policy_year", "prior_claims", "ever_joined", "in_prog
 class Strict(BaseModel):
     """A table of the study file; a key it does not know is a fault."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Bilingual(Strict):
@@ -204,6 +204,8 @@ def _siblings(place: tuple[str | int, ...]) -> list[str]:
     }
     if len(place) > 1:
         model = by_section.get(str(place[0]), Settings)
+    if place[0] == "study" and len(place) > 2:
+        model = Bilingual
     return list(model.model_fields)
 
 
@@ -217,6 +219,8 @@ def _cross_faults(raw: Mapping[str, Any]) -> list[str]:
         lacking = [t for t in ("policies", "renewals", "claims") if t not in tables]
         if lacking:
             faults.append(f"tables: {lacking} missing; a book needs policies, renewals and claims")
+    if "person_years" in tables and len(tables) > 1:
+        faults.append("tables: give person_years, or policies, renewals and claims; not both")
     known = _known_columns(raw, tables, bands)
     for name, cut in bands.items():
         faults += _band_faults(name, cut, known)
