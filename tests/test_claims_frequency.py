@@ -496,3 +496,12 @@ def test_money_as_decimal_is_scored_as_a_number():
     ).with_columns(claims=pl.Series([1, 0, 2] * 40))
     fit = fit_frequency(Experience.collect(rows, ["fee"]), "fee")
     assert fit.score(rows)["rate"].sum() == pytest.approx(120.0, rel=1e-10)
+
+
+def test_a_level_with_a_single_row_is_not_taken_for_certain():
+    rows = pl.DataFrame(
+        {"g": ["a"] * 200 + ["b"], "exposure": [1.0] * 201, "claims": [1, 2] * 100 + [2]}
+    )
+    b = fit_frequency(Experience.collect(rows, ["g"]), "g").relativities("g").row(1, named=True)
+    assert b["std_error_robust"] < b["std_error_model"]  # the sandwich sees no spread in one row
+    assert b["upper"] / b["relativity"] == pytest.approx(np.exp(1.959964 * b["std_error_model"]))

@@ -160,12 +160,15 @@ def test_a_group_that_is_another_factor_is_refused():
         programme_effect(seen, "in_programme", {"naive": "", "sex": "sex"})
 
 
-def test_a_group_whose_rows_show_no_spread_is_refused():
+def test_a_group_whose_rows_show_no_spread_keeps_the_width_of_a_poisson():
     rows = pl.DataFrame(
         {"health_group": ["G0", "G1"] * 2, "exposure": [1.0] * 4, "claims": [1, 3] * 2}
     )
-    with pytest.raises(InputError, match="G1 has too few rows to show a spread"):
-        group_effect(Experience.collect(rows, ["health_group"]), "1")
+    best = group_effect(Experience.collect(rows, ["health_group"]), "1")[0].table.row(
+        -1, named=True
+    )
+    width = np.log(best["upper"] / best["relativity"])
+    assert width == pytest.approx(1.959964 * np.sqrt(1 / 2 + 1 / 6), rel=1e-6)
 
 
 def test_a_group_without_a_claim_is_refused():

@@ -18,8 +18,9 @@ from plotly.offline import get_plotlyjs
 
 from pricing.data.tables import bundled
 from pricing.errors import InputError
+from pricing.files import require_replaceable
 from pricing.report import page as page_module
-from pricing.report.page import require_replaceable, write
+from pricing.report.page import MARK, write
 from pricing.report.tables import render
 from pricing.result import words
 from pricing.result.shape import Result
@@ -439,14 +440,14 @@ def test_a_foreign_folder_or_file_is_refused_and_untouched(randhie, tmp_path):
     with pytest.raises(InputError, match="not a report of this package"):
         write(randhie.study, randhie.results, tmp_path / "notes")
     assert [p.name for p in (tmp_path / "notes").iterdir()] == ["thesis.txt"]
-    with pytest.raises(InputError, match="is a file"):
+    with pytest.raises(InputError, match="not a report of this package"):
         write(randhie.study, randhie.results, tmp_path / "notes" / "thesis.txt")
     with pytest.raises(InputError, match="cannot write"):
         write(randhie.study, randhie.results, tmp_path / "notes" / "thesis.txt" / "x")
     assert (tmp_path / "notes" / "thesis.txt").read_text(encoding="utf-8") == "years of work"
     (tmp_path / "empty").mkdir()
-    require_replaceable(tmp_path / "empty")
-    require_replaceable(tmp_path / "new" / "deep")
+    require_replaceable(tmp_path / "empty", **MARK)
+    require_replaceable(tmp_path / "new" / "deep", **MARK)
 
 
 def test_a_result_without_a_figure_still_has_its_table(randhie, tmp_path):
@@ -455,6 +456,23 @@ def test_a_result_without_a_figure_still_has_its_table(randhie, tmp_path):
     root = tree(page)
     assert not root.find("div", "plotly-graph-div")
     assert len(root.find("table")) == 2
+
+
+def test_the_slope_of_a_covariate_is_written(randhie, tmp_path):
+    study, settings = open_study(randhie.study.path), randhie.study.settings
+    model = settings.model.model_copy(update={"frequency": "coinsurance + chronic_diseases"})
+    study.settings = settings.model_copy(update={"model": model})
+    results = study.run()
+    page = write(study, results, tmp_path / "out").read_text(encoding="utf-8")
+    slope = results["frequency"].relativities("chronic_diseases")["relativity"].item()
+    tables = [
+        n
+        for n in tree(page).find("div")
+        if n.attributes.get("id") == "table-frequency-chronic_diseases-en"
+    ]
+    assert len(tables) == 1
+    assert f"{slope:.4f}" in tables[0].text
+    assert "figure-frequency-chronic_diseases" not in page
 
 
 def test_interactions_are_written(randhie, tmp_path):

@@ -285,3 +285,12 @@ def test_a_saved_result_loads_in_a_process_that_has_not_met_its_class(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.stdout.strip() == "OneWay", done.stderr
+
+
+def test_save_does_not_replace_a_folder_that_is_not_a_result(tmp_path):
+    (tmp_path / "reports").mkdir()
+    (tmp_path / "reports" / "thesis.txt").write_text("years of work", encoding="utf-8")
+    rows = pl.DataFrame({"sex": ["f", "m", "m"], "exposure": [1.0] * 3, "claims": [1, 0, 4]})
+    with pytest.raises(InputError, match="not a saved result"):
+        one_way(Experience.collect(rows, ["sex"]), "sex").save(tmp_path / "reports")
+    assert (tmp_path / "reports" / "thesis.txt").exists()

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, Parameter, Token
 
 if TYPE_CHECKING:
     from pricing.study.chain import Study
@@ -19,6 +19,21 @@ app = App(
     version_flags=["--version"],
 )
 DEMO = ("randhie", "huoli")
+
+
+def _whole(kind: type, tokens: Sequence[Token]) -> int:
+    """Read 1000, 1_000 or 1e3; a fraction is refused, where the default would round it."""
+    text = tokens[0].value
+    try:
+        return int(text)
+    except ValueError:
+        number = float(text)
+    if not number.is_integer():
+        raise ValueError
+    return int(number)
+
+
+Whole = Annotated[int, Parameter(converter=_whole)]
 
 
 @app.command
@@ -57,9 +72,13 @@ def check(study: Path, /, *, out: Path | None = None) -> int:
     _require_writable(folder)
     _print_check(opened)
     rejected = sum(checked.rejected.height for checked in opened.checked.values())
-    if rejected:
+    if rejected or folder.is_dir():  # a clean check empties what an earlier one left
         opened.write_rejected(folder)
+    if rejected:
         print(f"\nThe rejected rows stand in {folder}, each with its reasons.")
+    unmatched = opened.unmatched_claims.height
+    if unmatched:
+        print(f"{unmatched:,} claims fall in no policy year; pricing run writes them out.")
     return 1 if rejected else 0
 
 
@@ -79,7 +98,7 @@ def run(study: Path, /, *, out: Path | None = None) -> None:
 
 
 @app.command
-def simulate(folder: Path, /, *, policies: int, seed: int) -> None:
+def simulate(folder: Path, /, *, policies: Whole, seed: Whole) -> None:
     """Write a simulated long-term medical book with known truth (truth.json).
 
     Parameters
@@ -149,12 +168,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _run(path: Path, out: Path | None, *, work: Path | None) -> Path:
     from tqdm.auto import tqdm
 
-    from pricing.report.page import require_replaceable, write
+    from pricing.files import require_replaceable
+    from pricing.report.page import MARK, write
     from pricing.study.chain import open_study
 
     study = open_study(path, work=work)
     folder = out or Path("reports") / study.name
-    require_replaceable(folder)
+    require_replaceable(folder, **MARK)
     _require_writable(folder)
     with tqdm(total=7, desc=study.name, disable=not sys.stderr.isatty(), leave=False) as bar:
 

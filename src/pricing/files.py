@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pricing.errors import InputError
 
-__all__ = ["fingerprint", "replacing"]
+__all__ = ["fingerprint", "replacing", "require_replaceable"]
 
 
 @contextmanager
@@ -62,6 +62,38 @@ def replacing(target: str | Path) -> Iterator[Path]:
         ) from error
     finally:
         _remove(beside)
+
+
+def require_replaceable(folder: str | Path, *, mark: str, what: str) -> None:
+    """Refuse a folder that is not ours to replace, before any work is done for it.
+
+    Parameters
+    ----------
+    folder : path
+        What is about to be replaced; it may be absent or empty.
+    mark : str
+        File that only our own output holds, such as ``run.json``.
+    what : str
+        The output in words, such as ``"a report"``.
+
+    Raises
+    ------
+    InputError
+        Where ``folder`` is a file, or holds files but not the mark.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> require_replaceable(tempfile.mkdtemp(), mark="run.json", what="a report")
+    """
+    folder = Path(folder)
+    foreign = folder.is_dir() and any(folder.iterdir()) and not (folder / mark).is_file()
+    if foreign or folder.is_file():
+        raise InputError(
+            f"what is here is not {what} of this package",
+            where=str(folder),
+            do="give a new or an empty folder; nothing was touched",
+        )
 
 
 def fingerprint(*parts: bytes | str) -> str:

@@ -202,7 +202,9 @@ def fit_frequency(
         Base level by factor; else the level with the largest exposure.
     errors : {"robust", "model", "quasi"}
         Which covariance the intervals and tests use: the sandwich (right when rows are
-        independent, whatever their dispersion), Poisson, or Poisson times dispersion. Repeated
+        independent, whatever their dispersion), Poisson, or Poisson times dispersion. Intervals
+        are never narrower than Poisson, so that a level of few rows is not taken for certain.
+        Repeated
         rows of a person are taken as independent; the basis says so.
     level : float
         Confidence level.
@@ -286,14 +288,11 @@ def _table(
 ) -> pl.DataFrame:
     z = float(ndtri(0.5 + level / 2))
     plain = np.sqrt(np.diag(model.covariance("model")))
-    robust, se = (
-        # a level with a single row has no spread of its own: no error, rather than an error of zero
-        np.where(error > 1e-6 * plain, error, np.nan)
-        for error in (
-            np.sqrt(np.maximum(np.diag(model.covariance("robust")), 0)),
-            np.sqrt(np.maximum(np.diag(covariance), 0)),
-        )
-    )
+    robust = np.sqrt(np.maximum(np.diag(model.covariance("robust")), 0))
+    # a level with a single row has no spread of its own: no error, rather than an error of zero
+    robust = np.where(robust > 1e-6 * plain, robust, np.nan)
+    # and an interval is never narrower than Poisson: few rows are not taken for certain
+    se = np.fmax(np.sqrt(np.maximum(np.diag(covariance), 0)), plain)
     beta = model.coefficients
     with np.errstate(over="ignore"):  # the intercept of a covariate far from zero: infinite is true
         relativity, lower, upper = np.exp(beta), np.exp(beta - z * se), np.exp(beta + z * se)

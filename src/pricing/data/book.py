@@ -15,7 +15,7 @@ from pricing.data.issue import FIRST_DAY, LAST_START, WINDOW_END
 from pricing.data.lives import Lives, live
 from pricing.data.truth import CHANNELS, GROUPS, REGIONS, SEXES, TIERS, BookParameters
 from pricing.errors import InputError
-from pricing.files import replacing
+from pricing.files import replacing, require_replaceable
 
 __all__ = ["BookParameters", "simulate", "true_parameters"]
 
@@ -121,7 +121,7 @@ def simulate(
     truth = parameters if parameters is not None else BookParameters()
     folder = Path(folder).absolute()
     with replacing(folder) as beside:
-        _refuse_foreign(folder)
+        require_replaceable(folder, mark=_TRUTH, what="a simulated book")
         for part, first in enumerate(range(0, policies, POLICIES_PER_PART)):
             count = min(POLICIES_PER_PART, policies - first)
             lives = live(truth, policies=count, seed=seed, part=part)
@@ -173,17 +173,6 @@ def true_parameters(folder: str | Path) -> dict[str, Any]:
             do="name a folder that `pricing simulate` wrote",
         ) from error
     return account
-
-
-def _refuse_foreign(folder: Path) -> None:
-    if not folder.exists():
-        return
-    if not folder.is_dir() or (any(folder.iterdir()) and not (folder / _TRUTH).is_file()):
-        raise InputError(
-            "there is something here that is not a simulated book",
-            where=str(folder),
-            do="give a new or empty folder; nothing was touched",
-        )
 
 
 def _tables(lives: Lives, first: int) -> dict[str, pl.DataFrame]:

@@ -59,7 +59,14 @@ def with_text(frame: pl.DataFrame, column: str, text: pl.Series) -> pl.DataFrame
 
 
 def as_read(frame: pl.DataFrame) -> pl.DataFrame:
-    """Give a table as its files said it, before its words were made ours."""
+    """Give a table as its files said it, before its words were made ours.
+
+    Examples
+    --------
+    >>> frame = pl.DataFrame({"sex": ["male"], f"{_AS_READ}sex": ["男"]})
+    >>> as_read(frame)["sex"].to_list()
+    ['男']
+    """
     kept = [name for name in frame.columns if name.startswith(_AS_READ)]
     said = [frame[name].alias(name.removeprefix(_AS_READ)) for name in kept]
     return frame.drop(kept).with_columns(s for s in said if s.name in frame.columns)

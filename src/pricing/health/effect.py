@@ -18,7 +18,6 @@ from pricing.result.figure import interval_figure, with_points
 from pricing.result.shape import Result
 from pricing.result.words import Language, level_label, say
 
-NO_SPREAD = "has too few rows to show a spread"
 __all__ = ["GroupEffect", "ProgrammeEffect", "group_effect", "programme_effect"]
 
 
@@ -95,7 +94,7 @@ def group_effect(
     ------
     InputError
         Where ``order`` is not the group's levels, the fit is refused, or a group has no interval:
-        it cannot be told apart from the other factors, or its rows show no spread.
+        it cannot be told apart from the other factors.
 
     Examples
     --------
@@ -245,9 +244,11 @@ def _rung(
         level=level,
     )
     yes = model.relativities(indicator).filter(pl.col("level") == "yes").row(0, named=True)
-    if yes["upper"] is None:
-        reason = f"cannot be told apart from {others!r}" if yes["role"] == "aliased" else NO_SPREAD
-        raise InputError(f"{name}: {indicator!r} {reason}", do="adjust for fewer factors")
+    if yes["role"] == "aliased":
+        raise InputError(
+            f"{name}: {indicator!r} cannot be told apart from {others!r}",
+            do="adjust for fewer factors",
+        )
     return {
         "estimator": name,
         "adjusted_for": others,
@@ -259,12 +260,8 @@ def _rung(
 
 
 def _require_intervals(model: Frequency, group: str) -> None:
-    lacking = model.relativities(group).filter(pl.col("upper").is_null())
-    faults = [
-        f"{row['level']} "
-        + ("cannot be told apart from the other factors" if row["role"] == "aliased" else NO_SPREAD)
-        for row in lacking.iter_rows(named=True)
-    ]
+    lacking = model.relativities(group).filter(pl.col("role") == "aliased")["level"]
+    faults = [f"{level} cannot be told apart from the other factors" for level in lacking]
     if faults:
         raise InputError(
             "groups without an interval can rest no discount",

@@ -16,15 +16,16 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from plotly.offline import get_plotlyjs
 
 from pricing.claims.models import Frequency
-from pricing.errors import InputError
-from pricing.files import replacing
+from pricing.files import replacing, require_replaceable
 from pricing.report.tables import render
 from pricing.result.figure import FONTS
 from pricing.result.shape import Result
 from pricing.result.words import LANGUAGES, Language, label, say
 from pricing.study.chain import Study
 
-__all__ = ["require_replaceable", "write"]
+__all__ = ["MARK", "write"]
+
+MARK = {"mark": "run.json", "what": "a report"}  # what only a report folder holds
 
 ORDER = (
     "schedule",
@@ -98,7 +99,7 @@ def write(study: Study, results: Mapping[str, Result], out: str | Path) -> Path:
     ('index.html', ['index.html', 'results', 'run.json'])
     """
     out = Path(out)
-    require_replaceable(out)
+    require_replaceable(out, **MARK)
     page = _page(study, results)
     with replacing(out) as beside:
         beside.mkdir()
@@ -166,10 +167,9 @@ def _model_blocks(model: Frequency) -> list[Block]:
     blocks = []
     for term in dict.fromkeys(c.term for c in model.columns if c.variables):
         rows = model.relativities(term)
-        if rows.height < 2:
-            continue
         shown = rows.drop("term", "std_error_model").rename({"level": term})
-        figure = {lang: model.figure(lang, term) for lang in LANGUAGES}
+        several = rows.height > 1  # the slope of a covariate is one row: a table, no figure
+        figure = {lang: model.figure(lang, term) for lang in LANGUAGES} if several else None
         heading = {lang: label(term, lang) for lang in LANGUAGES}
         finding = dict.fromkeys(LANGUAGES, "")
         blocks.append(_assemble(f"frequency-{term}", heading, finding, figure, shown))
@@ -259,26 +259,3 @@ def _record(study: Study, results: Mapping[str, Result]) -> dict[str, Any]:
         "facts": {name: dict(r.facts) for name, r in results.items()},
         "fingerprints": {name: r.basis.fingerprint for name, r in results.items()},
     }
-
-
-def require_replaceable(out: Path) -> None:
-    """Refuse a folder that a report must not replace, before any work is done for it.
-
-    Raises
-    ------
-    InputError
-        Where ``out`` is a file, or a folder with files that are not a report.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> require_replaceable(Path(tempfile.mkdtemp()))
-    """
-    if out.is_file():
-        raise InputError("is a file, not a folder", where=str(out), do="give a folder with --out")
-    if out.is_dir() and any(out.iterdir()) and not (out / "run.json").is_file():
-        raise InputError(
-            "the folder holds files that are not a report of this package",
-            where=str(out),
-            do="give an empty or a new folder with --out",
-        )

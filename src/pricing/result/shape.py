@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import polars as pl
 
 from pricing.errors import InputError
-from pricing.files import replacing
+from pricing.files import replacing, require_replaceable
 from pricing.result.words import Language, say
 
 if TYPE_CHECKING:
@@ -104,6 +104,7 @@ class Result:
 
     def save(self, path: str | Path) -> None:
         """Write the result as a folder of JSON and Parquet; a run that is killed leaves no half."""
+        require_replaceable(path, mark="result.json", what="a saved result")
         with replacing(path) as beside:
             beside.mkdir()
             head = {

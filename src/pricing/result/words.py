@@ -59,11 +59,12 @@ def label(name: str, lang: Language) -> str:
 
     Examples
     --------
-    >>> label("health_group", "zh"), label("北京", "en")
-    ('健康组', '北京')
+    >>> label("health_group", "zh"), label("sex:tier", "en"), label("北京", "en")
+    ('健康组', 'Sex × Tier', '北京')
     """
-    entry = catalogue().get(f"term.{name}")
-    return entry[lang] if entry else name
+    entries = [catalogue().get(f"term.{part}") for part in name.split(":")]
+    parts = zip(entries, name.split(":"), strict=True)
+    return " × ".join(entry[lang] if entry else part for entry, part in parts)
 
 
 def level_label(name: str, lang: Language) -> str:

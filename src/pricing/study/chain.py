@@ -314,7 +314,7 @@ class Study:
         Claims of a day that no policy year covers stand in ``unmatched_claims.csv``.
         """
         for checked in self.checked.values():
-            if not checked.rejected.is_empty():
+            if not checked.rejected.is_empty() or Path(folder).is_dir():
                 write_rejected(checked, folder)
         unmatched = self.unmatched_claims
         if not unmatched.is_empty():

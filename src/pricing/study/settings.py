@@ -162,7 +162,11 @@ def read_settings(path: str | Path) -> Settings:
             f"no such study file{nearest(str(path), there)}", where=str(path)
         ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise InputError(f"not a readable TOML file: {error}", where=str(path)) from error
+        raise InputError(
+            f"not a readable TOML file: {error}",
+            where=str(path),
+            do="correct that place; the file is TOML in UTF-8, as those in data/studies",
+        ) from error
     faults: list[str] = []
     settings: Settings | None = None
     try:
