@@ -41,6 +41,7 @@ STUDY = """
 name = "broken"
 title = { en = "Broken", zh = "破损" }
 source = { en = "test", zh = "测试" }
+observed = [2018-01-01, 2026-01-01]
 
 [tables.policies]
 files = "policies.csv"

@@ -360,7 +360,7 @@ def test_check_sets_bad_rows_aside_with_their_reason(pricing, place, name):
     # the run goes on with the good rows, and says so
     code, out, _ = pricing("run", "study.toml", "--out", "out")
     assert code == 0
-    assert "397 of 400 rows were accepted; 3 were set aside" in out
+    assert "397 of 400 rows were accepted and 3 rejected" in out
     assert (place / "out/rejected/rejected_person_years.csv").is_file()
 
 
@@ -369,6 +369,7 @@ BOOK = """
 name = "book"
 title = { en = "A book", zh = "业务" }
 source = { en = "made by a test", zh = "测试数据" }
+observed = [2020-01-01, 2030-01-01]
 [tables.policies]
 files = "policies.csv"
 [tables.renewals]

@@ -425,11 +425,14 @@ def test_renewals_outside_cover_and_overlapping_terms_are_rejected():
         {"policy_year": "1", "start": "2025-01-01", "end": "2026-01-01"},
         {"policy_year": "2", "start": "2025-12-31", "end": "2026-06-01"},
         {"policy_year": "3", "start": "2026-12-01", "end": "2027-01-02"},
+        {"policy_year": "4", "start": "2027-01-01", "end": "2027-06-01"},
         {"policy_id": "P2", "start": "2025-06-01", "end": "2026-06-01"},
         {"policy_id": "P3"},
     ]
     seen = book(policies, renewals=renewals)["renewals"]
-    assert seen.accepted.select("policy_id", "policy_year").rows() == [("P1", 0), ("P2", 0)]
+    kept = [("P1", 0), ("P1", 3), ("P2", 0)]  # a term past its policy's end is cut there, not lost
+    assert seen.accepted.select("policy_id", "policy_year").rows() == kept
+    assert "1 terms run past the end of their policy, such as P1" in seen.warnings[0]
     assert seen.rejected["_rules"].to_list() == [
         "start|overlap",
         "start|overlap",

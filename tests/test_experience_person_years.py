@@ -210,3 +210,53 @@ def test_nothing_is_lost(data):
         for d in (first + timedelta(k) for k in range((last - first).days))
     }
     assert found.rows["claims"].sum() == sum((n, d) in covered for n, d, _ in claims)
+
+
+def test_running_terms_and_early_leavers_count_only_the_days_seen():
+    policies = pl.DataFrame(
+        {
+            "policy_id": ["runs", "left"],
+            "birth_date": [date(1980, 1, 1)] * 2,
+            "start": [date(2023, 7, 1)] * 2,
+            "end": [date(2025, 7, 1), date(2024, 1, 1)],
+        }
+    )
+    renewals = pl.DataFrame(
+        {
+            "policy_id": ["runs", "runs", "left"],
+            "policy_year": [0, 1, 0],
+            "start": [date(2023, 7, 1), date(2024, 7, 1), date(2023, 7, 1)],
+            "end": [date(2024, 7, 1), date(2025, 7, 1), date(2024, 7, 1)],
+            "standard_premium": [366.0, 365.0, 366.0],
+        }
+    )
+    claims = pl.DataFrame(
+        {
+            "policy_id": ["runs", "runs", "left", "left"],
+            "incurred": [
+                date(2024, 12, 31),
+                date(2025, 1, 1),
+                date(2023, 12, 31),
+                date(2024, 1, 1),
+            ],
+            "amount": [1.0, 2.0, 4.0, 8.0],
+        }
+    )
+    found = person_years(policies, renewals, claims, observed=(date(2024, 1, 1), date(2025, 1, 1)))
+    assert found.rows.select("policy_id", "policy_year", "claims").rows() == [
+        ("runs", 0, 0),
+        ("runs", 1, 1),
+    ]
+    days = found.rows["exposure"] * pl.Series([366, 365])
+    assert days.to_list() == pytest.approx([182, 184])
+    assert found.rows["standard_premium"].to_list() == pytest.approx([182, 184])
+    assert found.counts == {"cut_at_exit": 1, "cut_at_window": 2, "outside_window": 1}
+    reasons = dict(found.unmatched_claims.select("amount", "reason").iter_rows())
+    assert reasons == {
+        2.0: "incurred outside the window",
+        4.0: "incurred outside the window",
+        8.0: "in no policy year",
+    }
+    whole = person_years(policies, renewals, claims)
+    left = whole.rows.filter(policy_id="left").row(0, named=True)
+    assert (left["exposure"] * 366, left["claims"]) == (pytest.approx(184), 1)  # not past the exit

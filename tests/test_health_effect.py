@@ -66,7 +66,7 @@ def test_the_standard_group_is_one_without_an_interval(large):
     first = large[0].table.row(0, named=True)
     assert first["health_group"] == "G0"
     assert [first[n] for n in ("unadjusted", "relativity", "lower", "upper")] == [1.0] * 4
-    assert [first[n] for n in ("fair_discount", "fair_lower", "fair_upper")] == [0.0] * 3
+    assert [first[n] for n in ("fair_discount", "adjusted_lower", "adjusted_upper")] == [0.0] * 3
 
 
 def test_exposure_and_claims_of_the_groups_are_those_of_the_experience(large):
@@ -112,11 +112,11 @@ def test_the_interval_of_the_fair_discount_keeps_the_width_of_the_models(rows):
     table = model.relativities("health_group")
     for row in effect.table.slice(1).iter_rows(named=True):
         glm = table.row(by_predicate=pl.col("level") == row["health_group"], named=True)
-        width = math.log((1 - row["fair_lower"]) / (1 - row["fair_upper"]))
+        width = math.log((1 - row["adjusted_lower"]) / (1 - row["adjusted_upper"]))
         assert width >= math.log(glm["upper"] / glm["lower"]) * (1 - 1e-12)
-        assert row["fair_lower"] < row["fair_discount"] < row["fair_upper"]
+        assert row["adjusted_lower"] < row["fair_discount"] < row["adjusted_upper"]
     wider, _ = group_effect(confounded(rows, 3), "age_band", level=0.99)
-    assert (wider.table["fair_lower"] <= effect.table["fair_lower"]).all()
+    assert (wider.table["adjusted_lower"] <= effect.table["adjusted_lower"]).all()
 
 
 def test_the_order_is_the_readers(large):
@@ -184,7 +184,7 @@ def test_order_of_rows_and_splitting_do_not_matter():
     effect, _ = group_effect(seen, "age_band")
     halves = [confounded(3_000, 9).where(pl.col("age_band") == a) for a in AGE]
     again, _ = group_effect(halves[2] + halves[0] + halves[1], "age_band")
-    for name in ("relativity", "lower", "upper", "credibility", "fair_discount", "fair_lower"):
+    for name in ("relativity", "lower", "upper", "credibility", "fair_discount", "adjusted_lower"):
         assert again.table[name].to_list() == pytest.approx(effect.table[name].to_list(), rel=1e-9)
 
 

@@ -26,9 +26,10 @@ def effect_of(fair, reach=0.0):
         {
             "health_group": [f"G{i}" for i in range(len(fair))],
             "exposure": [10.0] * len(fair),
+            "adjusted_discount": fair,
             "fair_discount": fair,
-            "fair_lower": [f - r for f, r in zip(fair, reach, strict=True)],
-            "fair_upper": [f + r for f, r in zip(fair, reach, strict=True)],
+            "adjusted_lower": [f - r for f, r in zip(fair, reach, strict=True)],
+            "adjusted_upper": [f + r for f, r in zip(fair, reach, strict=True)],
         }
     )
     return GroupEffect(table=table, facts={"level": 0.95})
@@ -82,20 +83,24 @@ def test_the_rules_hold_for_any_fair_discount(case, rounding, evidence):
         assert np.abs(values / step - np.round(values / step)).max() < 1e-9
     assert (np.diff(monotone[1:]) >= -1e-12).all()
     # pooling keeps the weighted mean of the fair discounts
-    basis = schedule.table["fair_discount" if evidence == "estimate" else "fair_lower"].to_numpy()
+    basis = schedule.table["fair_discount"].to_numpy()
     w = np.array(weights)
     assert (w[1:] * monotone[1:]).sum() == pytest.approx((w[1:] * basis[1:]).sum(), abs=1e-6)
-    if rounding == "down":
+    if evidence == "lower":
+        assert (prudent == given).all()
+    elif rounding == "down":
         assert (given <= np.clip(monotone, 0, cap) + 1e-9).all()
         assert (given > np.clip(monotone, 0, cap) - step - 1e-9)[1:].all() or cap % step
     else:
         assert (given <= np.clip(monotone, 0, cap) + step / 2 + 1e-9).all()
-    if evidence == "estimate":
-        assert (prudent <= given).all()
-    else:
-        assert (prudent == given).all()
+    assert (prudent <= given).all()
+    # within the group's own lower end, or one that a less healthy group has shown
+    shown = np.maximum.accumulate(np.clip(schedule.table["adjusted_lower"].to_numpy(), 0, cap))
+    assert (prudent <= shown + 1e-9).all()
+    beyond = prudent > np.maximum(schedule.table["adjusted_lower"].to_numpy(), 0)
+    assert schedule.table["rests_on_order"].to_list() == beyond.tolist()
     supported = schedule.table["supported"].to_list()
-    lower = np.maximum(schedule.table["fair_lower"].to_numpy(), 0)
+    lower = np.maximum(schedule.table["adjusted_lower"].to_numpy(), 0)
     assert supported == (given <= lower).tolist()
 
 
@@ -167,7 +172,8 @@ def test_pooling_is_weighted_by_standard_premium():
 def test_supported_means_below_the_whole_interval():
     table = schedule_of([0.12, 0.18], reach=[0.01, 0.1]).table
     assert table["discount"].to_list() == [0.0, 0.10, 0.15]
-    assert table["prudent_discount"].to_list() == [0.0, 0.05, 0.05]
+    assert table["prudent_discount"].to_list() == [0.0, 0.10, 0.10]
+    assert table["rests_on_order"].to_list() == [False, False, True]  # its own lower end is 0.08
     assert table["supported"].to_list() == [True, True, False]
 
 
@@ -220,10 +226,11 @@ def test_the_figure_draws_exactly_the_table():
     schedule = schedule_of([0.1, 0.3], reach=0.05)
     drawn = {trace.name: list(trace.y) for trace in schedule.figure("en").data}
     t = schedule.table
-    assert drawn["Schedule"] == t["discount"].to_list()
-    assert drawn["Fair discount"] == t["fair_discount"].to_list()
+    assert drawn["Best-estimate schedule"] == t["discount"].to_list()
+    assert drawn["Fair discount (credible)"] == t["fair_discount"].to_list()
     assert drawn["Prudent schedule"] == t["prudent_discount"].to_list()
-    assert drawn["Standard premium"] == t["standard_premium"].to_list()
+    assert drawn["Adjusted discount"] == t["adjusted_discount"].to_list()
+    assert drawn["Standard premium, earned"] == t["standard_premium"].to_list()
 
 
 # The budget line, re-added from the rows
@@ -298,7 +305,10 @@ def test_the_budget_re_adds_from_the_person_years(randhie):
     for factor in ("coinsurance", "deductible", "limitation", "chronic_band"):
         levels = table.filter(term=factor).select("level", "relativity").iter_rows()
         rate = rate * rows[factor].cast(pl.String).replace_strict(dict(levels)).cast(pl.Float64)
-    premium = rate * rows["exposure"] / 0.70
+    # the base is the credible level of the standard group, as its discounts are
+    premium = (
+        rate * rows["exposure"] / 0.70 * randhie.results["group_effect"].facts["standard_level"]
+    )
     assert_budget_is_that_of_the_rows(
         rows, premium, rows["claims"].cast(pl.Float64), randhie.results["schedule"]
     )

@@ -48,7 +48,7 @@ def test_intervals_hold_the_truth_as_often_as_they_say(tmp_path: Path, capsys):
     discounts = pl.concat(table for _, table in found)
     held = relativities["inside"].mean()
     fair = discounts.select(
-        pl.col("true_discount").is_between("fair_lower", "fair_upper").mean()
+        pl.col("true_discount").is_between("adjusted_lower", "adjusted_upper").mean()
     ).item()
     above = discounts.select((pl.col("prudent_discount") > pl.col("true_discount")).mean()).item()
     point = discounts.select((pl.col("discount") > pl.col("true_discount")).mean()).item()

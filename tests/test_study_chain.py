@@ -197,10 +197,13 @@ def test_premiums_come_from_the_tables_or_from_the_premium_section(study_of):
 
 
 def test_the_premium_section_sets_the_loss_ratio_of_the_standard_group(study_of):
-    schedule = study_of(person_years(4_000)).run()["schedule"]
-    first = schedule.table.row(0, named=True)
-    # the Poisson fit reproduces the claims of each level, so the standard group stands at target
-    assert first["loss_ratio_before"] == pytest.approx(0.7, rel=1e-6)
+    results = study_of(person_years(4_000)).run()
+    first = results["schedule"].table.row(0, named=True)
+    # the Poisson fit reproduces the claims of each level, so the standard group stands at target,
+    # at its credible level
+    level = results["group_effect"].facts["standard_level"]
+    assert first["loss_ratio_before"] == pytest.approx(0.7 / level, rel=1e-9)
+    assert level == pytest.approx(1.0, abs=0.05)
 
 
 def test_rejected_rows_are_counted_and_kept(study_of, tmp_path):
@@ -214,7 +217,7 @@ def test_rejected_rows_are_counted_and_kept(study_of, tmp_path):
     results = study.run()
     check = results["data_check"]
     assert (check.facts["rows"], check.facts["accepted"], check.facts["rejected"]) == (600, 595, 5)
-    assert "5 were set aside" in check.finding("en")
+    assert "5 rejected" in check.finding("en")
     assert sorted(check.frames["faults"]["rule"]) == ["exposure|min_exclusive", "sex|level"]
     for row in check.table.iter_rows(named=True):
         assert row["accepted"] + row["rejected"] == pytest.approx(row["input"], rel=1e-12)
@@ -223,7 +226,7 @@ def test_rejected_rows_are_counted_and_kept(study_of, tmp_path):
     kept = pl.read_csv(tmp_path / "out" / "rejected" / "rejected_person_years.csv")
     assert kept.height == 5
     assert kept["_rules"].str.contains("level").all()
-    assert "Rows set aside" in (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
+    assert "Rows rejected" in (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
 
 
 def test_a_study_whose_rows_are_all_rejected_says_what_to_do(study_of, tmp_path):
@@ -289,11 +292,12 @@ def test_a_claim_between_two_policy_years_is_kept_beside(tmp_path):
     factors = '[tables.renewals.factors]\nhealth_group = ["G0", "G1"]\n'
     text = tables + factors + '[model]\nfrequency = "sex"\n[discount]\norder = ["G0", "G1"]\n'
     path = tmp_path / "study.toml"
-    path.write_text(HEAD.format(name="made") + text, encoding="utf-8")
+    window = "observed = [2022-01-01, 2024-01-01]\n"
+    path.write_text(HEAD.format(name="made") + window + text, encoding="utf-8")
     study = open_study(path)
     check = study.data_check()
     assert check.facts["unmatched"] == 1
-    assert "1 claims found no policy year" in check.finding("en")
+    assert "1 claims fall in no observed policy year" in check.finding("en")
     study.write_rejected(tmp_path / "aside")
     kept = pl.read_csv(tmp_path / "aside" / "unmatched_claims.csv")
     assert kept["claim_id"].to_list() == [30]

@@ -17,9 +17,10 @@ _APART = 10_000_000  # days
 def check_book(tables: Mapping[str, Checked]) -> dict[str, Checked]:
     """Hold the tables of a book against each other: claims and renewals against policies.
 
-    A claim or renewal must be of an accepted policy and lie within its cover, and the terms
+    A claim or renewal must be of an accepted policy and start within its cover, and the terms
     of a policy must not overlap. Rows that break this go from accepted to rejected, with the
-    rule, and the totals still add up.
+    rule, and the totals still add up. A term that runs past the end of its policy, as terms of
+    policies that left within the year do, is kept with a warning: exposure ends with the policy.
 
     Parameters
     ----------
@@ -50,7 +51,22 @@ def check_book(tables: Mapping[str, Checked]) -> dict[str, Checked]:
         book["renewals"] = _moved(renewals, _outside(renewals, book["policies"], "start"))
     if renewals := book.get("renewals"):
         book["renewals"] = _moved(renewals, _overlaps(renewals))
+    if (renewals := book.get("renewals")) and "policies" in book:
+        warnings = (*renewals.warnings, *_past_the_end(renewals, book["policies"]))
+        book["renewals"] = replace(renewals, warnings=warnings)
     return book
+
+
+def _past_the_end(renewals: Checked, policies: Checked) -> tuple[str, ...]:
+    stops = policies.accepted.select("policy_id", stop="end")
+    late = renewals.accepted.join(stops, on="policy_id").filter(pl.col("end") > pl.col("stop"))
+    if late.is_empty():
+        return ()
+    few = ", ".join(late["policy_id"].head(3))
+    return (
+        f"renewals: {late.height:,} terms run past the end of their policy, such as {few}; "
+        "their exposure ends with the policy",
+    )
 
 
 def _moved(checked: Checked, faults: pl.DataFrame) -> Checked:
@@ -70,9 +86,7 @@ def _outside(checked: Checked, policies: Checked, day: str) -> pl.DataFrame:
     """Rows of no policy, of a rejected policy, or outside the policy's cover."""
     cover = policies.accepted.select("policy_id", first="start", stop="end")
     seen = policies.held.typed["policy_id"].drop_nulls().unique().implode()
-    within = (pl.col(day) >= pl.col("first")) & (
-        pl.col(day) < pl.col("stop") if day == "incurred" else pl.col("end") <= pl.col("stop")
-    )
+    within = (pl.col(day) >= pl.col("first")) & (pl.col(day) < pl.col("stop"))
     rule = (
         pl.when(pl.col("first").is_null() & ~pl.col("policy_id").is_in(seen))
         .then(pl.lit("policy_id|unknown_policy"))

@@ -23,7 +23,7 @@ _ACROSS = {
     "policy_id|unknown_policy": "policy_id must be in the policies table",
     "policy_id|rejected_policy": "the policy was rejected, so its rows cannot be priced",
     "incurred|outside_cover": "incurred must lie in the policy's cover, from start to before end",
-    "start|outside_cover": "the term must lie within the policy's cover",
+    "start|outside_cover": "the term must start within the policy's cover, from start to before end",
     "start|overlap": "terms of one policy must not overlap; both of an overlapping pair go",
 }
 _READS: dict[type[dy.Column], str] = {

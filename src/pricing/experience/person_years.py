@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
 
 import polars as pl
 
@@ -20,15 +22,24 @@ class PersonYears:
     rows : polars.DataFrame
         One row per policy and policy year.
     unmatched_claims : polars.DataFrame
-        Claims incurred outside every policy year of their policy, kept aside.
+        Claims kept aside, with their ``reason``: incurred outside the observation window, or in
+        no policy year of their policy.
+    counts : mapping of str to int
+        ``cut_at_exit`` and ``cut_at_window``: terms shortened to the policy's end and to the
+        window; ``outside_window``: terms without a day in it.
     """
 
     rows: pl.DataFrame
     unmatched_claims: pl.DataFrame
+    counts: Mapping[str, int] = field(default_factory=dict)
 
 
 def person_years(
-    policies: pl.DataFrame, renewals: pl.DataFrame, claims: pl.DataFrame
+    policies: pl.DataFrame,
+    renewals: pl.DataFrame,
+    claims: pl.DataFrame,
+    *,
+    observed: tuple[date, date] | None = None,
 ) -> PersonYears:
     """Turn policies, their policy years and their claims into person-years.
 
@@ -47,6 +58,11 @@ def person_years(
         ``health_group``, ``in_programme``, ``standard_premium``, ``premium`` (per full year).
     claims : polars.DataFrame
         ``policy_id``, ``incurred``, ``amount``.
+    observed : (date, date), optional
+        The observation window, first day and the day after the last. Terms still running when the
+        data were taken count only the days seen, and claims outside the window count nowhere; left
+        out, every term is taken as seen to its end. End it early enough for claims to be reported:
+        nothing is added here for those that are not.
 
     Returns
     -------
@@ -88,8 +104,46 @@ def person_years(
             where="renewals",
             do="hold the tables against their contracts (pricing check) first",
         )
-    placed = _place(renewals, claims)
-    return PersonYears(_rows(policies, renewals, placed), placed.filter(pl.col("end").is_null()))
+    terms, counts = _seen(policies, renewals, observed)
+    within = (
+        pl.lit(True)
+        if observed is None
+        else pl.col("incurred").is_between(pl.lit(observed[0]), pl.lit(observed[1]), closed="left")
+    )
+    placed = _place(terms, claims.filter(within))
+    aside = [
+        claims.filter(~within).with_columns(reason=pl.lit("incurred outside the window")),
+        placed.filter(pl.col("end").is_null()).with_columns(reason=pl.lit("in no policy year")),
+    ]
+    return PersonYears(_rows(policies, terms, placed), pl.concat(aside, how="diagonal"), counts)
+
+
+def _seen(
+    policies: pl.DataFrame, renewals: pl.DataFrame, observed: tuple[date, date] | None
+) -> tuple[pl.DataFrame, dict[str, int]]:
+    """Cut every term to the cover of its policy and to the observation window."""
+    first, stop = observed or (date.min, date.max)
+    leaves = (
+        policies.select("policy_id", _leaves="end")
+        if "end" in policies.columns
+        else policies.select("policy_id", _leaves=pl.lit(date.max))
+    )
+    cover = pl.min_horizontal("end", "_leaves")
+    terms = renewals.join(leaves, on="policy_id", how="left", maintain_order="left").with_columns(
+        term_start=pl.col("start"), _cover=cover
+    )
+    cut = terms.with_columns(
+        start=pl.max_horizontal("start", pl.lit(first)),
+        end=pl.min_horizontal("_cover", pl.lit(stop)),
+    )
+    kept = cut.filter(pl.col("start") < pl.col("end"))
+    shortened = (pl.col("term_start") < first) | (pl.col("_cover") > stop)
+    counts = {
+        "cut_at_exit": terms.filter(pl.col("end") > pl.col("_leaves")).height,
+        "cut_at_window": kept.filter(shortened).height,
+        "outside_window": cut.height - kept.height,
+    }
+    return kept.drop("_leaves", "_cover"), counts
 
 
 def _place(renewals: pl.DataFrame, claims: pl.DataFrame) -> pl.DataFrame:
@@ -120,10 +174,11 @@ def _rows(policies: pl.DataFrame, renewals: pl.DataFrame, placed: pl.DataFrame) 
         .with_columns(
             pl.col("claims", "amount").fill_null(0),
             exposure=(pl.col("end") - pl.col("start")).dt.total_days() / length,
-            age=_age_last_birthday(pl.col("birth_date"), pl.col("start")),
+            age=_age_last_birthday(pl.col("birth_date"), pl.col("term_start")),
             year=pl.col("start").dt.year(),
         )
         .with_columns(pl.col(money) * pl.col("exposure"))
+        .drop("term_start")
         .sort("policy_id", "policy_year")
     )
     before = pl.col("policy_year").shift(1).over("policy_id") == pl.col("policy_year") - 1

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import plotly.graph_objects as go
 import polars as pl
 
@@ -48,7 +47,16 @@ class GroupEffect(Result):
             bars=t["exposure"].to_list(),
             reference=1.0,
         )
-        return with_points(figure, groups, t["unadjusted"].to_list(), name="unadjusted", lang=lang)
+        with_points(figure, groups, t["unadjusted"].to_list(), name="unadjusted", lang=lang)
+        return with_points(
+            figure,
+            groups,
+            t["credible_relativity"].to_list(),
+            name="credible_relativity",
+            lang=lang,
+            symbol="circle-open",
+            colour="third",
+        )
 
 
 def group_effect(
@@ -86,9 +94,12 @@ def group_effect(
     -------
     GroupEffect, Frequency
         ``.table``: health_group, exposure, claims, unadjusted (one-way relativity), relativity,
-        lower, upper, credibility, credible_relativity, fair_discount, fair_lower, fair_upper
-        (fractions of the standard premium). The interval of the fair discount keeps the full
-        width of the adjusted relativity: credibility moves it, and does not narrow it.
+        lower, upper, credibility, credible_relativity, adjusted_discount (1 − relativity) with its
+        interval adjusted_lower, adjusted_upper, and fair_discount (1 − credible relativity), all
+        fractions of the standard premium. Credibility moves the point; the interval is that of the
+        adjusted discount, which covers as it says however small the standard group is.
+        ``.facts["standard_level"]``: the credible level of the standard group, against its own
+        experience: the base that the fair discounts are measured from.
 
     Raises
     ------
@@ -121,8 +132,12 @@ def group_effect(
         "best": order[-1],
         "level": level,
         "best_fair": last["fair_discount"],
-        "best_lower": last["fair_lower"],
-        "best_upper": last["fair_upper"],
+        "best_adjusted": last["adjusted_discount"],
+        "standard_level": shrunk.table.filter(pl.col(group).cast(pl.String) == order[0])["premium"][
+            0
+        ],
+        "best_lower": last["adjusted_lower"],
+        "best_upper": last["adjusted_upper"],
         "best_unadjusted": 1 - last["unadjusted"],
         "collective": shrunk.facts["collective"],
         "within": shrunk.facts["within"],
@@ -295,7 +310,6 @@ def _table(
     by_group = {str(row[group]): row for row in seen.iter_rows(named=True)}
     adjusted = {row["level"]: row for row in model.relativities(group).iter_rows(named=True)}
     credible = {str(row[group]): row for row in shrunk.iter_rows(named=True)}
-    reach = {name: np.log(row["upper"] / row["relativity"]) for name, row in adjusted.items()}
     rows = []
     for name in order:
         r = credible[name]["premium"] / credible[order[0]]["premium"]
@@ -310,9 +324,10 @@ def _table(
                 "upper": adjusted[name]["upper"],
                 "credibility": credible[name]["credibility"],
                 "credible_relativity": r,
+                "adjusted_discount": 1 - adjusted[name]["relativity"],
+                "adjusted_lower": 1 - adjusted[name]["upper"],
+                "adjusted_upper": 1 - adjusted[name]["lower"],
                 "fair_discount": 1 - r,
-                "fair_lower": 1 - r * np.exp(reach[name]),
-                "fair_upper": 1 - r * np.exp(-reach[name]),
             }
         )
     return pl.DataFrame(rows)

@@ -46,13 +46,16 @@ class Schedule(Result):
             **self.facts,
             "steps": self._in_words("discount", lang),
             "prudent": self._in_words("prudent_discount", lang),
+            "reference": say(f"sentence.{self.facts['reference']}", lang),
         }
+        if not self.facts["discounted"]:
+            return say("sentence.no_schedule", lang, **facts)
         return say("finding.schedule", lang, **facts)
 
     def _in_words(self, column: str, lang: Language) -> str:
         given = self.table.select("health_group", column).slice(1)
         if not (given[column] > 0).any():
-            return say("sentence.no_discount", lang)
+            return say("sentence.none_given", lang)
         return ("、" if lang == "zh" else ", ").join(
             f"{level_label(name, lang)} {100 * value:.4g}%" for name, value in given.iter_rows()
         )
@@ -63,44 +66,33 @@ class Schedule(Result):
         groups = t["health_group"].to_list()
         figure = interval_figure(
             groups,
-            t["fair_discount"].to_list(),
-            t["fair_lower"].to_list(),
-            t["fair_upper"].to_list(),
-            name="fair_discount",
+            t["adjusted_discount"].to_list(),
+            t["adjusted_lower"].to_list(),
+            t["adjusted_upper"].to_list(),
+            name="adjusted_discount",
             factor="health_group",
             lang=lang,
             bars=t["standard_premium"].to_list(),
             bars_name="standard_premium",
             percent=True,
         )
-        if "present_discount" in t.columns:
-            figure = with_points(
-                figure,
-                groups,
-                t["present_discount"].to_list(),
-                name="present_discount",
-                lang=lang,
-                symbol="x-thin-open",
-                colour="line",
-            )
-        figure = with_points(
-            figure,
-            groups,
-            t["prudent_discount"].to_list(),
-            name="prudent_discount",
-            lang=lang,
-            symbol="triangle-up",
-            colour="third",
-        )
-        figure = with_points(
-            figure,
-            groups,
-            t["discount"].to_list(),
-            name="discount",
-            lang=lang,
-            symbol="square",
-            line=True,
-        )
+        for name, symbol, colour in (
+            ("fair_discount", "circle-open", "estimate"),
+            ("present_discount", "x-thin-open", "line"),
+            ("prudent_discount", "triangle-up", "third"),
+            ("discount", "square", "second"),
+        ):
+            if name in t.columns:
+                with_points(
+                    figure,
+                    groups,
+                    t[name].to_list(),
+                    name=name,
+                    lang=lang,
+                    symbol=symbol,
+                    colour=colour,
+                    line=name == "discount",
+                )
         return figure.add_hline(
             y=self.facts["cap"],
             line={"dash": "dash", "color": COLOURS["line"]},
@@ -122,7 +114,7 @@ def design_schedule(
 ) -> Schedule:
     """Design the discount by health group that the claims can pay for.
 
-    The standard group gets none. The other groups' fair discounts are made to rise with health
+    Discounts are measured from the standard group, which gets none. The other groups' fair discounts are made to rise with health
     by isotonic regression (pool adjacent violators, weighted by standard premium), held within
     0 and the cap, and brought to whole steps. With ``rounding="nearest"`` the result is the
     least-squares optimum on the grid; with ``"down"`` no group is given more than its (pooled)
@@ -149,13 +141,16 @@ def design_schedule(
     Returns
     -------
     Schedule
-        ``.table``: health_group, exposure, standard_premium, amount, fair_discount and its
-        interval, monotone (after pooling), discount, prudent_discount (the same rule on the lower
-        ends of the intervals), supported (the discount is below the whole interval),
-        discounted_premium, loss_ratio_before, loss_ratio_after.
+        ``.table``: health_group, exposure, adjusted_discount and its interval, fair_discount,
+        standard_premium (earned), amount, monotone (after pooling), discount, prudent_discount
+        (whole steps within the lower end of the group's interval, or of a less healthy group's,
+        and within the discount), rests_on_order (the prudent discount exceeds the group's own lower
+        end: it rests on the order of health alone), supported (the discount is below the whole
+        interval), discounted_premium, loss_ratio_before (no discount), loss_ratio_after.
         ``.budget``: one row: standard premium S = ΣP, discount = Σ d·P, mean discount d̄ = Σ d·P/S,
-        base premium factor 1/(1 − d̄) that keeps the total premium, loss ratios before, after, and
-        after the base premium is raised. Loss ratios here are claims incurred over earned premium,
+        base premium factor 1/(1 − d̄) that keeps the total premium, loss ratios without and with
+        the schedule. ``.frames["states"]``: the same for no discount, the present schedule, the
+        proposed and the prudent one. Loss ratios here are claims incurred over earned premium,
         without reserves.
 
     Raises
@@ -181,29 +176,29 @@ def design_schedule(
     """
     _require(cap, step, rounding, evidence)
     table = _with_money(effect, experience, group)
-    weights = table["standard_premium"].to_numpy()
-    pooled = {
-        name: _monotone(table[column].to_numpy(), weights)
-        for name, column in (("estimate", "fair_discount"), ("lower", "fair_lower"))
-    }
-    monotone = pooled[evidence]
-    discount, prudent = (
-        _to_steps(np.clip(values, 0, cap), cap, step, rounding)
-        for values in (monotone, pooled["lower"])
-    )
+    fair, lower = (table[c].to_numpy() for c in ("fair_discount", "adjusted_lower"))
+    monotone = _monotone(fair, table["standard_premium"].to_numpy())
+    best = _to_steps(np.clip(monotone, 0, cap), cap, step, rounding)
+    proven = np.maximum.accumulate(np.clip(lower, 0, cap))  # at least what the less healthy show
+    prudent = np.minimum(_to_steps(proven, cap, step, "down"), best)
+    discount = best if evidence == "estimate" else prudent
     premium = pl.col("standard_premium")
     table = table.with_columns(
         monotone=pl.Series(monotone),
         discount=pl.Series(discount),
         prudent_discount=pl.Series(prudent),
-        supported=pl.Series(discount) <= pl.col("fair_lower").clip(0),
+        rests_on_order=pl.Series((prudent > 0) & (prudent > lower)),
+        supported=pl.Series(discount) <= pl.col("adjusted_lower").clip(0),
         discounted_premium=premium * (1 - pl.Series(discount)),
         loss_ratio_before=pl.col("amount") / premium,
         loss_ratio_after=pl.col("amount") / (premium * (1 - pl.Series(discount))),
     )
     if present is not None:
         table = table.with_columns(present_discount=_present(table, present))
-    budget = _budget(table)
+    budget, states = _budget(table), _states(table)
+    reference = states.row(1 if present is not None else 0, named=True)
+    proposed = budget.row(0, named=True)
+    after = proposed["standard_premium"] - proposed["discount_given"]
     facts = {
         "cap": cap,
         "step": step,
@@ -214,10 +209,13 @@ def design_schedule(
         "discounted": int((table["discount"] > 0).sum()),
         "supported": int((table["supported"] & (table["discount"] > 0)).sum()),
         "currency": experience.basis.currency,
-        **budget.row(0, named=True),
-        "base_rise": budget["base_premium_factor"][0] - 1,
+        **proposed,
+        "reference": reference["state"],
+        "reference_loss_ratio": reference["loss_ratio"],
+        "base_change": reference["premium_charged"] / after - 1,
     }
-    return Schedule(table=table, basis=effect.basis, facts=facts, frames={"budget": budget})
+    frames = {"budget": budget, "states": states}
+    return Schedule(table=table, basis=effect.basis, facts=facts, frames=frames)
 
 
 def _require(cap: float, step: float, rounding: str, evidence: str) -> None:
@@ -245,7 +243,8 @@ def _with_money(effect: GroupEffect, experience: Experience, group: str) -> pl.D
         pl.col(group).cast(pl.String).alias("health_group"),
         pl.col("standard_premium", "amount").cast(pl.Float64),
     )
-    columns = ["health_group", "exposure", "fair_discount", "fair_lower", "fair_upper"]
+    columns = ["health_group", "exposure", "adjusted_discount", "adjusted_lower", "adjusted_upper"]
+    columns.append("fair_discount")
     table = effect.table.select(columns).join(money, on="health_group", how="left")
     broken = table.filter(~(pl.col("standard_premium") > 0).fill_null(False))
     if not broken.is_empty():
@@ -274,6 +273,32 @@ def _present(table: pl.DataFrame, present: Mapping[str, float]) -> pl.Series:
     if set(present) != set(groups):
         raise InputError(f"the present schedule names {sorted(present)}, the groups are {groups}")
     return pl.Series([float(present[name]) for name in groups])
+
+
+def _states(table: pl.DataFrame) -> pl.DataFrame:
+    """The book without discounts, as it is charged now where known, as proposed, and prudently."""
+    kept = {
+        "no_discount": pl.lit(0.0),
+        "present": pl.col("present_discount") if "present_discount" in table.columns else None,
+        "proposed": pl.col("discount"),
+        "prudent": pl.col("prudent_discount"),
+    }
+    rows = [
+        table.select(
+            state=pl.lit(name),
+            premium_charged=(pl.col("standard_premium") * (1 - d)).sum(),
+            claims_cost=pl.col("amount").sum(),
+        )
+        for name, d in kept.items()
+        if d is not None
+    ]
+    states = pl.concat(rows)
+    whole = pl.col("premium_charged").first()
+    return states.with_columns(
+        mean_discount=1 - pl.col("premium_charged") / whole,
+        loss_ratio=pl.col("claims_cost") / pl.col("premium_charged"),
+        base_premium_factor=whole / pl.col("premium_charged"),
+    )
 
 
 def _budget(table: pl.DataFrame) -> pl.DataFrame:

@@ -37,7 +37,9 @@ ORDER = (
     "one_way",
     "data_check",
 )
-ASIDE = {"schedule": ("exposure", "monotone", "discounted_premium")}  # saved, too wide to print
+ASIDE = {  # saved, too wide to print
+    "schedule": ("exposure", "monotone", "discounted_premium", "loss_ratio_before"),
+}
 DECISION = ("schedule", "group_effect", "programme_effect", "actual_to_expected", "data_check")
 
 
@@ -144,7 +146,9 @@ def _sections(results: Mapping[str, Result]) -> list[Section]:
         own = {name: r for name, r in results.items() if r.kind == kind}
         if own:
             blocks = [block for name, r in own.items() for block in _blocks(name, r)]
-            sections.append(Section(kind, _both(f"section.{kind}"), tuple(blocks), _note(kind)))
+            first = next(iter(own.values()))
+            note = _note(kind, first.basis.currency)
+            sections.append(Section(kind, _both(f"section.{kind}"), tuple(blocks), note))
     return sections
 
 
@@ -153,10 +157,12 @@ def _blocks(name: str, result: Result) -> list[Block]:
         return _model_blocks(result)
     heading = {lang: label(name.partition(":")[2], lang) for lang in LANGUAGES}
     shown = result.table.drop(ASIDE.get(result.kind, ()))
+    if result.kind == "data_check":  # as delivered: premiums a year, not yet earned
+        given = {n: f"{n}_given" for n in ("standard_premium", "premium")}
+        shown = shown.filter(pl.col("input") > 0).with_columns(pl.col("quantity").replace(given))
     blocks = [_block(name, result, shown, heading)]
-    if "budget" in result.frames:
-        budget = result.frames["budget"]
-        blocks.append(_table_block("budget", budget, _both("section.budget")))
+    if "states" in result.frames:
+        blocks.append(_table_block("budget", result.frames["states"], _both("section.budget")))
     if "faults" in result.frames and not result.frames["faults"].is_empty():
         blocks.append(_table_block("faults", result.frames["faults"], _both("section.faults")))
     return blocks
@@ -228,13 +234,16 @@ def _both(key: str) -> Texts:
     return {lang: say(key, lang) for lang in LANGUAGES}
 
 
-def _note(kind: str) -> Texts:
+def _note(kind: str, currency: str) -> Texts:
     notes = {
         "schedule": "section.note_budget",
         "group_effect": "section.note_group",
         "frequency": "section.note_errors",
+        "actual_to_expected": "section.note_expected",
     }
-    return _both(notes[kind]) if kind in notes else dict.fromkeys(LANGUAGES, "")
+    if kind not in notes:
+        return dict.fromkeys(LANGUAGES, "")
+    return {lang: say(notes[kind], lang, currency=currency) for lang in LANGUAGES}
 
 
 def _basis(study: Study, results: Mapping[str, Result], lang: Language) -> list[str]:

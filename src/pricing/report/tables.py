@@ -13,11 +13,11 @@ from pricing.result.words import Language, label, level_label
 __all__ = ["render"]
 
 PERCENT = {
-    "fair_discount", "fair_lower", "fair_upper", "monotone", "discount", "present_discount", "prudent_discount",
+    "fair_discount", "adjusted_discount", "adjusted_lower", "adjusted_upper", "monotone", "loss_ratio", "discount", "present_discount", "prudent_discount",
     "mean_discount", "loss_ratio_before", "loss_ratio_after", "effect", "credibility",
 }  # fmt: skip
 MONEY = {
-    "amount", "standard_premium", "discounted_premium", "discount_given", "claims_cost",
+    "premium_charged", "amount", "standard_premium", "discounted_premium", "discount_given", "claims_cost",
     "severity", "pure_premium", "premium",
 }  # fmt: skip
 NAMES = {"term", "column", "quantity"}  # columns whose values are names of columns

@@ -119,7 +119,7 @@ def interval_figure(
             "title": {"text": label(name, lang)},
             "tickformat": ".0%" if percent else None,
             "overlaying": "y2" if bars is not None else None,
-            "rangemode": "tozero" if percent else "normal",
+            "rangemode": "normal",
         },
     )
     if bars is not None:

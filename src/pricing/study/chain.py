@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from pricing.experience.cells import Experience
 from pricing.experience.person_years import PersonYears, person_years
 from pricing.experience.views import actual_to_expected, one_way
 from pricing.files import fingerprint, replacing
-from pricing.health.effect import group_effect, programme_effect
+from pricing.health.effect import GroupEffect, group_effect, programme_effect
 from pricing.health.schedule import design_schedule
 from pricing.result.shape import Basis, Result
 from pricing.result.words import Language, say
@@ -119,13 +120,23 @@ class Study:
         if "person_years" in tables:
             found = PersonYears(tables["person_years"], pl.DataFrame())
         else:
-            found = person_years(*(tables[name] for name in BOOK_TABLES))
+            window = self.settings.study.observed
+            found = person_years(*(tables[name] for name in BOOK_TABLES), observed=window)
         rows = found.rows
         if self.book is not None:
             truth = pl.read_parquet(self.book / "truth" / "*.parquet")
             rows = rows.join(truth, on=["policy_id", "policy_year"], how="left")
         bands = {n: band(b.column, b.edges) for n, b in self.settings.bands.items()}
-        return PersonYears(rows.with_columns(**bands), found.unmatched_claims)
+        _require_banded(rows, self.settings)
+        return replace(found, rows=rows.with_columns(**bands))
+
+    @property
+    def period(self) -> str:
+        """Observation period: the window as days, or what the study file says."""
+        window = self.settings.study.observed
+        if window is None:
+            return self.settings.study.period
+        return f"{window[0]} to {window[1] - timedelta(days=1)}"
 
     @property
     def unmatched_claims(self) -> pl.DataFrame:
@@ -179,7 +190,7 @@ class Study:
             sums=[name for name in whole if name != "amount"],
             basis=Basis(
                 source=self.name,
-                period=self.settings.study.period,
+                period=self.period,
                 filters=tuple(filters),
                 currency=self.settings.study.currency,
             ),
@@ -230,7 +241,7 @@ class Study:
         results["group_effect"] = effect
         results["schedule"] = design_schedule(
             effect,
-            self._with_money(seen, model),
+            self._with_money(seen, effect, model),
             group=s.discount.group,
             cap=s.discount.cap,
             step=s.discount.step,
@@ -246,7 +257,7 @@ class Study:
             results["recovery"] = recover(model, self._true_model(seen, model))
         return results
 
-    def _with_money(self, seen: Experience, model: Frequency) -> Experience:
+    def _with_money(self, seen: Experience, effect: GroupEffect, model: Frequency) -> Experience:
         """Take premiums and amounts from the tables, or set them as ``[premium]`` says."""
         lacking = {"amount", "standard_premium"} - set(seen.cells.columns)
         if not lacking:
@@ -258,9 +269,10 @@ class Study:
                 where=str(self.path),
                 do="add them, or a [premium] section with target_loss_ratio and cost_per_claim",
             )
-        group = self.settings.discount.group
-        cost = premium.cost_per_claim
-        charged = model.rate(without=group) * pl.col("exposure") * cost / premium.target_loss_ratio
+        group, cost = self.settings.discount.group, premium.cost_per_claim
+        # the base is the standard group's credible level: what its discount is measured against
+        level = effect.facts["standard_level"] * cost / premium.target_loss_ratio
+        charged = model.rate(without=group) * pl.col("exposure") * level
         sums = {"amount": pl.col("claims") * cost, "standard_premium": charged}
         return seen.with_sums(**{n: e for n, e in sums.items() if n in lacking})
 
@@ -297,16 +309,23 @@ class Study:
             "rejected": int(rows["rejected"].sum()),
             "rules": faults.height,
             "unmatched": self.unmatched_claims.height,
+            "cut": self._cut_terms(),
         }
         basis = Basis(
             source=self.name,
-            period=self.settings.study.period,
+            period=self.period,
             rows=facts["rows"],
             currency=self.settings.study.currency,
             fingerprint=self.fingerprint,
             notes=tuple(w for checked in self.checked.values() for w in checked.warnings),
         )
         return DataCheck(table=totals, basis=basis, facts=facts, frames={"faults": faults})
+
+    def _cut_terms(self) -> int:
+        if any(c.accepted.is_empty() for c in self.checked.values()):
+            return 0
+        counts = self.person_years.counts
+        return sum(counts.get(name, 0) for name in ("cut_at_exit", "cut_at_window"))
 
     def write_rejected(self, folder: str | Path) -> None:
         """Write the rejected rows of every table beside the output, with their reasons.
@@ -322,6 +341,28 @@ class Study:
                 unmatched.write_csv(beside, include_bom=True)
 
 
+def _require_banded(rows: pl.DataFrame, settings: Settings) -> None:
+    """Refuse values that no band holds, with the values themselves."""
+    faults = []
+    for name, cut in settings.bands.items():
+        value = pl.col(cut.column)
+        below = rows.filter(value.is_null() | (value < cut.edges[0]))
+        if not below.is_empty():
+            seen = below[cut.column].unique().sort(nulls_last=True).head(3).to_list()
+            few = ", ".join("empty" if v is None else f"{v:g}" for v in seen)
+            faults.append(
+                f"{name}: {below.height:,} of {rows.height:,} rows have {cut.column} below the first "
+                f"edge {cut.edges[0]:g}: {few}"
+            )
+    used = {*variables(settings.model.frequency), *settings.model.one_way}
+    used |= {*settings.model.actual_to_expected, settings.discount.group}
+    faults = [fault for fault in faults if fault.partition(":")[0] in used]
+    if faults:
+        raise InputError(
+            "values that no band holds", faults=faults, do="lower the first edge, or mend the rows"
+        )
+
+
 def _money_columns(rows: pl.DataFrame) -> list[str]:
     """Money that every row has; a column that only some rows have cannot be summed."""
     given = [n for n in ("amount", "standard_premium", "premium") if n in rows.columns]
@@ -335,7 +376,7 @@ def _money_columns(rows: pl.DataFrame) -> list[str]:
         raise InputError(
             "money that only some person-years have",
             faults=faults,
-            do="fill the empty ones (0 where nothing was paid), or leave the column out",
+            do="fill the empty ones, or leave the column out of the mapping",
         )
     return [name for name in given if not empty[name]]
 

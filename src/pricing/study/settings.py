@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable, Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
@@ -40,6 +41,7 @@ class Head(Strict):
     source: Bilingual
     currency: str = "CNY"
     period: str = ""
+    observed: tuple[date, date] | None = None
     notes: list[Bilingual] = []
 
 
@@ -225,6 +227,7 @@ def _cross_faults(raw: Mapping[str, Any]) -> list[str]:
             faults.append(f"tables: {lacking} missing; a book needs policies, renewals and claims")
     if "person_years" in tables and len(tables) > 1:
         faults.append("tables: give person_years, or policies, renewals and claims; not both")
+    faults += _window_faults(_section(raw, "study"), book="person_years" not in tables)
     known = _known_columns(raw, tables, bands)
     for name, cut in bands.items():
         faults += _band_faults(name, cut, known)
@@ -247,6 +250,20 @@ def _cross_faults(raw: Mapping[str, Any]) -> list[str]:
         f"{p}: {n!r} is not a column{nearest(str(n), known)}" for p, n in names if n not in known
     ]
     return faults + _discount_faults(raw, tables, discount)
+
+
+def _window_faults(head: Mapping[str, Any], *, book: bool) -> list[str]:
+    """A book is seen up to a day; terms that run on after it are not exposure yet."""
+    window = head.get("observed")
+    if window is None:
+        wanted = (
+            "study.observed: a book needs its window, as [2021-01-01, 2025-01-01] (end excluded)"
+        )
+        return [wanted] if book else []
+    days = [d for d in window if isinstance(d, date)] if isinstance(window, list) else []
+    if len(days) == 2 and days[0] >= days[1]:
+        return [f"study.observed: ends on {days[1]}, not after its start {days[0]}"]
+    return []
 
 
 def _band_faults(name: str, cut: Any, known: Iterable[str]) -> list[str]:
