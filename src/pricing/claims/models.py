@@ -54,11 +54,18 @@ class Frequency(Result):
         """Coefficients on the log scale; NaN where aliased."""
         return _array(self.details["coefficients"])
 
-    def covariance(self, errors: Errors = "robust") -> Floats:
-        """Covariance of the coefficients: robust (HC0), model-based, or quasi-Poisson.
+    def covariance(self, errors: Errors | Literal["cluster"] = "robust") -> Floats:
+        """Covariance of the coefficients: robust (HC0), model-based, quasi-Poisson or clustered.
 
-        ``"quasi"`` is the model-based one times the Pearson dispersion.
+        ``"quasi"`` is the model-based one times the Pearson dispersion; ``"cluster"`` is there
+        after :func:`pricing.claims.clusters.cluster_errors`.
         """
+        if errors == "cluster":
+            if "covariance_cluster" not in self.details:
+                raise InputError(
+                    "the model has no clustered errors", do="call cluster_errors first"
+                )
+            return _array(self.details["covariance_cluster"])
         if errors == "robust":
             return _array(self.details["covariance_robust"])
         model = _array(self.details["covariance_model"])

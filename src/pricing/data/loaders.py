@@ -38,6 +38,9 @@ def _randhie() -> pl.DataFrame:
     so an imputed answer counts as none, which it most probably is. ``coinsurance`` is
     exp(``lncoins``) - 1, to the whole percent.
 
+    The table has no person number. ``person_id`` is rebuilt: rows that follow each other with the
+    same covariates, which were all fixed when a person enrolled, are taken as one person.
+
     Source: RAND Health Insurance Experiment, as used in Cameron and Trivedi (2005),
     "Microeconometrics: Methods and Applications"; public domain, bundled with statsmodels.
     """
@@ -56,6 +59,7 @@ def _randhie() -> pl.DataFrame:
     percent = pl.col("lncoins").exp().sub(1).round().cast(pl.Int64)
     return raw.select(
         pl.int_range(1, pl.len() + 1, dtype=pl.Int64).cast(pl.String).alias("person_year_id"),
+        pl.struct(covariates).rle_id().cast(pl.String).alias("person_id"),
         pl.lit(1.0).alias("exposure"),
         pl.col("mdvis").cast(pl.Int64).alias("claims"),
         group.alias("health_group"),

@@ -8,6 +8,7 @@ from typing import Any
 import plotly.graph_objects as go
 import polars as pl
 
+from pricing.claims.clusters import cluster_errors
 from pricing.claims.models import Errors, Frequency, fit_frequency
 from pricing.errors import InputError
 from pricing.estimate.credibility import credibility_of_cells
@@ -17,6 +18,7 @@ from pricing.result.figure import interval_figure, with_points
 from pricing.result.shape import Result
 from pricing.result.words import Language, level_label, say
 
+Cluster = tuple[pl.DataFrame, str]
 __all__ = ["GroupEffect", "ProgrammeEffect", "group_effect", "programme_effect"]
 
 
@@ -68,6 +70,7 @@ def group_effect(
     errors: Errors = "robust",
     level: float = 0.95,
     base: Mapping[str, str] | None = None,
+    cluster: Cluster | None = None,
 ) -> tuple[GroupEffect, Frequency]:
     """Claim relativity by health group, adjusted for the other factors, and the fair discount.
 
@@ -89,6 +92,9 @@ def group_effect(
         Groups from the standard one (no discount) to the healthiest; else the key's own order.
     errors, level, base
         As in :func:`pricing.claims.models.fit_frequency`.
+    cluster : (rows, column), optional
+        The rows behind the cells and the column that names the person: errors are then clustered
+        (:func:`pricing.claims.clusters.cluster_errors`).
 
     Returns
     -------
@@ -123,6 +129,8 @@ def group_effect(
         errors=errors,
         level=level,
     )
+    if cluster is not None:
+        model = cluster_errors(model, cluster[0], by=cluster[1])
     shrunk = credibility_of_cells(experience, model.rate(without=group), group)
     _require_intervals(model, group)
     table = _table(experience, model, shrunk.table, group, order)
@@ -187,6 +195,7 @@ def programme_effect(
     oracle: str | None = None,
     errors: Errors = "robust",
     level: float = 0.95,
+    cluster: Cluster | None = None,
 ) -> ProgrammeEffect:
     """Effect of being in the programme on claim frequency, by a ladder of adjustments.
 
@@ -208,8 +217,8 @@ def programme_effect(
     oracle : str, optional
         Factors that only a simulated book can know, such as latent health; shown last, never the
         finding.
-    errors, level
-        As in :func:`pricing.claims.models.fit_frequency`.
+    errors, level, cluster
+        As in :func:`group_effect`.
 
     Returns
     -------
@@ -233,7 +242,9 @@ def programme_effect(
     if oracle and "oracle" in ladder:
         raise InputError("the ladder has a rung named 'oracle'", do="rename the rung")
     rungs = {**ladder, **({"oracle": oracle} if oracle else {})}
-    rows = [_rung(experience, indicator, name, rungs[name], errors, level) for name in rungs]
+    rows = [
+        _rung(experience, indicator, name, rungs[name], errors, level, cluster) for name in rungs
+    ]
     basis = experience.basis
     first, last = rows[0], rows[len(ladder) - 1]
     facts = {
@@ -249,7 +260,13 @@ def programme_effect(
 
 
 def _rung(
-    experience: Experience, indicator: str, name: str, others: str, errors: Errors, level: float
+    experience: Experience,
+    indicator: str,
+    name: str,
+    others: str,
+    errors: Errors,
+    level: float,
+    cluster: Cluster | None,
 ) -> dict[str, Any]:
     model = fit_frequency(
         experience.by(*variables(others), indicator),
@@ -258,6 +275,8 @@ def _rung(
         errors=errors,
         level=level,
     )
+    if cluster is not None:
+        model = cluster_errors(model, cluster[0], by=cluster[1])
     yes = model.relativities(indicator).filter(pl.col("level") == "yes").row(0, named=True)
     if yes["role"] == "aliased":
         raise InputError(

@@ -230,6 +230,7 @@ class Study:
             order=s.discount.order,
             errors=s.model.errors,
             base=s.model.base,
+            cluster=self._cluster(),
         )
         results |= {f"one_way:{name}": one_way(seen, name) for name in views}
         results["frequency"] = model
@@ -276,6 +277,10 @@ class Study:
         sums = {"amount": pl.col("claims") * cost, "standard_premium": charged}
         return seen.with_sums(**{n: e for n, e in sums.items() if n in lacking})
 
+    def _cluster(self) -> tuple[pl.DataFrame, str] | None:
+        name = self.settings.model.cluster
+        return None if name is None else (self.person_years.rows, name)
+
     def _programme(self) -> Result:
         wanted = self.settings.programme_effect
         assert wanted is not None
@@ -286,7 +291,12 @@ class Study:
             truth = true_parameters(self.book)["parameters"]["programme_rate_ratio"] - 1
         seen = self.experience([*keys, wanted.indicator])
         return programme_effect(
-            seen, wanted.indicator, wanted.ladder, truth=truth, oracle=wanted.oracle
+            seen,
+            wanted.indicator,
+            wanted.ladder,
+            truth=truth,
+            oracle=wanted.oracle,
+            cluster=self._cluster(),
         )
 
     def _true_model(self, seen: Experience, model: Frequency) -> Frequency:

@@ -90,6 +90,7 @@ class Model(Strict):
     frequency: str
     base: dict[str, str] = {}
     errors: Literal["robust", "model", "quasi"] = "robust"
+    cluster: str | None = None
     one_way: list[str] = []
     actual_to_expected: list[str] = []
 
@@ -241,6 +242,7 @@ def _cross_faults(raw: Mapping[str, Any]) -> list[str]:
     names = [("discount.group", discount.get("group", "health_group"))]
     for views in ("one_way", "actual_to_expected"):
         names += [(f"model.{views}", n) for n in _strings(model.get(views))]
+    names += [("model.cluster", n) for n in _strings([model.get("cluster")])]
     names += [("model.base", n) for n in _section(model, "base")]
     names += [
         ("programme_effect.indicator", n)
