@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import codecs
+from pathlib import Path
 
 import pytest
 
 from pricing.data.tables import bundled
 from pricing.errors import InputError
+from pricing.study import settings as settings_room
+from pricing.study.chain import open_study
 from pricing.study.settings import read_settings
 
 RANDHIE = bundled("studies/randhie.toml").read_text(encoding="utf-8")
@@ -204,3 +207,32 @@ def test_settings_do_not_change(read):
     settings = read(RANDHIE)
     with pytest.raises(ValueError, match="frozen"):
         settings.discount.cap = 0.3
+
+
+def test_the_page_of_keys_names_every_key():
+    page = (Path(__file__).parents[1] / "docs" / "study_file.md").read_text(encoding="utf-8")
+    sections = [member for member in vars(settings_room).values() if isinstance(member, type)]
+    models = [
+        m
+        for m in sections
+        if issubclass(m, settings_room.Strict) and m is not settings_room.Settings
+    ]
+    keys = {key for model in models for key in model.model_fields}
+    assert {key for key in keys if f"`{key}`" not in page} == set()
+
+
+def test_the_study_file_of_the_readme_is_whole_and_runs(tmp_path):
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    text = readme.split("```toml\n")[1].split("```")[0]
+    (tmp_path / "study.toml").write_text(text, encoding="utf-8")
+    (tmp_path / "extract").mkdir()
+    rows = "earned_years,visits,sex,age,health_group,person_id,amount,standard_premium\n"
+    for i in range(600):
+        sex, group = "男女"[i % 2], f"G{i % 3}"
+        rows += (
+            f"1.0,{(i * 7) % 3},{sex},{20 + (i * 11) % 50},{group},p{i // 2},{(i % 3) * 10},90\n"
+        )
+    (tmp_path / "extract" / "2024-01.csv").write_bytes(rows.encode("gb18030"))
+    results = open_study(tmp_path / "study.toml").run()
+    assert results["data_check"].facts["accepted"] == 600
+    assert results["frequency"].facts["clusters"] == 300

@@ -182,7 +182,7 @@ def read_settings(path: str | Path) -> Settings:
             f"{len(faults)} fault(s) in the study file",
             where=str(path),
             faults=faults,
-            do="correct them all and run again; README and data/studies show every key",
+            do="correct them all and run again; docs/study_file.md lists every key",
         )
     return settings
 
@@ -192,6 +192,8 @@ def _said(fault: Mapping[str, Any]) -> str:
     if fault["type"] == "extra_forbidden":
         return f"{place}: unknown key{nearest(str(fault['loc'][-1]), _siblings(fault['loc']))}"
     message = str(fault["msg"]).removeprefix("Value error, ")
+    if fault["type"] == "model_type" and fault.get("ctx", {}).get("class_name") == "Bilingual":
+        message = 'give both languages, { en = "…", zh = "…" }'
     given = "" if fault["type"] == "missing" else f", got {fault['input']!r}"
     return f"{place or 'file'}: {message}{given if len(given) < 80 else ''}"
 
