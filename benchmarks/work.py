@@ -76,7 +76,8 @@ def cells(size: int, folder: Path) -> dict[str, Callable[[], object]]:
         "sum(claims*claims/exposure), sum(case when claims > 0 then claims*ln(claims/exposure) else 0 end), "
         "sum(case when claims > 0 then claims*ln(claims) - claims else 0 end)"
     )
-    query = f"select {', '.join(keys)}, {sums} from '{path}' group by all"
+    quoted = ", ".join(f'"{key}"' for key in keys)
+    query = f"select {quoted}, {sums} from '{path}' group by all"
     return {
         "ours": lambda: Experience.collect(pl.scan_parquet(path), keys),
         "floor": lambda: pl.scan_parquet(path).group_by(keys).agg(same).collect(engine="streaming"),

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -64,3 +65,41 @@ def test_intervals_hold_the_truth_as_often_as_they_say(tmp_path: Path, capsys):
     assert fair > 0.92
     assert above < 0.05
     assert abs(bias) < 0.005
+
+
+@pytest.mark.slow
+def test_the_interval_of_the_adjusted_discount_holds_with_a_thin_standard_group(capsys):
+    """Sizes and dispersion of the RAND experiment, where credibility moves the standard group most."""
+    sizes, true = (302, 1_523, 5_998, 8_027), np.array([1.0, 0.85, 0.8, 0.75])
+    group = np.repeat(np.arange(4), sizes)
+    rng = np.random.default_rng(11)
+    adjusted, fair, prudent = [], [], []
+    for _ in range(300):
+        frailty = rng.gamma(0.75, 1 / 0.75, len(group))
+        rows = pl.DataFrame(
+            {
+                "health_group": [f"G{g}" for g in group],
+                "exposure": np.ones(len(group)),
+                "claims": rng.poisson(3.5 * true[group] * frailty),
+                "amount": np.ones(len(group)),
+                "standard_premium": np.full(len(group), 5.0),
+            }
+        )
+        seen = Experience.collect(
+            rows, ["health_group"], amount="amount", sums=["standard_premium"]
+        )
+        effect, _ = group_effect(seen, "1")
+        t = design_schedule(effect, seen).table[1:]
+        gap = pl.Series(1 - true[1:])
+        adjusted.append(gap.is_between(t["adjusted_lower"], t["adjusted_upper"]).to_list())
+        fair.append((t["fair_discount"] - gap).to_list())
+        prudent.append((t["prudent_discount"] > gap + 1e-9).to_list())
+    held, over = np.mean(adjusted, axis=0), np.mean(prudent, axis=0)
+    with capsys.disabled():
+        print(
+            f"\nthin standard group, 300 books: the interval of the adjusted discount holds the truth "
+            f"in {held.min():.1%} to {held.max():.1%}, the prudent discount exceeds it in at most "
+            f"{over.max():.1%}, the fair discount is off by {np.mean(fair):+.3f} on average"
+        )
+    assert (held > 0.92).all()
+    assert (over < 0.05).all()

@@ -229,9 +229,7 @@ def test_the_study_file_of_the_readme_is_whole_and_runs(tmp_path):
     rows = "earned_years,visits,sex,age,health_group,person_id,amount,standard_premium\n"
     for i in range(600):
         sex, group = "男女"[i % 2], f"G{i % 3}"
-        rows += (
-            f"1.0,{(i * 7) % 3},{sex},{20 + (i * 11) % 50},{group},p{i // 2},{(i % 3) * 10},90\n"
-        )
+        rows += f"1.0,{(i // 6 + i) % 4},{sex},{20 + (i * 11) % 50},{group},p{i // 2},{(i % 3) * 10},90\n"
     (tmp_path / "extract" / "2024-01.csv").write_bytes(rows.encode("gb18030"))
     results = open_study(tmp_path / "study.toml").run()
     assert results["data_check"].facts["accepted"] == 600

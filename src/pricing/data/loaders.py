@@ -41,7 +41,7 @@ def _randhie() -> pl.DataFrame:
     The table has no person number. ``person_id`` is rebuilt: rows that follow each other with the
     same covariates, which were all fixed when a person enrolled, are taken as one person: 5,294
     against the experiment's 5,912, as some siblings fall together. Errors clustered by them are
-    within 0.5 % of those clustered by the experiment's own numbers.
+    as large as by the experiment's own numbers, or up to 7 % larger.
 
     Source: RAND Health Insurance Experiment, as used in Cameron and Trivedi (2005),
     "Microeconometrics: Methods and Applications"; public domain, bundled with statsmodels.

@@ -40,7 +40,7 @@ ORDER = (
 ASIDE = {  # saved, too wide to print
     "schedule": ("exposure", "monotone", "discounted_premium", "loss_ratio_before"),
 }
-DECISION = ("schedule", "group_effect", "programme_effect", "actual_to_expected", "data_check")
+DECISION = ("schedule", "group_effect", "programme_effect", "frequency", "data_check")
 
 
 Texts = Mapping[Language, str]

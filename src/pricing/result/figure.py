@@ -32,8 +32,8 @@ pio.templates["pricing"] = go.layout.Template(
         "colorway": [COLOURS["estimate"], COLOURS["second"], COLOURS["third"], COLOURS["line"]],
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
-        "margin": {"l": 64, "r": 64, "t": 24, "b": 56},
-        "height": 380,
+        "margin": {"l": 64, "r": 64, "t": 64, "b": 56},
+        "height": 400,
         "hovermode": "x unified",
         "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
         "xaxis": {
