@@ -115,6 +115,8 @@ def test_every_fault_is_named_with_file_column_rule_count_and_first_keys(book):
         assert row["count"] == (orphans if rule.endswith("unknown_policy") else count), rule
         assert row["first_keys"]
         assert row["meaning"]
+        if rule.endswith(("|level", "|type")):  # and the value itself, to be mapped or mended
+            assert f"seen: {wanted[0][3]!r} (1)" in row["meaning"]
 
 
 def test_a_rejected_policy_takes_its_rows_along_and_says_so(book):

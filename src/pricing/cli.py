@@ -72,13 +72,15 @@ def check(study: Path, /, *, out: Path | None = None) -> int:
     _require_writable(folder)
     _print_check(opened)
     rejected = sum(checked.rejected.height for checked in opened.checked.values())
-    if rejected or folder.is_dir():  # a clean check empties what an earlier one left
+    unmatched = opened.unmatched_claims.height
+    if rejected or unmatched or folder.is_dir():  # a clean check empties what an earlier one left
         opened.write_rejected(folder)
     if rejected:
         print(f"\nThe rejected rows stand in {folder}, each with its reasons.")
-    unmatched = opened.unmatched_claims.height
     if unmatched:
-        print(f"{unmatched:,} claims fall in no policy year; pricing run writes them out.")
+        print(
+            f"{unmatched:,} claims fall in no observed policy year: {folder}/unmatched_claims.csv"
+        )
     return 1 if rejected else 0
 
 

@@ -148,8 +148,10 @@ def _faults(table: str, held: Held) -> pl.DataFrame:
         "_index", key=pl.coalesce(pl.concat_str(keys, separator="/"), row), file=held.read["_file"]
     )
     seen = held.faults["rule"].unique().to_list()
-    words = {rule: meaning(held.schema, rule) for rule in seen}
     columns = {rule: rule_column(held.schema, rule) for rule in seen}
+    words = {
+        rule: meaning(held.schema, rule) + _values_seen(held, rule, columns[rule]) for rule in seen
+    }
     return (
         held.faults.join(named, on="_index", how="left", maintain_order="left")
         .group_by("file", "rule", maintain_order=True)
@@ -167,6 +169,19 @@ def _faults(table: str, held: Held) -> pl.DataFrame:
             pl.col("rule").replace_strict(words, return_dtype=pl.String).alias("meaning"),
         )
     )
+
+
+def _values_seen(held: Held, rule: str, column: str) -> str:
+    """The commonest values that could not be read, so that they can be mapped or mended."""
+    if not rule.endswith(("|level", "|type")) or held.read.schema[column].is_nested():
+        return ""
+    rows = held.faults.filter(pl.col("rule") == rule)["_index"]
+    values = held.read[column].gather(rows).cast(pl.String).alias("value")
+    common = values.value_counts(sort=True, name="count").sort(
+        "count", "value", descending=[True, False]
+    )
+    few = ", ".join(f"{value!r} ({count:,})" for value, count in common.head(3).iter_rows())
+    return f"; seen: {few}"
 
 
 def write_rejected(checked: Checked, folder: str | Path) -> Path:
