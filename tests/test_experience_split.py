@@ -119,7 +119,7 @@ def test_squares_and_units_against_single_rows():
     for dims in SUBSETS:
         for unit in ("policy", "calendar", "365.25", "30/360"):
             if (unit == "policy" and "policy_year" not in dims) or (
-                unit == "calendar" and not dims[:1] in (("calendar_year",), ("calendar_month",))
+                unit == "calendar" and dims[:1] not in (("calendar_year",), ("calendar_month",))
             ):
                 continue
             lexis = Lexis(start=WINDOW[0], end=WINDOW[1], dims=dims, year=unit)
@@ -127,12 +127,16 @@ def test_squares_and_units_against_single_rows():
             single = split_exposure(each, ["policy", "sex"], lexis).cells
             assert (single["rows"] == 1).all()
             e = single["exposure"]
-            assert single["exposure_squared"].to_list() == pytest.approx((e * e).to_list(), rel=1e-14)
+            assert single["exposure_squared"].to_list() == pytest.approx(
+                (e * e).to_list(), rel=1e-14
+            )
             again = single.group_by("sex", *dims).agg(pl.col("exposure", "exposure_squared").sum())
             both = whole.join(again, on=["sex", *dims], nulls_equal=True)
             assert both.height == whole.height
             for name in ("exposure", "exposure_squared"):
-                assert both[name].to_list() == pytest.approx(both[f"{name}_right"].to_list(), rel=1e-14)
+                assert both[name].to_list() == pytest.approx(
+                    both[f"{name}_right"].to_list(), rel=1e-14
+                )
 
 
 @pytest.mark.parametrize(
@@ -143,7 +147,9 @@ def test_a_full_policy_year_is_exactly_one(start):
     cells = found(rows, ["policy_year"], (date(2019, 1, 1), date(2035, 1, 1))).cells
     assert cells["exposure"].to_list()[:-1] == [1.0] * (cells.height - 1)
     # cut by calendar year and age as well, the parts add to 1
-    fine = found(rows, ["calendar_year", "policy_year", "age"], (date(2019, 1, 1), date(2035, 1, 1)))
+    fine = found(
+        rows, ["calendar_year", "policy_year", "age"], (date(2019, 1, 1), date(2035, 1, 1))
+    )
     years = fine.by("policy_year").cells["exposure"].to_list()[:-1]
     assert years == pytest.approx([1.0] * len(years), rel=1e-15)
 
@@ -184,8 +190,12 @@ def test_a_finer_split_merges_to_the_coarser():
         coarse = found(policies, dims, year="365.25").cells
         merged = fine.by("sex", *dims).cells
         assert merged["days"].to_list() == coarse["days"].to_list()
-        assert merged["exposure"].to_list() == pytest.approx(coarse["exposure"].to_list(), rel=1e-12)
-    years = fine.cells.group_by("sex", year=pl.col("calendar_month") // 100).agg(pl.col("days").sum())
+        assert merged["exposure"].to_list() == pytest.approx(
+            coarse["exposure"].to_list(), rel=1e-12
+        )
+    years = fine.cells.group_by("sex", year=pl.col("calendar_month") // 100).agg(
+        pl.col("days").sum()
+    )
     coarse = found(policies, ["calendar_year"]).cells
     assert sorted(years.rows()) == sorted(coarse.select("sex", "calendar_year", "days").rows())
 
@@ -197,7 +207,9 @@ def test_shards_by_policy_add_to_the_whole():
     added = parts[0] + parts[1] + parts[2]
     for name in ("rows", "days"):
         assert added.cells[name].to_list() == whole.cells[name].to_list()
-    assert added.cells["exposure"].to_list() == pytest.approx(whole.cells["exposure"].to_list(), rel=1e-14)
+    assert added.cells["exposure"].to_list() == pytest.approx(
+        whole.cells["exposure"].to_list(), rel=1e-14
+    )
 
 
 def test_one_pass_or_many_and_any_engine_is_the_same(monkeypatch):
@@ -211,7 +223,9 @@ def test_one_pass_or_many_and_any_engine_is_the_same(monkeypatch):
 
 def test_person_years_of_a_simulated_book(tmp_path):
     folder = simulate(tmp_path / "book", policies=2_000, seed=11)
-    read = {n: pl.read_parquet(folder / n / "*.parquet") for n in ("policies", "renewals", "claims")}
+    read = {
+        n: pl.read_parquet(folder / n / "*.parquet") for n in ("policies", "renewals", "claims")
+    }
     rows = person_years(**read).rows
     policies = read["policies"]
     window = (policies["start"].min(), date(2100, 1, 1))
@@ -265,7 +279,10 @@ def exits_book():
 def test_exits_count_in_the_cell_of_the_last_day_of_cover():
     lexis = Lexis(start=date(2020, 1, 1), end=date(2022, 1, 1), dims=["policy_year"])
     cells = split_exposure(exits_book(), [], lexis, exits=["lapse", "death"]).cells
-    assert cells.select("policy_year", "exits_lapse", "exits_death").rows() == [(0, 1, 0), (1, 1, 1)]
+    assert cells.select("policy_year", "exits_lapse", "exits_death").rows() == [
+        (0, 1, 0),
+        (1, 1, 1),
+    ]
 
 
 def test_full_exposure_runs_to_the_end_of_the_year_of_a_leaver():
@@ -280,9 +297,13 @@ def test_full_exposure_runs_to_the_end_of_the_year_of_a_leaver():
     assert ("a", 1) not in e
     assert e["b", 1] == 1.0
     assert c["b", 1] == 184 / 365
-    assert {k: v for k, v in e.items() if k[0] in "cde"} == {k: v for k, v in c.items() if k[0] in "cde"}
+    assert {k: v for k, v in e.items() if k[0] in "cde"} == {
+        k: v for k, v in c.items() if k[0] in "cde"
+    }
     assert "full for lapse" in full.basis.notes[-1]
-    years = split_exposure(exits_book(), ["policy_id"], Lexis(**window, dims="calendar_year", target="lapse"))
+    years = split_exposure(
+        exits_book(), ["policy_id"], Lexis(**window, dims="calendar_year", target="lapse")
+    )
     y = {r[:2]: r[2] for r in years.cells.select("policy_id", "calendar_year", "exposure").rows()}
     assert y["a", 2021] == y["b", 2021] == 1.0
     assert y["c", 2021] == 120 / 365
@@ -354,7 +375,9 @@ def test_the_ends_of_the_calendar():
             (date(9999, 1, 1), date(9999, 12, 31), date(1999, 2, 28), "f"),
         ]
     )
-    late = found(rows, ["calendar_year", "policy_year", "age"], (date(9999, 1, 1), date(9999, 12, 31)))
+    late = found(
+        rows, ["calendar_year", "policy_year", "age"], (date(9999, 1, 1), date(9999, 12, 31))
+    )
     assert late.cells["days"].sum() == 728
     early = found(rows, ["policy_year", "age"], (date(1899, 1, 1), date(1901, 1, 1)))
     assert early.cells["days"].to_list() == [365]

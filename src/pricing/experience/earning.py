@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import accumulate
 from math import fsum, isfinite
 
 import polars as pl
@@ -25,7 +24,11 @@ def require_pattern(pattern: Sequence[float]) -> None:
         weights = [float(w) for w in pattern]
     except (TypeError, ValueError):
         weights = []
-    if not weights or not all(isfinite(w) and w >= 0 for w in weights) or abs(fsum(weights) - 1) > 1e-9:
+    if (
+        not weights
+        or not all(isfinite(w) and w >= 0 for w in weights)
+        or abs(fsum(weights) - 1) > 1e-9
+    ):
         raise InputError(
             f"an earning pattern is shares of the premium, zero or more and adding to 1, got {list(pattern)}",
             do="give the share earned in each equal part of the policy year, such as [0.4, 0.3, 0.2, 0.1]",

@@ -106,7 +106,7 @@ def place_claims(
     met = own.join(lazy.select(facts), on="policy_id", how="inner").collect(engine="streaming")
     begin, until = (pl.col(name) for name in cover)
     hit = met.filter((pl.col("incurred") >= begin) & (pl.col("incurred") < until)).sort("_claim")
-    twice = hit["_claim"].is_duplicated().sum()
+    twice = hit.height - hit["_claim"].n_unique()
     if twice:
         raise InputError(
             f"{twice:,} claims fall in more than one row of cover of their policy",
@@ -120,7 +120,8 @@ def place_claims(
     n = {"claims": pl.len().cast(pl.Int64)}
     if amount:
         n["amount"] = pl.col(amount).cast(pl.Float64).sum()
-    each = rows.group_by(["policy_id", "_from", *keys, "exposure"], maintain_order=True).agg(**n).collect()
+    one = dict.fromkeys(["policy_id", "_from", *keys, "exposure"])
+    each = rows.group_by(list(one), maintain_order=True).agg(**n).collect()
     return PlacedClaims(
         _experience(each, keys, lexis, book.levels, basis, amount="amount" if amount else None),
         unmatched,
@@ -128,7 +129,11 @@ def place_claims(
 
 
 def count_exits(
-    lazy: pl.LazyFrame, by: Sequence[str], lexis: Lexis, cover: tuple[str, str], causes: Sequence[str]
+    lazy: pl.LazyFrame,
+    by: Sequence[str],
+    lexis: Lexis,
+    cover: tuple[str, str],
+    causes: Sequence[str],
 ) -> pl.DataFrame:
     """Count the exits of each cause by cell of the last day of cover, as ``exits_<cause>``."""
     leaves = (
@@ -141,8 +146,14 @@ def count_exits(
     cause = pl.col("exit_cause").cast(pl.String)
     sums = {f"exits_{c}": (cause == c).sum().cast(pl.Int64) for c in causes}
     located = _located(rows, lexis, cover, "_last")
-    found = (located.group_by(keys, maintain_order=True).agg(**sums) if keys else located.select(**sums)).collect()
-    yes = {k: pl.when(k).then(pl.lit("yes")).otherwise(pl.lit("no")) for k in by if found.schema[k] == pl.Boolean}
+    found = (
+        located.group_by(keys, maintain_order=True).agg(**sums) if keys else located.select(**sums)
+    ).collect()
+    yes = {
+        k: pl.when(k).then(pl.lit("yes")).otherwise(pl.lit("no"))
+        for k in by
+        if found.schema[k] == pl.Boolean
+    }
     return found.with_columns(**yes)
 
 
@@ -197,7 +208,10 @@ def _experience(
     zero += [pl.lit(0.0).alias(n) for n in bare[1:]]
     if each.is_empty():
         empty = each.select(
-            *(pl.col(k).cast(pl.String) if each.schema[k] == pl.Boolean else pl.col(k) for k in keys)
+            *(
+                pl.col(k).cast(pl.String) if each.schema[k] == pl.Boolean else pl.col(k)
+                for k in keys
+            )
         )
         sums = {n: pl.lit(0.0) for n in ("amount", "amount_squared", "log_amount") if amount}
         sums |= {"amount_rows": pl.lit(0, dtype=pl.Int64)} if amount else {}
@@ -240,15 +254,27 @@ def _require(
     lazy = claims.lazy()
     schema, book = lazy.collect_schema(), policies.collect_schema()
     wanted = ["policy_id", "incurred", *([amount] if amount else [])]
-    faults = [f"claims have no {n!r}{nearest(n, schema.names())}" for n in wanted if n not in schema]
-    faults += [] if "policy_id" in book else [f"policies have no 'policy_id'{nearest('policy_id', book.names())}"]
+    faults = [
+        f"claims have no {n!r}{nearest(n, schema.names())}" for n in wanted if n not in schema
+    ]
+    faults += (
+        []
+        if "policy_id" in book
+        else [f"policies have no 'policy_id'{nearest('policy_id', book.names())}"]
+    )
     if not faults and schema["incurred"] != pl.Date:
         faults.append(f"'incurred' is {schema['incurred']}, not a date")
     if not faults and schema["policy_id"] != book["policy_id"]:
-        faults.append(f"'policy_id' is {schema['policy_id']} in claims, {book['policy_id']} in policies")
+        faults.append(
+            f"'policy_id' is {schema['policy_id']} in claims, {book['policy_id']} in policies"
+        )
     if not faults and amount:
         value = pl.col(amount).cast(pl.Float64)
-        bad = lazy.select((~(value.is_finite() & (value >= 0)).fill_null(False)).sum()).collect().item()
+        bad = (
+            lazy.select((~(value.is_finite() & (value >= 0)).fill_null(False)).sum())
+            .collect()
+            .item()
+        )
         faults += [f"{amount!r} is null, not finite or negative in {bad:,} claims"] if bad else []
     if faults:
         raise InputError("claims that cannot be placed", faults=faults)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from itertools import pairwise
 
 import polars as pl
 
@@ -74,8 +75,12 @@ class Lexis:
     target: str | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "dims", (self.dims,) if isinstance(self.dims, str) else tuple(self.dims))
-        faults = [f"no dimension {d!r}{nearest(d, DIMENSIONS)}" for d in self.dims if d not in DIMENSIONS]
+        object.__setattr__(
+            self, "dims", (self.dims,) if isinstance(self.dims, str) else tuple(self.dims)
+        )
+        faults = [
+            f"no dimension {d!r}{nearest(d, DIMENSIONS)}" for d in self.dims if d not in DIMENSIONS
+        ]
         faults += [f"dimension {d!r} is given twice" for d in DIMENSIONS if self.dims.count(d) > 1]
         if {"calendar_year", "calendar_month"} <= set(self.dims):
             faults.append("calendar_month has the year in it; leave calendar_year out")
@@ -84,9 +89,13 @@ class Lexis:
         if self.year is not None and self.year not in YEARS:
             faults.append(f"no year {self.year!r}{nearest(self.year, YEARS)}")
         if self.year == "policy" and "policy_year" not in self.dims:
-            faults.append("a year of 'policy' needs 'policy_year' in dims: it fixes the denominator")
+            faults.append(
+                "a year of 'policy' needs 'policy_year' in dims: it fixes the denominator"
+            )
         if self.year == "calendar" and not self.calendar:
-            faults.append("a year of 'calendar' needs a calendar dimension: it fixes the denominator")
+            faults.append(
+                "a year of 'calendar' needs a calendar dimension: it fixes the denominator"
+            )
         if self.target is not None and self.dims not in (("policy_year",), ("calendar_year",)):
             faults.append(
                 f"full exposure for {self.target!r} goes with 'policy_year' or 'calendar_year' alone, "
@@ -139,11 +148,17 @@ class Edge:
         found = {
             "policy": lambda: turn("p", self.year, clock),
             "age": lambda: turn("q", self.year, clock),
-            "earlier": lambda: pl.min_horizontal(turn("p", self.year, clock), turn("q", self.year, clock)),
-            "later": lambda: pl.max_horizontal(turn("p", self.year, clock), turn("q", self.year, clock)),
-            "inner": lambda: pl.when(pl.col("_order") == 1)
-            .then(turn("q", self.year, clock))
-            .otherwise(turn("q", self.year + 1, clock)),
+            "earlier": lambda: pl.min_horizontal(
+                turn("p", self.year, clock), turn("q", self.year, clock)
+            ),
+            "later": lambda: pl.max_horizontal(
+                turn("p", self.year, clock), turn("q", self.year, clock)
+            ),
+            "inner": lambda: (
+                pl.when(pl.col("_order") == 1)
+                .then(turn("q", self.year, clock))
+                .otherwise(turn("q", self.year + 1, clock))
+            ),
             "from": lambda: pl.col(f"_s{clock}"),
             "until": lambda: pl.col(f"_e{clock}"),
         }[self.kind]()
@@ -159,14 +174,18 @@ def segments(lexis: Lexis, first: date, last: date) -> list[Segment]:
     dims = set(lexis.dims)
     if lexis.calendar:
         monthly = "calendar_month" in dims
-        inner = {2: ("earlier", "later"), 1: ("policy",) if "policy_year" in dims else ("age",), 0: ()}[
-            len(dims & {"policy_year", "age"})
-        ]
+        inner = {
+            2: ("earlier", "later"),
+            1: ("policy",) if "policy_year" in dims else ("age",),
+            0: (),
+        }[len(dims & {"policy_year", "age"})]
         found = []
-        for y, m in _months(first, last) if monthly else [(y, 1) for y in range(first.year, last.year + 1)]:
+        for y, m in (
+            _months(first, last) if monthly else [(y, 1) for y in range(first.year, last.year + 1)]
+        ):
             after = Edge("calendar", y, m + 1) if monthly else Edge("calendar", y + 1)
             edges = [Edge("calendar", y, m), *(Edge(kind, y, m, monthly) for kind in inner), after]
-            found += [Segment(y, m, i, (a, b)) for i, (a, b) in enumerate(zip(edges, edges[1:], strict=False))]
+            found += [Segment(y, m, i, (a, b)) for i, (a, b) in enumerate(pairwise(edges))]
         return found
     if not dims:
         return [Segment(0, 1, 0, (Edge("from"), Edge("until")))]
@@ -174,7 +193,7 @@ def segments(lexis: Lexis, first: date, last: date) -> list[Segment]:
     found = []
     for y in range(first.year - 1, last.year + 1):
         edges = [Edge(line, y), *([Edge("inner", y)] if len(dims) == 2 else []), Edge(line, y + 1)]
-        found += [Segment(y, 1, i, (a, b)) for i, (a, b) in enumerate(zip(edges, edges[1:], strict=False))]
+        found += [Segment(y, 1, i, (a, b)) for i, (a, b) in enumerate(pairwise(edges))]
     return found
 
 
@@ -185,13 +204,23 @@ def place(dims: Sequence[str], segment: Segment | None = None) -> dict[str, pl.E
     """
     where = (segment.year, segment.month, segment.part) if segment else None
     y, m, part = (
-        [pl.lit(n, dtype=pl.Int32) for n in where] if where else [pl.col(n) for n in ("_y", "_m", "_part")]
+        [pl.lit(n, dtype=pl.Int32) for n in where]
+        if where
+        else [pl.col(n) for n in ("_y", "_m", "_part")]
     )
     order, one, asked = pl.col("_order"), pl.lit(1, dtype=pl.Int32), set(dims)
     if asked & {"calendar_year", "calendar_month"}:
         both = {"policy_year", "age"} <= asked
-        before_p = pl.when(part == 0).then(one).when(part == 1).then(one - order).otherwise(0) if both else one - part
-        before_q = pl.when(part == 0).then(one).when(part == 1).then(order).otherwise(0) if both else one - part
+        before_p = (
+            pl.when(part == 0).then(one).when(part == 1).then(one - order).otherwise(0)
+            if both
+            else one - part
+        )
+        before_q = (
+            pl.when(part == 0).then(one).when(part == 1).then(order).otherwise(0)
+            if both
+            else one - part
+        )
         policy_year, age = y - pl.col("_sy") - before_p, y - pl.col("_by") - before_q
     else:
         policy_year = y - pl.col("_sy")
@@ -206,7 +235,13 @@ def place(dims: Sequence[str], segment: Segment | None = None) -> dict[str, pl.E
 
 
 def lines(
-    frame: pl.LazyFrame, lexis: Lexis, cover: tuple[str, str], *, age: bool, policy: bool, thirty: bool
+    frame: pl.LazyFrame,
+    lexis: Lexis,
+    cover: tuple[str, str],
+    *,
+    age: bool,
+    policy: bool,
+    thirty: bool,
 ) -> pl.LazyFrame:
     """Add the small integers of every policy: clipped cover, offsets of anniversary and birthday.
 
@@ -229,15 +264,17 @@ def lines(
             & until.is_between(lexis.start, lexis.end, closed="right")
         )
         leaves = leaves.fill_null(False)
-        full = following(until.to_physical() - 1, until.dt.offset_by("-1d").dt.year(), lexis.dims[0])
+        full = following(
+            until.to_physical() - 1, until.dt.offset_by("-1d").dt.year(), lexis.dims[0]
+        )
         ends = pl.when(leaves).then(full).otherwise(pl.min_horizontal(ends, _day(lexis.end)))
     else:
         ends = pl.min_horizontal(ends, _day(lexis.end))
     ranges = {"_s": pl.max_horizontal(begin.to_physical(), _day(lexis.start)), "_e": ends}
     if policy and age:
-        ranges["_order"] = (
-            pl.col("_p") + pl.col("_p1") <= pl.col("_q") + pl.col("_q1")
-        ).cast(pl.Int32)
+        ranges["_order"] = (pl.col("_p") + pl.col("_p1") <= pl.col("_q") + pl.col("_q1")).cast(
+            pl.Int32
+        )
     frame = frame.with_columns(**ranges)
     if thirty:
         frame = frame.with_columns(
@@ -297,7 +334,9 @@ def moment(year: int, month: int = 1, clock: str = "") -> int:
 def thirties(day: pl.Expr) -> pl.Expr:
     """The number of a date where every month has 30 days (30E/360)."""
     of_month = pl.min_horizontal(day.dt.day().cast(pl.Int32), pl.lit(30, dtype=pl.Int32))
-    return (day.dt.year() * 360 + (day.dt.month().cast(pl.Int32) - 1) * 30 + of_month - 1).cast(pl.Int32)
+    return (day.dt.year() * 360 + (day.dt.month().cast(pl.Int32) - 1) * 30 + of_month - 1).cast(
+        pl.Int32
+    )
 
 
 def _turning(column: str, line: str, *, thirty: bool) -> dict[str, pl.Expr]:

@@ -223,7 +223,9 @@ def experience_of(
     order = [*keys, *(m for m in MEASURES if m in cells.columns)]
     rest = [n for n in cells.columns if n not in order]
     start = basis or Basis()
-    note = f"exposure {'full for ' + lexis.target if lexis.target else 'central'}, year: {lexis.unit}"
+    note = (
+        f"exposure {'full for ' + lexis.target if lexis.target else 'central'}, year: {lexis.unit}"
+    )
     basis = replace(start, period=start.period or lexis.period, notes=(*start.notes, note))
     return Experience._of(cells.select(*order, *rest), tuple(keys), basis)
 
@@ -289,8 +291,10 @@ def _grouped(
         for n, column in enumerate(premiums):
             share = earned_share(pl.col(a), pl.col(b), segment, lexis.dims, pattern)
             sums[f"money{n}_{i}"] = (pl.col(column).cast(pl.Float64) * share).sum()
-    grouped = rows.group_by(head).agg(**sums).collect(
-        engine="in-memory" if size <= FEW_ROWS else "streaming"
+    grouped = (
+        rows.group_by(head)
+        .agg(**sums)
+        .collect(engine="in-memory" if size <= FEW_ROWS else "streaming")
     )
     stems = ["rows", *(f"{s}{c}" for c in clocks for s in ("days", "square"))]
     stems += [f"money{n}" for n in range(len(premiums))]
@@ -356,7 +360,9 @@ def _physical(kind: pl.DataType, name: str, levels: list[str]) -> pl.Expr:
     column = pl.col(name)
     if kind == pl.Boolean:
         return column.cast(pl.Int64)
-    return (column if isinstance(kind, pl.Enum) else column.cast(pl.String).cast(pl.Enum(levels))).to_physical()
+    return (
+        column if isinstance(kind, pl.Enum) else column.cast(pl.String).cast(pl.Enum(levels))
+    ).to_physical()
 
 
 def _cells(
@@ -370,7 +376,9 @@ def _cells(
     """Read the codes, give every stretch its cell, and divide whole days by whole years."""
     timed = [part for part in coded if part.levels is None]
     size = prod(part.radix for part in coded if part.levels is not None)
-    stretch = found.lazy().with_columns(_cell=pl.col("_code") % size, **_read(timed, pl.col("_code") // size))
+    stretch = found.lazy().with_columns(
+        _cell=pl.col("_code") % size, **_read(timed, pl.col("_code") // size)
+    )
     rows = stretch.with_columns(**place(lexis.dims)).with_columns(_long=_long(lexis)).collect()
     keys = [Coded(k, 0, len(p.levels), p.levels) for p in coded if p.levels for k in [p.name]]
     code = pl.col("_cell")
@@ -386,10 +394,15 @@ def _cells(
     money = {column: pl.col(f"money{n}").sum() for n, column in enumerate(premiums)}
     short = {"365.25": 365.25, "30/360": 360.0}.get(lexis.unit, 365.0)
     grouped = rows.with_columns(_cell=code).group_by(["_cell", *loose], maintain_order=True)
-    cells = grouped.agg(**sums, **money).sort("_cell").with_columns(
-        exposure=(pl.col("_d") - pl.col("_d_long")) / short + pl.col("_d_long") / 366.0,
-        exposure_squared=(pl.col("_q") - pl.col("_q_long")) / short**2 + pl.col("_q_long") / 366.0**2,
-        **_read(keys, pl.col("_cell")),
+    cells = (
+        grouped.agg(**sums, **money)
+        .sort("_cell")
+        .with_columns(
+            exposure=(pl.col("_d") - pl.col("_d_long")) / short + pl.col("_d_long") / 366.0,
+            exposure_squared=(pl.col("_q") - pl.col("_q_long")) / short**2
+            + pl.col("_q_long") / 366.0**2,
+            **_read(keys, pl.col("_cell")),
+        )
     )
     return cells.with_columns(
         pl.Series(k.name, k.levels, dtype=pl.Enum(k.levels)).gather(cells[k.name])
@@ -445,8 +458,14 @@ def _require(
         for n in dict.fromkeys([*by, *dates, *others])
         if n not in names
     ]
-    faults += [f"{d!r} is {schema[d]}, not a date" for d in dates if d in names and schema[d] != pl.Date]
-    faults += [f"{p!r} is {schema[p]}, not an amount" for p in premiums if p in names and not schema[p].is_numeric()]
+    faults += [
+        f"{d!r} is {schema[d]}, not a date" for d in dates if d in names and schema[d] != pl.Date
+    ]
+    faults += [
+        f"{p!r} is {schema[p]}, not an amount"
+        for p in premiums
+        if p in names and not schema[p].is_numeric()
+    ]
     text = (pl.String, pl.Enum, pl.Categorical, pl.Boolean)
     faults += [
         f"factor {k!r} is {schema[k]}: neither text, yes or no, nor a whole number"
@@ -465,7 +484,9 @@ def _require(
 def _unknown_causes(
     kind: pl.DataType, seen: Sequence[str | None], asked: Sequence[str | None]
 ) -> list[str]:
-    known = list(kind.categories) if isinstance(kind, pl.Enum) else [c for c in seen if c is not None]
+    known = (
+        list(kind.categories) if isinstance(kind, pl.Enum) else [c for c in seen if c is not None]
+    )
     return [
         f"no exit cause {c!r}{nearest(c, known)}"
         for c in dict.fromkeys(asked)
