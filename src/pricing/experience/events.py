@@ -9,8 +9,9 @@ import polars as pl
 
 from pricing.errors import InputError, nearest
 from pricing.experience.cells import Experience
+from pricing.experience.cover import survey
 from pricing.experience.lexis import Lexis, current, leap, lines, new_year, thirties
-from pricing.experience.split import experience_of, survey
+from pricing.experience.strata import experience_of
 from pricing.result.shape import Basis
 
 __all__ = ["PlacedClaims", "count_exits", "place_claims"]
