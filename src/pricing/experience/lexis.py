@@ -197,37 +197,24 @@ def segments(lexis: Lexis, first: date, last: date) -> list[Segment]:
     return found
 
 
-def place(dims: Sequence[str], segment: Segment | None = None) -> dict[str, pl.Expr]:
-    """Say in which cell of time a stretch lies, that of ``_y``, ``_m``, ``_part`` or one that is known.
+def place(dims: Sequence[str], segment: Segment) -> dict[str, pl.Expr]:
+    """Say in which cell of time a stretch lies.
 
-    Reads ``_sy`` and ``_by``, the years of start and birth, and ``_order``.
+    Reads ``_sy`` and ``_by``, the years of start and birth, and ``_order``, which says whether the
+    middle one of three stretches lies after the anniversary or after the birthday.
     """
-    where = (segment.year, segment.month, segment.part) if segment else None
-    y, m, part = (
-        [pl.lit(n, dtype=pl.Int32) for n in where]
-        if where
-        else [pl.col(n) for n in ("_y", "_m", "_part")]
-    )
-    order, one, asked = pl.col("_order"), pl.lit(1, dtype=pl.Int32), set(dims)
-    if asked & {"calendar_year", "calendar_month"}:
-        both = {"policy_year", "age"} <= asked
-        before_p = (
-            pl.when(part == 0).then(one).when(part == 1).then(one - order).otherwise(0)
-            if both
-            else one - part
-        )
-        before_q = (
-            pl.when(part == 0).then(one).when(part == 1).then(order).otherwise(0)
-            if both
-            else one - part
-        )
-        policy_year, age = y - pl.col("_sy") - before_p, y - pl.col("_by") - before_q
-    else:
+    y, part, order, asked = segment.year, segment.part, pl.col("_order"), set(dims)
+    if not asked & {"calendar_year", "calendar_month"}:
         policy_year = y - pl.col("_sy")
         age = y - pl.col("_by") - (order - part if "policy_year" in asked else 0)
+    elif {"policy_year", "age"} <= asked and part == 1:
+        policy_year, age = y - pl.col("_sy") - (1 - order), y - pl.col("_by") - order
+    else:
+        before = int(part == 0)
+        policy_year, age = y - pl.col("_sy") - before, y - pl.col("_by") - before
     every = {
-        "calendar_year": y,
-        "calendar_month": y * 100 + m,
+        "calendar_year": pl.lit(y),
+        "calendar_month": pl.lit(y * 100 + segment.month),
         "policy_year": policy_year,
         "age": age,
     }

@@ -17,8 +17,15 @@ from pricing.experience.cells import Experience
 from pricing.experience.cover import FEW_ROWS, Book, engine_for, survey
 from pricing.experience.earning import earned_share, require_pattern
 from pricing.experience.events import count_exits
-from pricing.experience.lexis import Lexis, Segment, lines, segments
-from pricing.experience.strata import cells_of, experience_of, strata
+from pricing.experience.lexis import Lexis, Segment, lines, place, segments
+from pricing.experience.strata import (
+    Coded,
+    cells_of,
+    experience_of,
+    long_year,
+    read_groups,
+    strata,
+)
 from pricing.result.shape import Basis
 
 __all__ = ["split_exposure"]
@@ -135,7 +142,7 @@ def _split(
         rows = lazy.filter((begin < lexis.end) & (until > lexis.start))
         rows = lines(rows, lexis, cover, age=age, policy=policy, thirty=thirty)
         rows = rows.with_columns(_code=code)
-        found += _grouped(rows, part, lexis, loose, premiums, pattern, book.rows)
+        found += _grouped(rows, part, lexis, coded, loose, premiums, pattern, book.rows)
     return cells_of(pl.concat(found).collect(), coded, loose, by, lexis, premiums)
 
 
@@ -143,6 +150,7 @@ def _grouped(
     rows: pl.LazyFrame,
     part: list[Segment],
     lexis: Lexis,
+    coded: list[Coded],
     loose: list[str],
     premiums: Sequence[str],
     pattern: Sequence[float],
@@ -182,15 +190,15 @@ def _grouped(
     )
     stems = ["rows", *(f"{s}{c}" for c in clocks for s in ("days", "square"))]
     stems += [f"money{n}" for n in range(len(premiums))]
+    groups = read_groups(grouped, coded)
     return [
-        grouped.lazy()
+        groups.lazy()
         .filter(pl.col(f"rows_{i}") > 0)
+        .with_columns(**place(lexis.dims, segment))
         .select(
-            *head,
+            *("_factors", *loose, *lexis.dims),
             *(pl.col(f"{s}_{i}").alias(s) for s in stems),
-            _y=pl.lit(segment.year, dtype=pl.Int32),
-            _m=pl.lit(segment.month, dtype=pl.Int32),
-            _part=pl.lit(segment.part, dtype=pl.Int32),
+            _long=long_year(lexis, segment),
         )
         for i, segment in enumerate(part)
     ]

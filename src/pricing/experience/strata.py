@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from calendar import isleap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import prod
@@ -10,10 +11,10 @@ import polars as pl
 
 from pricing.experience.cells import MEASURES, Experience
 from pricing.experience.cover import Book
-from pricing.experience.lexis import Lexis, leap, place
+from pricing.experience.lexis import Lexis, Segment, leap
 from pricing.result.shape import Basis
 
-__all__ = ["Coded", "cells_of", "experience_of", "strata"]
+__all__ = ["Coded", "cells_of", "experience_of", "long_year", "read_groups", "strata"]
 
 _MOST_CODES = 2**62
 _MOST_CELLS_OF_TIME = 2**24
@@ -55,23 +56,33 @@ def strata(
     return code, [part for part, _ in parts], loose
 
 
+def read_groups(grouped: pl.DataFrame, coded: list[Coded]) -> pl.DataFrame:
+    """Read ``_code``: what the cells of time need, and ``_factors``, the factors' part of it."""
+    timed = [part for part in coded if part.levels is None]
+    size = prod(part.radix for part in coded if part.levels is not None)
+    code = pl.col("_code")
+    return grouped.with_columns(_factors=code % size, **_read(timed, code // size))
+
+
+def long_year(lexis: Lexis, segment: Segment) -> pl.Expr:
+    """1 where the year that divides the days has 366 of them."""
+    if lexis.unit == "policy":
+        return leap(pl.col("_sy") + pl.col("policy_year") + pl.col("_p1"))
+    long = lexis.unit == "calendar" and isleap(segment.year)
+    return pl.lit(int(long), dtype=pl.Int32)
+
+
 def cells_of(
-    found: pl.DataFrame,
+    rows: pl.DataFrame,
     coded: list[Coded],
     loose: list[str],
     by: list[str],
     lexis: Lexis,
     premiums: Sequence[str],
 ) -> pl.DataFrame:
-    """Read the codes, give every stretch its cell, and divide whole days by whole years."""
-    timed = [part for part in coded if part.levels is None]
-    size = prod(part.radix for part in coded if part.levels is not None)
-    stretch = found.lazy().with_columns(
-        _cell=pl.col("_code") % size, **_read(timed, pl.col("_code") // size)
-    )
-    rows = stretch.with_columns(**place(lexis.dims)).with_columns(_long=_long(lexis)).collect()
-    keys = [Coded(k, 0, len(p.levels), p.levels) for p in coded if p.levels for k in [p.name]]
-    code = pl.col("_cell")
+    """Add up the stretches of every cell, and divide whole days by whole years."""
+    keys = [part for part in coded if part.levels is not None]
+    code = pl.col("_factors")
     for dim in lexis.dims:
         low, high = (int(v) for v in rows.select(a=pl.col(dim).min(), b=pl.col(dim).max()).row(0))
         keys.append(Coded(dim, low, high - low + 1, None))
@@ -83,10 +94,12 @@ def cells_of(
         sums |= {name: pl.col(stem).sum(), f"{name}_long": pl.col(stem).filter(long).sum()}
     money = {column: pl.col(f"money{n}").sum() for n, column in enumerate(premiums)}
     short = {"365.25": 365.25, "30/360": 360.0}.get(lexis.unit, 365.0)
-    grouped = rows.with_columns(_cell=code).group_by(["_cell", *loose], maintain_order=True)
+    grouped = rows.with_columns(_cell=code).group_by(
+        ["_cell", *loose], maintain_order=bool(premiums)
+    )
     cells = (
         grouped.agg(**sums, **money)
-        .sort("_cell")
+        .sort("_cell", *loose)
         .with_columns(
             exposure=(pl.col("_d") - pl.col("_d_long")) / short + pl.col("_d_long") / 366.0,
             exposure_squared=(pl.col("_q") - pl.col("_q_long")) / short**2
@@ -132,13 +145,6 @@ def _read(coded: list[Coded], code: pl.Expr) -> dict[str, pl.Expr]:
         found[part.name] = (code % part.radix + part.low).cast(pl.Int32)
         code = code // part.radix
     return found
-
-
-def _long(lexis: Lexis) -> pl.Expr:
-    """1 where the year that divides the days has 366 of them."""
-    if lexis.unit == "policy":
-        return leap(pl.col("_sy") + pl.col("policy_year") + pl.col("_p1"))
-    return leap(pl.col("_y")) if lexis.unit == "calendar" else pl.lit(0, dtype=pl.Int32)
 
 
 def _levels(kind: pl.DataType, book: Book, name: str) -> list[str] | None:
