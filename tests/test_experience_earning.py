@@ -182,3 +182,29 @@ def test_claims_that_cannot_be_placed_are_refused():
     with pytest.raises(InputError, match="1 claims fall in more than one row") as caught:
         place_claims(claims, pl.concat([policies, policies]), [], lexis)
     assert "unique" in caught.value.do
+
+
+@pytest.mark.parametrize("dims", SUBSETS)
+@pytest.mark.parametrize("unit", [None, "calendar", "365.25", "30/360"])
+def test_a_claim_on_every_day_of_cover_meets_the_exposure_of_its_row(dims, unit):
+    """Each row holds n claims, so Σne, Σn² ÷ e and the rest follow from the split's own rows."""
+    if unit == "calendar" and not (dims and dims[0].startswith("calendar")):
+        return
+    policies = book(12, seed=5).with_columns(
+        start=pl.when(pl.col("policy_id") == "p0").then(date(2020, 2, 29)).otherwise("start"),
+        end=pl.when(pl.col("policy_id") == "p0").then(date(2024, 6, 1)).otherwise("end"),
+        birth_date=pl.when(pl.col("policy_id") == "p0")
+        .then(date(1996, 2, 29))
+        .otherwise("birth_date"),
+    )
+    claims = policies.select(
+        "policy_id", incurred=pl.date_ranges("start", "end", closed="left")
+    ).explode("incurred")
+    lexis = Lexis(**WINDOW, dims=dims, year=unit)
+    placed = place_claims(claims, policies, ["policy_id"], lexis)
+    rows = placed.onto(split_exposure(policies, ["policy_id"], lexis)).cells
+    assert rows["claims"].to_list() == rows["days"].to_list()
+    assert (rows["rows"] == 1).all()
+    ne = (rows["claims"] * rows["exposure"]).to_list()
+    assert rows["claims_exposure"].to_list() == pytest.approx(ne, rel=1e-13)
+    assert set(placed.unmatched["reason"]) <= {"outside the study"}

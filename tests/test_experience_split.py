@@ -382,3 +382,23 @@ def test_the_ends_of_the_calendar():
     early = found(rows, ["policy_year", "age"], (date(1899, 1, 1), date(1901, 1, 1)))
     assert early.cells["days"].to_list() == [365]
     assert early.cells["exposure"].to_list() == [1.0]
+
+
+def test_sums_do_not_overflow_32_bits():
+    n = 6_000_000
+    day = pl.lit(date(2019, 12, 31))
+    rows = pl.select(start=pl.repeat(day, n)).with_columns(end=pl.lit(date(9999, 12, 31))).lazy()
+    lexis = Lexis(start=date(2020, 1, 1), end=date(2021, 1, 1), dims=["calendar_year"])
+    cells = split_exposure(rows, [], lexis).cells
+    assert cells.select("rows", "days", "exposure", "exposure_squared").rows() == [
+        (n, 366 * n, n, n)
+    ]
+
+
+def test_an_exit_on_the_last_day_of_the_study_counts_and_one_on_the_first_does_not():
+    lexis = {"start": date(2021, 3, 1), "end": date(2021, 9, 1), "dims": ["policy_year"]}
+    seen = split_exposure(exits_book(), [], Lexis(**lexis), exits=["lapse"])
+    assert seen.cells["exits_lapse"].to_list() == [1]
+    full = split_exposure(exits_book(), ["policy_id"], Lexis(**lexis, target="lapse")).cells
+    days = {r[0]: r[1] for r in full.select("policy_id", "days").rows()}
+    assert days == {"b": 365, "c": 61, "d": 184, "e": 184}
