@@ -96,10 +96,17 @@ def place_claims(
 
     Examples
     --------
-    See :meth:`PlacedClaims.onto`.
+    >>> from datetime import date
+    >>> policies = pl.DataFrame({"policy_id": ["p"], "start": [date(2023, 7, 1)],
+    ...                          "end": [date(2024, 7, 1)]})
+    >>> claims = pl.DataFrame({"policy_id": ["p", "q"], "incurred": [date(2024, 1, 1)] * 2})
+    >>> lexis = Lexis(start=date(2023, 1, 1), end=date(2025, 1, 1), dims=["policy_year"])
+    >>> placed = place_claims(claims, policies, [], lexis)
+    >>> placed.experience.basis.claims, placed.unmatched["reason"].to_list()
+    (1.0, ['unknown policy'])
     """
     lazy, by = policies.lazy(), list(dict.fromkeys(by))
-    book = survey(lazy, by, lexis, cover)
+    survey(lazy, by, lexis, cover)
     _require(claims, lazy, amount)
     own = claims.lazy().select("policy_id", "incurred", *([amount] if amount else []))
     own = own.with_row_index("_claim").collect().lazy()
@@ -124,7 +131,7 @@ def place_claims(
     one = dict.fromkeys(["policy_id", "_from", *keys, "exposure"])
     each = rows.group_by(list(one), maintain_order=True).agg(**n).collect()
     return PlacedClaims(
-        _experience(each, keys, lexis, book.levels, basis, amount="amount" if amount else None),
+        _experience(each, keys, lexis, basis, amount="amount" if amount else None),
         unmatched,
     )
 
@@ -198,7 +205,6 @@ def _experience(
     each: pl.DataFrame,
     keys: list[str],
     lexis: Lexis,
-    levels: object,
     basis: Basis | None,
     *,
     amount: str | None,
