@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ import polars as pl
 
 from pricing.claims.models import Frequency, fit_frequency
 from pricing.experience.cells import Experience
+from pricing.experience.lexis import Lexis
+from pricing.experience.split import split_exposure
 
 LEVELS = {
     "age": 15,
@@ -196,6 +199,101 @@ def study_report(size: int, folder: Path) -> dict[str, Callable[[], object]]:
     return {"ours": ours, "floor": floor}
 
 
+def policies(size: int, folder: Path) -> Path:
+    """Write a book of policies of three factors to Parquet: about 60 % in force in the window."""
+    path = folder / f"policies-{size}.parquet"
+    levels = {"sex": 2, "region": 12, "tier": 3}
+    parts = []
+    for chunk, first in enumerate(range(0, size, 1_000_000)):
+        n = min(1_000_000, size - first)
+        draw = np.random.default_rng([11, chunk])
+        start = draw.integers(16_071, 19_875, n)  # 2014 to mid-2024
+        end = np.minimum(start + 1 + draw.exponential(1_600, n).astype(int), 20_089)
+        birth = start - draw.integers(18 * 365, 70 * 365, n)
+        part = folder / f"policies-{size}-{chunk}.parquet"
+        pl.DataFrame(
+            {
+                "policy_id": np.arange(first, first + n),
+                "start": start,
+                "end": end,
+                "birth_date": birth,
+            }
+            | {
+                name: pl.Series(draw.integers(0, k, n)).cast(pl.String)
+                for name, k in levels.items()
+            }
+        ).with_columns(pl.col("start", "end", "birth_date").cast(pl.Int32).cast(pl.Date)).cast(
+            {name: pl.Enum([str(i) for i in range(k)]) for name, k in levels.items()}
+        ).write_parquet(part)
+        parts.append(part)
+    pl.scan_parquet(parts).sink_parquet(path)
+    for part in parts:
+        part.unlink()
+    return path
+
+
+WINDOW = (date(2022, 1, 1), date(2025, 1, 1))
+
+
+def split(size: int, folder: Path) -> dict[str, Callable[[], object]]:
+    """Policies to exposure by calendar year, policy year, age and three factors."""
+    path, factors = policies(size, folder), ["sex", "region", "tier"]
+    lexis = Lexis(start=WINDOW[0], end=WINDOW[1], dims=["calendar_year", "policy_year", "age"])
+    days = (pl.col("end") - pl.col("start")).dt.total_days()
+    years = [pl.col(c).dt.year().alias(f"{c}_year") for c in ("start", "birth_date")]
+    return {
+        "ours": lambda: split_exposure(pl.scan_parquet(path), factors, lexis),
+        "floor": lambda: (
+            pl.scan_parquet(path)
+            .group_by([*factors, *years])
+            .agg(pl.len(), days.sum(), (days * days).sum().alias("square"))
+            .collect(engine="streaming")
+        ),
+        "peer": lambda: _exploded(path, factors),
+    }
+
+
+def _exploded(path: Path, factors: list[str]) -> pl.DataFrame:
+    """The usual way, a million policies at a time: a row per policy and cut date, then group."""
+    begin, until = (pl.lit(d) for d in WINDOW)
+    frames = []
+    scan = pl.scan_parquet(path)
+    size = scan.select(pl.len()).collect().item()
+    for at in range(0, size, 1_000_000):
+        cuts = [pl.lit(date(y, 1, 1)) for y in range(2022, 2026)]
+        for column in ("start", "birth_date"):
+            for y in range(2022, 2025):
+                shift = pl.format("{}y", y - pl.col(column).dt.year())
+                cuts.append(pl.col(column).dt.offset_by(shift))
+        rows = (
+            scan.slice(at, 1_000_000)
+            .with_columns(s=pl.max_horizontal("start", begin), e=pl.min_horizontal("end", until))
+            .filter(pl.col("s") < pl.col("e"))
+            .with_columns(cut=pl.concat_list("s", "e", *cuts).list.unique().list.sort())
+            .explode("cut")
+            .with_columns(to=pl.col("cut").shift(-1).over("policy_id"))
+            .filter((pl.col("cut") >= pl.col("s")) & (pl.col("cut") < pl.col("e")))
+        )
+        month_day = pl.col("cut").dt.to_string("%m%d")
+        turned = {
+            name: pl.col("cut").dt.year()
+            - pl.col(c).dt.year()
+            - (month_day < pl.col(c).dt.to_string("%m%d")).cast(pl.Int32)
+            for name, c in (("policy_year", "start"), ("age", "birth_date"))
+        }
+        keys = [*factors, "year", *turned]
+        exposure = (pl.col("to") - pl.col("cut")).dt.total_days() / 365.25
+        frames.append(
+            rows.with_columns(year=pl.col("cut").dt.year(), exposure=exposure, **turned)
+            .group_by(keys)
+            .agg(
+                pl.len(), pl.col("exposure").sum(), (pl.col("exposure") ** 2).sum().alias("square")
+            )
+            .collect()
+        )
+    return pl.concat(frames).group_by(keys).agg(pl.exclude(keys).sum())
+
+
 BENCHMARKS = {
     "cells": Benchmark(
         1e7, "polars group-by of the same sums", "DuckDB group-by of the same sums", cells
@@ -207,5 +305,11 @@ BENCHMARKS = {
         1e5, "one weighted cross-product and solve", "statsmodels on the cells", refit
     ),
     "score": Benchmark(1e7, "plain copy Parquet to Parquet", "pandas map of relativities", score),
+    "split_exposure": Benchmark(
+        1e7,
+        "polars group-by of the factors, start year and birth year, days and their squares",
+        "polars: explode a row per policy and cut date, then group",
+        split,
+    ),
     "study_report": Benchmark(1e5, "reading the tables", "", study_report),
 }

@@ -113,7 +113,17 @@ def _credibility() -> list[Figure]:
     return found
 
 
+def _exposure() -> list[Figure]:
+    from pricing.verify import exposure
+
+    found: list[Figure] = []
+    for source, printed, ours in (exposure.actxps_toy_census(), exposure.experience_analysis()):
+        found += _compare("exposure", source, printed, ours)
+    return found
+
+
 AREAS: Mapping[str, Callable[[], list[Figure]]] = {
     "claims": _claims,
     "credibility": _credibility,
+    "exposure": _exposure,
 }
