@@ -282,7 +282,7 @@ def test_a_select_and_ultimate_table_keeps_its_last_duration():
     frame = pl.DataFrame(
         {"age": [40, 41, 41, 42], "duration": [1, 1, 2, 2], "rate": [0.1, 0.2, 0.3, 0.4]}
     )
-    lives = pl.DataFrame({"age": [41, 41, 41, 41], "duration": [1, 2, 9, 0]})
+    lives = pl.DataFrame({"age": [41, 41, 41, 1041], "duration": [1, 2, 9, 0]})
     capped = RateTable(name="s", rates=frame, ultimate=True)
     assert lives.select(capped.rate()).to_series().to_list() == [0.2, 0.3, 0.3, None]
     strict = RateTable(name="s", rates=frame)
@@ -527,6 +527,17 @@ def test_rates_follow_age_sex_and_time_as_the_paper_has_it():
         for v in (0.0, 2.0)
     ]
     assert np.log(shocked[1] / shocked[0]) == pytest.approx(2 * -0.0641)
+
+
+def test_the_trend_counts_from_1998_in_decades_and_in_waves():
+    def rate(study, to, year):
+        found = disability_rates(study, [70], model="trend", year=year)
+        return found.filter(sex="male", from_state="healthy", to_state=to)["rate"][0]
+
+    assert np.log(rate("clhls", "disabled", 1998)) == pytest.approx(
+        -4.3794 + 0.5810 * 0.5 - 0.5349 * 0.1
+    )
+    assert np.log(rate("hrs_5", "ill", 2012)) == pytest.approx(-4.8565 + 0.0251 * 70 + 0.0306 * 8)
 
 
 def test_five_states_die_faster_the_worse_they_are():

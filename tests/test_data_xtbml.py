@@ -5,8 +5,7 @@ from xml.sax.saxutils import escape
 import polars as pl
 import pytest
 
-from pricing.data import read_xtbml
-from pricing.data import xtbml as xtbml_module
+from pricing.data import markup, read_xtbml
 from pricing.errors import InputError
 
 AGES = (20, 23)
@@ -251,7 +250,7 @@ def test_large_deep_and_missing_files_are_refused(save, tmp_path, monkeypatch):
     deep = table(axis("Age", 20, 20), "<Axis>" * 100_000 + "</Axis>" * 100_000)
     with pytest.raises(InputError, match="nested deeper than 16"):
         read_xtbml(save(document(deep)))
-    monkeypatch.setattr(xtbml_module, "LARGEST", 1000)
+    monkeypatch.setattr(markup, "LARGEST", 1000)
     with pytest.raises(InputError, match="no table takes more than 1,000"):
         read_xtbml(save(document(ULTIMATE)))
 

@@ -6,17 +6,16 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from xml.etree import ElementTree
+from xml.etree.ElementTree import Element
 
 import polars as pl
 
+from pricing.data.markup import child_of, parse, tag_of, text_of
 from pricing.data.rates import SEXES, Measure, RateTable
 from pricing.errors import InputError, nearest
 
 __all__ = ["Xtbml", "XtbmlTable", "read_xtbml"]
 
-LARGEST = 50_000_000  # bytes; the archive's largest file is under a tenth of it
-DEEPEST = 16  # elements one in another
 LONGEST = 10_000  # from one end of an axis to the other
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d{1,3})?")
 _WHOLE = re.compile(r"[-+]?\d{1,9}(\.0*)?")
@@ -169,85 +168,38 @@ def read_xtbml(path: str | Path, *, scale: float | None = None) -> Xtbml:
     [(30, 0.001), (31, 0.002)]
     """
     where = str(path)
-    root = _parse(Path(path), where)
-    if _tag(root) != "XTbML":
-        raise InputError(f"is not an XTbML file: its root is {_tag(root)!r}", where=where)
-    about = _child(root, "ContentClassification")
-    tables = [element for element in root if _tag(element) == "Table"]
+    root = parse(path)
+    if tag_of(root) != "XTbML":
+        raise InputError(f"is not an XTbML file: its root is {tag_of(root)!r}", where=where)
+    about = child_of(root, "ContentClassification")
+    tables = [element for element in root if tag_of(element) == "Table"]
     if not tables:
         raise InputError("holds no Table", where=where)
     read = [
         _table(table, f"{where}, table {number}", scale) for number, table in enumerate(tables, 1)
     ]
     return Xtbml(
-        identity=_text(about, "TableIdentity"),
-        name=_text(about, "TableName") or Path(path).stem,
-        provider=_text(about, "ProviderName"),
-        reference=_text(about, "TableReference"),
-        content=_text(about, "ContentType"),
+        identity=text_of(about, "TableIdentity"),
+        name=text_of(about, "TableName") or Path(path).stem,
+        provider=text_of(about, "ProviderName"),
+        reference=text_of(about, "TableReference"),
+        content=text_of(about, "ContentType"),
         tables=tuple(read),
     )
 
 
-class _Plain(ElementTree.TreeBuilder):
-    """Builds the tree of a file without a document type, not too deep."""
-
-    def __init__(self, where: str) -> None:
-        super().__init__()
-        self.where, self.depth = where, 0
-
-    def doctype(self, name: str, pubid: str | None, system: str | None) -> None:
-        raise InputError(
-            f"declares a document type ({name}); a table needs none, and entities are not read",
-            where=self.where,
-            do="get the file from the archive again, or remove the declaration",
-        )
-
-    def start(self, tag: str, attrs: dict[str, str]) -> ElementTree.Element:
-        self.depth += 1
-        if self.depth > DEEPEST:
-            raise InputError(f"elements are nested deeper than {DEEPEST}", where=self.where)
-        return super().start(tag, attrs)
-
-    def end(self, tag: str) -> ElementTree.Element:
-        self.depth -= 1
-        return super().end(tag)
-
-
-def _parse(path: Path, where: str) -> ElementTree.Element:
-    try:
-        if path.stat().st_size > LARGEST:
-            raise InputError(
-                f"{path.stat().st_size:,} bytes; no table takes more than {LARGEST:,}", where=where
-            )
-        parser = ElementTree.XMLParser(target=_Plain(where))
-        parser.feed(path.read_bytes())
-        root: ElementTree.Element = parser.close()
-    except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror or error}", where=where) from error
-    except InputError:
-        raise
-    except (ElementTree.ParseError, ValueError, LookupError) as error:
-        raise InputError(
-            f"is not well-formed XML: {error}",
-            where=where,
-            do="get the file from the archive again; it may be cut off or in another encoding",
-        ) from error
-    return root
-
-
-def _table(table: ElementTree.Element, where: str, scale: float | None) -> XtbmlTable:
-    about = _child(table, "MetaData")
+def _table(table: Element, where: str, scale: float | None) -> XtbmlTable:
+    about = child_of(table, "MetaData")
     axes = tuple(
         _axis(element, where)
         for element in (about if about is not None else ())
-        if _tag(element) == "AxisDef"
+        if tag_of(element) == "AxisDef"
     )
     names = [name for name, *_ in axes]
     if not axes or len(set(names)) < len(names) or "value" in names:
         raise InputError(f"needs axes of different names, has {names}", where=where)
-    unit = _scale(_text(about, "ScalingFactor"), scale, where)
-    values = _child(table, "Values")
+    unit = _scale(text_of(about, "ScalingFactor"), scale, where)
+    values = child_of(table, "Values")
     cells = list(_cells(values, (), len(axes), where)) if values is not None else []
     if not cells:
         raise InputError("holds no values", where=where)
@@ -255,12 +207,12 @@ def _table(table: ElementTree.Element, where: str, scale: float | None) -> Xtbml
     frame = pl.DataFrame(cells, orient="row", schema={**whole, "value": pl.Float64})
     _require_grid(frame, axes, where)
     kept = frame.with_columns(pl.col("value") * unit).drop_nulls().sort(names)
-    return XtbmlTable(description=_text(about, "TableDescription"), axes=axes, values=kept)
+    return XtbmlTable(description=text_of(about, "TableDescription"), axes=axes, values=kept)
 
 
-def _axis(element: ElementTree.Element, where: str) -> tuple[str, int, int, int]:
-    name = _text(element, "AxisName") or element.get("id", "")
-    said = [_text(element, tag) for tag in ("MinScaleValue", "MaxScaleValue", "Increment")]
+def _axis(element: Element, where: str) -> tuple[str, int, int, int]:
+    name = text_of(element, "AxisName") or element.get("id", "")
+    said = [text_of(element, tag) for tag in ("MinScaleValue", "MaxScaleValue", "Increment")]
     if not name or any(_WHOLE.fullmatch(text) is None for text in said):
         raise InputError(
             f"axis {name!r} needs a name and whole numbers for its ends and increment, has "
@@ -288,17 +240,17 @@ def _scale(printed: str, scale: float | None, where: str) -> float:
 
 
 def _cells(
-    element: ElementTree.Element, at: tuple[int, ...], axes: int, where: str
+    element: Element, at: tuple[int, ...], axes: int, where: str
 ) -> Iterator[tuple[float | None, ...]]:
     """Walk the nested axes; what carries a ``t`` is a place on the next one."""
     for child in element:
-        if _tag(child) not in ("Axis", "Y"):
-            raise InputError(f"unknown element {_tag(child)!r} among the values", where=where)
+        if tag_of(child) not in ("Axis", "Y"):
+            raise InputError(f"unknown element {tag_of(child)!r} among the values", where=where)
         t = child.get("t")
         if t is not None and _WHOLE.fullmatch(t.strip()) is None:
             raise InputError(f"place {t!r} on an axis is not a whole number", where=where)
         here = at if t is None else (*at, int(float(t)))
-        if _tag(child) == "Axis":
+        if tag_of(child) == "Axis":
             yield from _cells(child, here, axes, where)
             continue
         if t is None or len(here) != axes:
@@ -362,16 +314,3 @@ def _attained(select: list[XtbmlTable], plain: list[pl.DataFrame]) -> list[pl.Da
 
 def _names(table: XtbmlTable) -> list[str]:
     return [name for name, *_ in table.axes]
-
-
-def _tag(element: ElementTree.Element) -> str:
-    return element.tag.rpartition("}")[2]
-
-
-def _child(element: ElementTree.Element, tag: str) -> ElementTree.Element | None:
-    return next((child for child in element if _tag(child) == tag), None)
-
-
-def _text(element: ElementTree.Element | None, tag: str) -> str:
-    child = None if element is None else _child(element, tag)
-    return "" if child is None else " ".join((child.text or "").split())
