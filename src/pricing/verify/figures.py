@@ -122,8 +122,23 @@ def _exposure() -> list[Figure]:
     return found
 
 
+def _tables() -> list[Figure]:
+    from pricing.verify import tables
+
+    found: list[Figure] = []
+    for source, printed, ours in (
+        *tables.lifetimes(),
+        *tables.sample_values(),
+        tables.matrices(),
+        tables.intensities(),
+    ):
+        found += _compare("tables", source, printed, ours)
+    return found
+
+
 AREAS: Mapping[str, Callable[[], list[Figure]]] = {
     "claims": _claims,
     "credibility": _credibility,
     "exposure": _exposure,
+    "tables": _tables,
 }
