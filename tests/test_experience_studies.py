@@ -477,7 +477,7 @@ def test_no_smoothing_returns_the_crude_rates_and_endless_smoothing_the_polynomi
         x, w = crude["age"].to_numpy() - 40.0, crude["exposure"].to_numpy()
         line = np.polyval(np.polyfit(x, crude[name].to_numpy(), order - 1, w=np.sqrt(w)), x)
         for smoothing, close in ((math.inf, 1e-9), (1e11, 1e-3)):
-            found = graduate(seen, "age", by=by, order=order, smoothing=smoothing)
+            found = graduate(seen, "age", by=by, order=order, smoothing=smoothing, scale="rate")
             np.testing.assert_allclose(found.table["graduated"], line, rtol=close)
             assert found.facts["effective"] == pytest.approx(order, abs=1e-2)
 
@@ -510,7 +510,7 @@ def test_the_chosen_smoothing_beats_every_other(seen):
         left = len(y) - 1.4 * np.trace(inverse @ np.diag(w))
         return len(y) * (w * (y - g) ** 2).sum() / left**2 if left > 0 else math.inf
 
-    found = graduate(seen, "age")
+    found = graduate(seen, "age", scale="rate")
     chosen = found.facts["smoothing"]
     assert chosen is not None
     assert score(chosen) <= min(score(w.mean() * 10.0**p) for p in GRID) + 1e-12
@@ -519,7 +519,7 @@ def test_the_chosen_smoothing_beats_every_other(seen):
 
 
 def test_the_band_is_the_posterior_one_and_widens_where_exposure_is_thin(rows, seen):
-    found = graduate(seen, "age", smoothing=2000.0)
+    found = graduate(seen, "age", smoothing=2000.0, scale="rate")
     t = found.table
     spread = 0.0
     for (_,), part in rows.group_by("age"):
@@ -529,7 +529,8 @@ def test_the_band_is_the_posterior_one_and_widens_where_exposure_is_thin(rows, s
     variance = dense(t["graduated"], t["exposure"].to_numpy(), 2, 2000.0).diagonal()
     np.testing.assert_allclose(t["std_error"], np.sqrt(sigma * variance), rtol=1e-7)
     np.testing.assert_allclose(t["upper"] - t["graduated"], Z * t["std_error"], rtol=1e-9)
-    thin = graduate(seen.where(pl.col("age") < 45) + collected(rows.filter(pl.col("age") >= 45)[::20]), "age", smoothing=2000.0).table  # fmt: skip
+    fewer = pl.concat([rows.filter(pl.col("age") < 45), rows.filter(pl.col("age") >= 45)[::20]])
+    thin = graduate(collected(fewer), "age", smoothing=2000.0, scale="rate").table
     wider = (thin["upper"] - thin["lower"]) / (t["upper"] - t["lower"])
     assert wider[:15].max() < 1.1
     assert wider[-10:].min() > 1.4
@@ -549,6 +550,24 @@ def test_the_band_holds_the_truth_about_as_often_as_it_says(scale):
         t = graduate(Experience.collect(rows, ["age"]), "age", scale=scale).table
         held.append(((t["lower"].to_numpy() <= truth) & (truth <= t["upper"].to_numpy())).mean())
     assert 0.88 < np.mean(held) < 0.99
+
+
+def test_over_the_whole_of_life_the_default_band_holds_at_the_old_ages():
+    rng = np.random.default_rng(3)
+    ages = np.arange(20, 91)
+    exposure, truth = (
+        600 * np.exp(-(((ages - 45) / 15) ** 2)) + 3,
+        0.02 * np.exp(0.05 * (ages - 20)),
+    )
+    held = []
+    for _ in range(30):
+        claims = rng.poisson(exposure * truth)
+        rows = pl.DataFrame({"age": ages, "exposure": exposure, "claims": claims})
+        found = graduate(Experience.collect(rows, ["age"]), "age")
+        assert found.facts["scale"] == "log"
+        old = found.table[-20:]
+        held.append(((old["lower"] <= truth[-20:]) & (old["upper"] >= truth[-20:])).mean())
+    assert np.mean(held) > 0.88
 
 
 def test_gaps_are_bridged_and_units_do_not_matter():
@@ -571,7 +590,7 @@ def test_gaps_are_bridged_and_units_do_not_matter():
 
 def test_actual_to_expected_is_graduated_against_a_rate_or_a_column(seen):
     rate = graduate(seen, "age", expected=pl.lit(0.6), smoothing=500.0)
-    plain = graduate(seen, "age", smoothing=500.0 / 0.6)
+    plain = graduate(seen, "age", smoothing=500.0 / 0.6, scale="rate")
     np.testing.assert_allclose(rate.table["graduated"] * 0.6, plain.table["graduated"], rtol=1e-9)
     np.testing.assert_allclose(rate.table["upper"] * 0.6, plain.table["upper"], rtol=1e-9)
     column = graduate(seen, "age", expected="hoped", smoothing=500.0)
@@ -616,12 +635,12 @@ def test_graduation_refuses_what_has_no_order_or_too_little(rows, seen):
             graduate(seen, "age", **bad)
     gaps = seen.where(pl.col("age") != 30)
     with pytest.raises(InputError, match="39 of 40 levels have weight"):
-        graduate(gaps, "age", smoothing=0.0)
+        graduate(gaps, "age", smoothing=0.0, scale="rate")
     with pytest.raises(InputError, match="did not settle"):
         penalised_poisson(np.array([5.0, 0.0, 0.0, 5.0]), np.ones(4), smoothing=0.0)
     steep = pl.DataFrame({"age": [1, 2, 3, 4], "exposure": [1e3] * 4, "claims": [0, 0, 0, 900]})
     with pytest.raises(InputError, match="falls below zero at 1 of 4"):
-        graduate(Experience.collect(steep, ["age"]), "age", smoothing=1e9)
+        graduate(Experience.collect(steep, ["age"]), "age", smoothing=1e9, scale="rate")
 
 
 def test_levels_of_an_enum_stand_in_their_order_and_gaps_inside_are_kept():
@@ -654,7 +673,8 @@ def every(seen):
         limited_fluctuation(seen, "tier", by="amount"),
         credible_experience(seen, rate, "tier"),
         graduate(seen, "age"),
-        graduate(seen, "age", smoothing=math.inf, scale="log"),
+        graduate(seen, "age", smoothing=math.inf, scale="rate"),
+        graduate(seen, "age", by="amount", expected="hoped_amount"),
     ]
 
 

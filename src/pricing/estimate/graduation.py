@@ -70,7 +70,7 @@ def graduate(
     expected: pl.Expr | str | None = None,
     order: int = 2,
     smoothing: float | None = None,
-    scale: Scale = "rate",
+    scale: Scale | None = None,
     level: float = 0.95,
 ) -> Graduation:
     """Graduate a rate over an ordered factor such as age or duration (Whittaker–Henderson).
@@ -92,12 +92,13 @@ def graduate(
         λ, zero or more, in policy-years (in expected claims or amounts where ``expected`` is
         given; in claims or amounts on the log scale); infinite for the polynomial. Left out:
         generalised cross-validation, which reads the levels only.
-    scale : {"rate", "log"}
-        ``"rate"``: penalised weighted least squares on the rate with its base (exposure or
-        expected) as weight; exact. Its band takes the variance of a policy-year to be the same at
-        every level, which fits an actual-to-expected ratio and a rate that does not vary many
-        times over. ``"log"``: penalised Poisson likelihood on the log rate; the variance follows
-        the rate, and nothing falls below zero: for claims over the whole of life.
+    scale : {"rate", "log"}, optional
+        ``"log"`` (left out, for a frequency or a pure premium): penalised Poisson likelihood on
+        the log rate; the variance follows the rate, and nothing falls below zero. ``"rate"``
+        (left out, for actual-to-expected): penalised weighted least squares on the rate with its
+        base (exposure or expected) as weight; exact. Its band takes the variance of a policy-year
+        to be the same at every level: over the whole of life, where rates grow many times over,
+        it is far too narrow at the old ages.
     level : float
         Confidence of the pointwise band.
 
@@ -120,6 +121,8 @@ def graduate(
     σ² = ΣV/ΣB; cut off at zero. ``"log"``: W = μ at the fit, band g·exp(±z·√(φ·diag)) with φ = ΣV/ΣA.
     V is the spread of each level's rows, never below A²/n (see ``experience.ratio``), so the band
     widens where exposure is thin and with over-dispersion, and does not take roughness for noise.
+    It takes λ as chosen and holds the truth on average over the levels, not at each: a bend that
+    λ flattens lies outside.
     Both keep Σ B(y − g)xᵏ = 0 for k < order: totals and, from order 2 on, the mean age of claims.
 
     Sources: Whittaker (1923); Henderson (1924); Craven and Wahba (1979); Wahba (1983);
@@ -129,10 +132,12 @@ def graduate(
     --------
     >>> rows = pl.DataFrame({"age": [40, 41, 42, 44], "exposure": [100.0, 100.0, 50.0, 100.0],
     ...                      "claims": [10, 14, 6, 22]})
-    >>> found = graduate(Experience.collect(rows, ["age"]), "age", smoothing=1e9)
+    >>> found = graduate(Experience.collect(rows, ["age"]), "age", smoothing=1e9,
+    ...                  scale="rate")
     >>> found.table.select("age", pl.col("graduated").round(3)).rows()
     [(40, 0.1), (41, 0.128), (42, 0.157), (43, 0.185), (44, 0.214)]
     """
+    scale = scale or ("log" if expected is None else "rate")
     if scale not in get_args(Scale):
         raise InputError(f"no scale {scale!r}{nearest(str(scale), get_args(Scale))}")
     table, _ = ratios(experience, [factor], by=by, expected=expected, level=level)
