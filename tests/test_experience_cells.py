@@ -52,6 +52,7 @@ def test_every_measure_is_what_its_name_says():
             "log_likelihood_saturated": (xlogy(n, n) - n - gammaln(n + 1)).sum(),
             "amount": a.sum(),
             "amount_squared": (a**2).sum(),
+            "amount_exposure": (a * e).sum(),
             "log_amount": np.log(a[a > 0]).sum(),
             "amount_rows": (a > 0).sum(),
             "premium": part["premium"].sum(),

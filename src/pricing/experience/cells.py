@@ -43,6 +43,7 @@ MEASURES: Mapping[str, str] = {
     "log_likelihood_saturated": "Σ[n ln n − n − ln n!], the Poisson log-likelihood at μ = n",
     "amount": "Σ claim amount, currency",
     "amount_squared": "Σ amount², currency squared",
+    "amount_exposure": "Σ amount·e, currency × policy-years",
     "log_amount": "Σ ln amount over rows with an amount above zero",
     "amount_rows": "rows with an amount above zero",
 }
@@ -345,6 +346,7 @@ def _measures(
         measures |= {
             "amount": a.sum(),
             "amount_squared": (a * a).sum(),
+            "amount_exposure": (a * e).sum(),
             "log_amount": pl.when(a > 0).then(a.log()).otherwise(0.0).sum(),
             "amount_rows": (a > 0).sum().cast(pl.Int64),
         }

@@ -10,7 +10,14 @@ import plotly.io as pio
 
 from pricing.result.words import Language, label, level_label
 
-__all__ = ["COLOURS", "FONTS", "interval_figure", "with_points"]
+__all__ = [
+    "COLOURS",
+    "FONTS",
+    "bar_axis",
+    "error_bars",
+    "interval_figure",
+    "with_points",
+]
 
 # Okabe and Ito (2008): told apart by the colour-blind and in grey print.
 COLOURS = {
@@ -108,7 +115,7 @@ def interval_figure(
     figure.add_scatter(
         x=places,
         y=list(estimate),
-        error_y=_errors(estimate, lower, upper),
+        error_y=error_bars(estimate, lower, upper),
         mode="markers",
         name=label(name, lang),
         marker={"size": 10, "color": COLOURS["estimate"]},
@@ -124,17 +131,7 @@ def interval_figure(
     )
     if bars is not None:
         most = max([*bars, 1e-12])
-        figure.update_layout(
-            yaxis2={
-                "title": {"text": label(bars_name, lang)},
-                "side": "right",
-                "showgrid": False,
-                "range": [0, 3 * most],  # the bars keep to the lower third
-                "tickmode": "array",
-                "tickvals": [0, most],
-                "ticktext": ["0", f"{most:,.0f}"],
-            }
-        )
+        figure.update_layout(yaxis2=bar_axis(most, label(bars_name, lang)))
     if reference is not None:
         figure.add_hline(y=reference, line={"dash": "dot", "color": COLOURS["line"]})
     return figure
@@ -170,11 +167,38 @@ def with_points(
     )
 
 
-def _errors(
+def bar_axis(most: float, title: str) -> dict[str, Any]:
+    """Lay out the right axis so that bars up to ``most`` keep to the lower third.
+
+    Examples
+    --------
+    >>> bar_axis(1234.5, "Exposure")["ticktext"]
+    ['0', '1,234']
+    """
+    return {
+        "title": {"text": title},
+        "side": "right",
+        "showgrid": False,
+        "range": [0, 3 * most],
+        "tickmode": "array",
+        "tickvals": [0, most],
+        "ticktext": ["0", f"{most:,.0f}"],
+    }
+
+
+def error_bars(
     estimate: Sequence[float | None],
     lower: Sequence[float | None],
     upper: Sequence[float | None],
 ) -> dict[str, Any]:
+    """Turn intervals into plotly's error bars; None draws nothing.
+
+    Examples
+    --------
+    >>> error_bars([2.0, None], [1.0, None], [4.0, None])["array"]
+    [2.0, None]
+    """
+
     def gap(a: float | None, b: float | None) -> float | None:
         return None if a is None or b is None else a - b
 

@@ -1,4 +1,4 @@
-"""Published credibility premiums on Hachemeister's data."""
+"""Published credibility: premiums on Hachemeister's data, standards for full credibility."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 from pricing.data.tables import reference_table, source_of
 from pricing.estimate.credibility import Credibility, buhlmann_straub
+from pricing.estimate.limited import full_credibility
 
-__all__ = ["buhlmann_figures", "buhlmann_straub_figures"]
+__all__ = ["buhlmann_figures", "buhlmann_straub_figures", "full_credibility_figures"]
 
 Found = tuple[str, Mapping[str, str], Mapping[str, float]]
 VIGNETTE = "actuar (R), vignette on credibility"
@@ -50,6 +51,27 @@ def buhlmann_figures() -> Found:
         "premium 4": "1375.987", "premium 5": "1602.233",
     }  # fmt: skip
     return _labelled("Bühlmann", printed, found)
+
+
+def full_credibility_figures() -> Found:
+    """Claims for full credibility of a Poisson frequency, by probability and tolerance.
+
+    Examples
+    --------
+    >>> round(full_credibility_figures()[2]["full credibility 90% within 5%"], 1)
+    1082.2
+    """
+    printed = {
+        "full credibility 90% within 5%": "1082",
+        "full credibility 95% within 5%": "1537",
+        "full credibility 99% within 5%": "2654",
+    }
+    ours = {
+        f"full credibility {p:.0%} within 5%": full_credibility(probability=p, tolerance=0.05)
+        for p in (0.90, 0.95, 0.99)
+    }
+    source = "Longley-Cook (1962), table of full-credibility standards; Mahler and Dean (2001)"
+    return source, printed, ours
 
 
 def _labelled(model: str, printed: Mapping[str, str], found: Credibility) -> Found:
