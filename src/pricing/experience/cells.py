@@ -130,7 +130,9 @@ class Experience:
         extra = {name: _wide(name, schema[name]).sum() for name in sums if name not in measures}
         cells = (
             # in order, sums repeat to the last bit; past MANY_ROWS speed goes first
-            lazy.group_by([_plain(name, schema[name]) for name in keys], maintain_order=True)
+            lazy.group_by(
+                [_plain(name, schema[name]) for name in keys], maintain_order=rows <= MANY_ROWS
+            )
             .agg(**measures, **extra)
             .collect(engine="streaming" if rows > MANY_ROWS else "in-memory")
         )
