@@ -15,15 +15,16 @@ from pricing.experience.cells import Experience
 from pricing.experience.lexis import Lexis
 from pricing.experience.split import split_exposure
 
+# some 160,000 cells; with levels by the dozen in every factor the cells would be as many as the rows
 LEVELS = {
     "age": 15,
     "sex": 2,
-    "region": 12,
+    "region": 5,
     "tier": 3,
-    "channel": 4,
+    "channel": 3,
     "group": 5,
     "year": 6,
-    "plan": 32,
+    "plan": 4,
 }
 FORMULA = " + ".join(LEVELS)
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from pricing.data.tables import bundled
@@ -27,6 +28,19 @@ class Ran:
     @property
     def page(self) -> str:
         return (self.folder / "index.html").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def dataset() -> Callable[[str], pl.LazyFrame]:
+    """Give a real data set by file name; they are no part of the project, and may be absent."""
+
+    def scan(name: str) -> pl.LazyFrame:
+        path = Path(__file__).parents[2] / "shared" / "datasets" / name
+        if not path.is_file():
+            pytest.skip(f"the real data set {name} is absent")
+        return pl.scan_parquet(path)
+
+    return scan
 
 
 @pytest.fixture(scope="session")

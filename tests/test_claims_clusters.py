@@ -1,7 +1,5 @@
 """Errors clustered by person: equal to statsmodels on the rows."""
 
-from pathlib import Path
-
 import numpy as np
 import polars as pl
 import pytest
@@ -113,11 +111,9 @@ def test_what_cannot_be_clustered_is_refused(fitted):
         model.covariance("cluster")
 
 
-def test_the_rebuilt_persons_of_randhie_are_no_bolder_than_the_true_ones():
-    path = Path(__file__).parents[2] / "shared" / "datasets" / "RANDHIE_camerondata.parquet"
-    if not path.exists():
-        pytest.skip(f"{path} is absent")
-    rows = read_table(Source(loader="randhie")).with_columns(true=pl.read_parquet(path)["zper"])
+def test_the_rebuilt_persons_of_randhie_are_no_bolder_than_the_true_ones(dataset):
+    true = dataset("RANDHIE_camerondata.parquet").select("zper").collect()["zper"]
+    rows = read_table(Source(loader="randhie")).with_columns(true=true)
     keys = ["health_group", "coinsurance", "deductible"]
     model = fit_frequency(Experience.collect(rows, keys), " + ".join(keys))
     rebuilt, true = (

@@ -5,7 +5,6 @@ import subprocess
 import sys
 from decimal import Decimal
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -23,21 +22,10 @@ from pricing.experience.views import one_way
 from pricing.files import replacing
 from pricing.result.shape import Result
 
-DATASETS = Path(__file__).parents[2] / "shared" / "datasets"
-
-
-def dataset(name):
-    path = DATASETS / name
-    if not path.is_file():
-        print(f"skipped: {path} is absent")
-        pytest.skip(f"{path} is absent")
-    return pl.scan_parquet(path)
-
-
 # -- published ----------------------------------------------------------------------------------
 
 
-def test_physician_visits_as_published():
+def test_physician_visits_as_published(dataset):
     """Zeileis, Kleiber and Jackman (2008), JSS 27(8), tables 2 and 3: NMES1988, Poisson."""
     keys = ["hospital", "health", "chronic", "gender", "school", "insurance"]
     rows = dataset("NMES1988.parquet").with_columns(exposure=pl.lit(1.0))
@@ -64,7 +52,7 @@ def test_physician_visits_as_published():
 
 
 @cache
-def french_motor():
+def french_motor(dataset):
     return (
         dataset("freMTPL2freq.parquet")
         .select(
@@ -85,8 +73,8 @@ FACTORS = ["area", "power", "gas", "region", "age"]
 FORMULA = "area + power + gas + region + age + bonus"
 
 
-def test_french_motor_equals_glum_on_rows_and_is_balanced():
-    rows = french_motor()
+def test_french_motor_equals_glum_on_rows_and_is_balanced(dataset):
+    rows = french_motor(dataset)
     seen = Experience.collect(rows, [*FACTORS, "bonus"])
     model = fit_frequency(seen, FORMULA)
     assert seen.basis.claims == 36_102

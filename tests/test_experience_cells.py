@@ -2,7 +2,6 @@
 
 import json
 from decimal import Decimal
-from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -13,10 +12,9 @@ from scipy.special import gammaln, xlogy
 
 from pricing.claims.models import fit_frequency
 from pricing.errors import InputError
-from pricing.experience.cells import MEASURES, Experience
+from pricing.experience.cells import Experience
+from pricing.experience.measures import MEASURES
 from pricing.result.shape import Basis
-
-DATASETS = Path(__file__).parents[2] / "shared" / "datasets"
 
 
 def book(rows=3_000, seed=11):
@@ -380,13 +378,10 @@ def test_what_is_no_saved_experience_is_refused(tmp_path):
         Experience.load(path)
 
 
-def test_french_motor_totals_survive_collection():
-    path = DATASETS / "freMTPL2freq.parquet"
-    if not path.is_file():
-        print(f"skipped: {path} is absent")
-        pytest.skip(f"{path} is absent")
+def test_french_motor_totals_survive_collection(dataset):
+    rows = dataset("freMTPL2freq.parquet")
     keys = ["Area", "VehPower", "VehBrand", "VehGas", "Region", "BonusMalus"]
-    seen = Experience.collect(pl.scan_parquet(path), keys, exposure="Exposure", claims="ClaimNb")
+    seen = Experience.collect(rows, keys, exposure="Exposure", claims="ClaimNb")
     assert (seen.basis.rows, seen.basis.claims) == (678_013, 36_102)
     assert round(seen.basis.exposure, 1) == 358_499.4 or abs(seen.basis.exposure - 358_499.4) < 0.05
     assert seen.by().cells["claims"].to_list() == [36_102]

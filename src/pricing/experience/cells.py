@@ -15,38 +15,21 @@ dispersion, to rounding.
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import reduce
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from pricing.errors import InputError, nearest
+from pricing.errors import InputError
+from pricing.experience.domain import require_columns, require_domain, require_names
+from pricing.experience.measures import MEASURES, measures
 from pricing.files import fingerprint, replacing
 from pricing.result.shape import Basis
 
 __all__ = ["MEASURES", "Experience"]
-
-MEASURES: Mapping[str, str] = {
-    "rows": "rows (person-years or parts of one)",
-    "exposure": "Σe, policy-years",
-    "claims": "Σn, number of claims",
-    "exposure_squared": "Σe²",
-    "claims_exposure": "Σne",
-    "claims_squared": "Σn²",
-    "claims_squared_per_exposure": "Σn²/e",
-    "claims_log_rate": "Σn ln(n/e), with 0 ln 0 = 0",
-    "log_likelihood_saturated": "Σ[n ln n − n − ln n!], the Poisson log-likelihood at μ = n",
-    "amount": "Σ claim amount, currency",
-    "amount_squared": "Σ amount², currency squared",
-    "amount_exposure": "Σ amount·e, currency × policy-years",
-    "log_amount": "Σ ln amount over rows with an amount above zero",
-    "amount_rows": "rows with an amount above zero",
-}
 
 MANY_ROWS = 2_000_000
 
@@ -120,19 +103,21 @@ class Experience:
         lazy = frame.lazy()
         schema = lazy.collect_schema()
         columns = [*keys, exposure, claims, *([amount] if amount else []), *sums]
-        _require_columns(columns, schema.names())
-        rows = _require_domain(
+        require_columns(columns, schema.names())
+        rows = require_domain(
             lazy, schema, keys, exposure, claims, [*([amount] if amount else []), *sums]
         )
-        measures = _measures(schema, exposure, claims, amount)
+        carried = measures(schema, exposure, claims, amount)
         ours = {"exposure": exposure, "claims": claims, "amount": amount}
-        taken = [n for n in sums if n in measures and ours.get(n) != n]
-        _require_names(schema, keys, sums, taken)
-        extra = {name: _wide(name, schema[name]).sum() for name in sums if name not in measures}
+        taken = [n for n in sums if n in carried and ours.get(n) != n]
+        require_names(schema, keys, sums, taken)
+        extra = {name: _wide(name, schema[name]).sum() for name in sums if name not in carried}
         cells = (
             # in order, sums repeat to the last bit; past MANY_ROWS speed goes first
-            lazy.group_by([_plain(name, schema[name]) for name in keys], maintain_order=True)
-            .agg(**measures, **extra)
+            lazy.group_by(
+                [_plain(name, schema[name]) for name in keys], maintain_order=rows <= MANY_ROWS
+            )
+            .agg(**carried, **extra)
             .collect(engine="streaming" if rows > MANY_ROWS else "in-memory")
         )
         return cls._of(cells, tuple(keys), basis or Basis())
@@ -171,7 +156,7 @@ class Experience:
         >>> Experience.collect(rows, ["tier"]).levels("tier")
         ['a', 'b']
         """
-        _require_columns([factor], self.keys)
+        require_columns([factor], self.keys)
         kind = self.cells.schema[factor]
         if not isinstance(kind, pl.Enum):
             raise InputError(f"{factor!r} is a covariate ({kind}), not a factor with levels")
@@ -186,7 +171,7 @@ class Experience:
         >>> Experience.collect(rows, ["tier"]).values("claims").tolist()
         [1.0, 0.0]
         """
-        _require_columns([measure], self.cells.columns)
+        require_columns([measure], self.cells.columns)
         return self.cells[measure].cast(pl.Float64).to_numpy(writable=True)
 
     def by(self, *keys: str) -> Experience:
@@ -199,7 +184,7 @@ class Experience:
         >>> Experience.collect(rows, ["a", "b"]).by("a").cells.height
         1
         """
-        _require_columns(keys, self.keys)
+        require_columns(keys, self.keys)
         kept = tuple(dict.fromkeys(keys))
         return Experience._of(_add_up(self.cells, kept, self.keys), kept, self.basis)
 
@@ -232,8 +217,8 @@ class Experience:
         >>> Experience.collect(rows, ["a"]).rated(pl.lit(0.1), "a").cells["_rate"].to_list()
         [0.1, 0.1]
         """
-        _require_columns([factor, *rate.meta.root_names()], self.cells.columns)
-        _require_columns([factor], self.keys)
+        require_columns([factor, *rate.meta.root_names()], self.cells.columns)
+        require_columns([factor], self.keys)
         cells = self.cells.with_columns(_rate=rate)
         has = (pl.col("_rate").is_finite() & (pl.col("_rate") > 0)).fill_null(False)
         broken = cells.filter(~has)
@@ -321,50 +306,6 @@ def _plain(name: str, kind: pl.DataType) -> pl.Expr:
     return pl.col(name).cast(pl.Float64) if kind.is_decimal() else pl.col(name)
 
 
-def _measures(
-    schema: pl.Schema, exposure: str, claims: str, amount: str | None
-) -> dict[str, pl.Expr]:
-    e = pl.col(exposure).cast(pl.Float64)
-    n = pl.col(claims).cast(pl.Int64 if schema[claims].is_integer() else pl.Float64)
-    some = n > 0
-    measures = {
-        "rows": pl.len().cast(pl.Int64),
-        "exposure": e.sum(),
-        "claims": n.sum(),
-        "exposure_squared": (e * e).sum(),
-        "claims_exposure": (n * e).sum(),
-        "claims_squared": (n * n).sum(),
-        "claims_squared_per_exposure": (n * n / e).sum(),
-        "claims_log_rate": pl.when(some).then(n * (n / e).log()).otherwise(0.0).sum(),
-        "log_likelihood_saturated": pl.when(some)
-        .then(n * n.cast(pl.Float64).log() - n - _log_factorial(n.cast(pl.Float64)))
-        .otherwise(0.0)
-        .sum(),
-    }
-    if amount:
-        a = pl.col(amount).cast(pl.Float64)
-        measures |= {
-            "amount": a.sum(),
-            "amount_squared": (a * a).sum(),
-            "amount_exposure": (a * e).sum(),
-            "log_amount": pl.when(a > 0).then(a.log()).otherwise(0.0).sum(),
-            "amount_rows": (a > 0).sum().cast(pl.Int64),
-        }
-    return measures
-
-
-def _log_factorial(n: pl.Expr) -> pl.Expr:
-    """Ln n! in plain arithmetic, which every engine has: Stirling's series at n + 9, shifted back.
-
-    The series' next term is below 1e-13 at z = 9 (Abramowitz and Stegun 1964, 6.1.40).
-    """
-    z = n + 9.0
-    product = reduce(lambda a, b: a * b, [n + float(k) for k in range(1, 9)])
-    y = 1.0 / (z * z)
-    tail = (((-y / 1188.0 + 1.0 / 1680.0) * -y + 1.0 / 1260.0) * y - 1.0 / 360.0) * y + 1.0 / 12.0
-    return (z - 0.5) * z.log() - z + 0.5 * math.log(2.0 * math.pi) + tail / z - product.log()
-
-
 def _add_up(cells: pl.DataFrame, keys: Sequence[str], all_keys: Sequence[str]) -> pl.DataFrame:
     sums = [n for n, kind in cells.schema.items() if n not in all_keys and kind.is_numeric()]
     return cells.group_by(keys, maintain_order=True).agg(pl.col(sums).sum())
@@ -380,87 +321,6 @@ def _merged(one: Sequence[str], other: Sequence[str]) -> list[str]:
 def _wide(name: str, kind: pl.DataType) -> pl.Expr:
     """A column as it is added up: 32-bit sums of premiums would overflow."""
     return pl.col(name).cast(pl.Int64 if kind.is_integer() else pl.Float64)
-
-
-def _require_names(
-    schema: pl.Schema,
-    keys: Sequence[str],
-    sums: Sequence[str],
-    taken: Sequence[str],
-) -> None:
-    text = (pl.String, pl.Enum, pl.Categorical, pl.Boolean)
-    faults = [f"key {n!r} is given twice" for n in dict.fromkeys(keys) if keys.count(n) > 1]
-    faults += [
-        f"key {n!r} has the name of a sum; rename the column"
-        for n in dict.fromkeys(keys)
-        if n in MEASURES or n in sums
-    ]
-    faults += [
-        f"key {n!r} is {schema[n]}: neither a factor (text, yes or no) nor a number"
-        for n in dict.fromkeys(keys)
-        if schema[n] not in text and not schema[n].is_numeric()
-    ]
-    faults += [f"sum {n!r} has the name of one of ours; rename the column" for n in taken]
-    if faults:
-        raise InputError("columns that cannot serve as asked", faults=faults)
-
-
-def _require_columns(wanted: Sequence[str], present: Sequence[str]) -> None:
-    missing = [name for name in wanted if name not in present]
-    if missing:
-        raise InputError(
-            f"{len(missing)} column(s) are missing",
-            faults=[f"{name!r}{nearest(name, present)}" for name in missing],
-        )
-
-
-def _require_domain(
-    lazy: pl.LazyFrame,
-    schema: pl.Schema,
-    keys: Sequence[str],
-    exposure: str,
-    claims: str,
-    money: Sequence[str],
-) -> int:
-    """Count the rows, and refuse them with counts where any cannot be priced."""
-    words = [n for n in (exposure, claims, *money) if not schema[n].is_numeric()]
-    if words:
-        raise InputError("not a number: " + ", ".join(f"{n!r} is {schema[n]}" for n in words))
-
-    def bad(name: str) -> pl.Expr:
-        return ~pl.col(name).cast(pl.Float64).is_finite().fill_null(False)
-
-    counts = {
-        "rows": pl.len(),
-        **{
-            f"{k!r} is null, NaN or infinite": _absent(k, schema[k]).sum()
-            for k in dict.fromkeys(keys)
-        },
-        f"{exposure!r} is null, not finite or not above zero": (
-            bad(exposure) | (pl.col(exposure) <= 0)
-        ).sum(),
-        **{
-            f"{name!r} is null, not finite or negative": (bad(name) | (pl.col(name) < 0)).sum()
-            for name in dict.fromkeys([claims, *money])
-        },
-    }
-    found = lazy.select(**counts).collect(engine="streaming").row(0, named=True)
-    rows = found.pop("rows")
-    if not rows:
-        raise InputError("there are no rows", do="check the source and the filters")
-    faults = [f"{what} in {count:,} of {rows:,} rows" for what, count in found.items() if count]
-    if faults:
-        raise InputError(
-            "rows that cannot be priced",
-            faults=faults,
-            do="hold the table against its contract (pricing check) and use the accepted rows",
-        )
-    return int(rows)
-
-
-def _absent(name: str, kind: pl.DataType) -> pl.Expr:
-    null = pl.col(name).is_null()
-    return ~pl.col(name).is_finite().fill_null(False) if kind.is_float() else null
 
 
 def _fingerprint(cells: pl.DataFrame) -> str:

@@ -13,7 +13,7 @@ from pricing.errors import InputError, nearest
 from pricing.experience.cells import MEASURES
 from pricing.experience.lexis import Lexis
 
-__all__ = ["Book", "Engine", "engine_for", "survey"]
+__all__ = ["Book", "Engine", "engine_for"]
 
 Engine = Literal["in-memory", "streaming"]
 FEW_ROWS = 200_000
@@ -99,7 +99,13 @@ def survey(
 
 
 def engine_for(policies: pl.DataFrame | pl.LazyFrame) -> Engine:
-    """Stream what may be large; a small frame is done before a stream has started."""
+    """Stream what may be large; a small frame is done before a stream has started.
+
+    Examples
+    --------
+    >>> engine_for(pl.DataFrame({"start": [date(2024, 1, 1)]}))
+    'in-memory'
+    """
     small = isinstance(policies, pl.DataFrame) and policies.height <= FEW_ROWS
     return "in-memory" if small else "streaming"
 

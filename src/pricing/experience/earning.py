@@ -54,6 +54,18 @@ def earned_share(
         Dimensions of the split, ``policy_year`` among them.
     pattern : sequence of float
         The weights w.
+
+    Examples
+    --------
+    >>> from datetime import date
+    >>> from pricing.experience.lexis import Lexis, lines, segments
+    >>> lexis = Lexis(start=date(2023, 1, 1), end=date(2024, 1, 1), dims=["policy_year"])
+    >>> cover = pl.LazyFrame({"start": [date(2023, 1, 1)], "end": [date(2023, 3, 15)]})
+    >>> cover = lines(cover, lexis, ("start", "end"), age=False, policy=True, thirty=False)
+    >>> year = segments(lexis, lexis.start, date(2023, 3, 14))[-1]
+    >>> share = earned_share(pl.col("_s"), pl.col("_e"), year, lexis.dims, [1.0])
+    >>> cover.select(share * 365).collect().item()
+    73.0
     """
     began = pl.col("_sy") + place(dims, segment)["policy_year"]
     length = 365 + leap(began + pl.col("_p1"))

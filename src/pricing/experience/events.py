@@ -143,7 +143,17 @@ def count_exits(
     cover: tuple[str, str],
     causes: Sequence[str],
 ) -> pl.DataFrame:
-    """Count the exits of each cause by cell of the last day of cover, as ``exits_<cause>``."""
+    """Count the exits of each cause by cell of the last day of cover, as ``exits_<cause>``.
+
+    Examples
+    --------
+    >>> from datetime import date
+    >>> policies = pl.LazyFrame({"start": [date(2023, 7, 1)], "end": [date(2024, 3, 1)],
+    ...                          "exit_cause": ["lapse"]})
+    >>> lexis = Lexis(start=date(2023, 1, 1), end=date(2025, 1, 1), dims=["calendar_year"])
+    >>> count_exits(policies, [], lexis, ("start", "end"), ["lapse"]).rows()
+    [(2024, 1)]
+    """
     leaves = (
         pl.col("exit_cause").cast(pl.String).is_in(list(causes))
         & (pl.col(cover[1]) == pl.col("end"))
@@ -220,7 +230,11 @@ def _experience(
                 for k in keys
             )
         )
-        sums = {n: pl.lit(0.0) for n in ("amount", "amount_squared", "log_amount") if amount}
+        sums = {
+            n: pl.lit(0.0)
+            for n in ("amount", "amount_squared", "amount_exposure", "log_amount")
+            if amount
+        }
         sums |= {"amount_rows": pl.lit(0, dtype=pl.Int64)} if amount else {}
         return experience_of(empty.with_columns(*zero, **sums), keys, lexis, basis)
     seen = Experience.collect(each, keys, amount=amount)

@@ -14,7 +14,7 @@ from pricing.experience.cover import Book
 from pricing.experience.lexis import Lexis, Segment, leap
 from pricing.result.shape import Basis
 
-__all__ = ["Coded", "cells_of", "experience_of", "long_year", "read_groups", "strata"]
+__all__ = ["Coded"]
 
 _MOST_CODES = 2**62
 _MOST_CELLS_OF_TIME = 2**24

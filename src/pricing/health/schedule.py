@@ -61,7 +61,7 @@ class Schedule(Result):
         )
 
     def figure(self, lang: Language = "en") -> go.Figure:
-        """Draw the fair discount with its interval, the schedule as steps, and the cap."""
+        """Draw the adjusted discount with its interval, the schedule as steps, and the cap."""
         t = self.table
         groups = t["health_group"].to_list()
         figure = interval_figure(
@@ -114,8 +114,8 @@ def design_schedule(
 ) -> Schedule:
     """Design the discount by health group that the claims can pay for.
 
-    Discounts are measured from the standard group, which gets none. The other groups' fair discounts are made to rise with health
-    by isotonic regression (pool adjacent violators, weighted by standard premium), held within
+    Discounts are measured from the standard group, which gets none. The other groups' fair
+    discounts are made to rise with health by isotonic regression (pool adjacent violators, weighted by standard premium), held within
     0 and the cap, and brought to whole steps. With ``rounding="nearest"`` the result is the
     least-squares optimum on the grid; with ``"down"`` no group is given more than its (pooled)
     claims pay for.

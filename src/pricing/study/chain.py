@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
@@ -13,9 +12,8 @@ import polars as pl
 
 from pricing.claims.models import Frequency, fit_frequency
 from pricing.claims.recovery import recover
-from pricing.data.book import BookParameters, simulate, true_parameters
-from pricing.data.check import Checked, check, check_book, write_rejected
-from pricing.data.sources import Source, read_table
+from pricing.data.book import simulate, true_parameters
+from pricing.data.check import Checked, check_book, write_rejected
 from pricing.errors import InputError
 from pricing.estimate.design import variables
 from pricing.experience.bands import band
@@ -28,6 +26,7 @@ from pricing.health.schedule import design_schedule
 from pricing.result.shape import Basis, Result
 from pricing.result.words import Language, say
 from pricing.study.settings import Settings, Table, read_settings
+from pricing.study.tables import checked_table, money_columns, require_banded, same_book
 
 __all__ = ["DataCheck", "Study", "open_study"]
 
@@ -86,7 +85,7 @@ class Study:
         if wanted is None:
             return None
         folder = self._work / f"{self.name}-{wanted.policies}-{wanted.seed}"
-        if not _same_book(folder, wanted.policies, wanted.seed):
+        if not same_book(folder, wanted.policies, wanted.seed):
             simulate(folder, policies=wanted.policies, seed=wanted.seed)
         return folder
 
@@ -103,7 +102,7 @@ class Study:
         else:
             tables = {str(name): table for name, table in self.settings.tables.items()}
             folder = self.path.parent
-        done = {name: _checked(name, table, folder) for name, table in tables.items()}
+        done = {name: checked_table(name, table, folder) for name, table in tables.items()}
         return dict(check_book(done))
 
     @cached_property
@@ -127,7 +126,7 @@ class Study:
             truth = pl.read_parquet(self.book / "truth" / "*.parquet")
             rows = rows.join(truth, on=["policy_id", "policy_year"], how="left")
         bands = {n: band(b.column, b.edges) for n, b in self.settings.bands.items()}
-        _require_banded(rows, self.settings)
+        require_banded(rows, self.settings)
         return replace(found, rows=rows.with_columns(**bands))
 
     @property
@@ -181,7 +180,7 @@ class Study:
                 where=self.name,
                 do="give every row its year, or leave out start and end",
             )
-        whole = _money_columns(rows)
+        whole = money_columns(rows)
         return Experience.collect(
             rows.filter(*conditions),
             by,
@@ -351,46 +350,6 @@ class Study:
                 unmatched.write_csv(beside, include_bom=True)
 
 
-def _require_banded(rows: pl.DataFrame, settings: Settings) -> None:
-    """Refuse values that no band holds, with the values themselves."""
-    faults = []
-    for name, cut in settings.bands.items():
-        value = pl.col(cut.column)
-        below = rows.filter(value.is_null() | (value < cut.edges[0]))
-        if not below.is_empty():
-            seen = below[cut.column].unique().sort(nulls_last=True).head(3).to_list()
-            few = ", ".join("empty" if v is None else f"{v:g}" for v in seen)
-            faults.append(
-                f"{name}: {below.height:,} of {rows.height:,} rows have {cut.column} below the first "
-                f"edge {cut.edges[0]:g}: {few}"
-            )
-    used = {*variables(settings.model.frequency), *settings.model.one_way}
-    used |= {*settings.model.actual_to_expected, settings.discount.group}
-    faults = [fault for fault in faults if fault.partition(":")[0] in used]
-    if faults:
-        raise InputError(
-            "values that no band holds", faults=faults, do="lower the first edge, or mend the rows"
-        )
-
-
-def _money_columns(rows: pl.DataFrame) -> list[str]:
-    """Money that every row has; a column that only some rows have cannot be summed."""
-    given = [n for n in ("amount", "standard_premium", "premium") if n in rows.columns]
-    empty = {name: rows[name].null_count() for name in given}
-    faults = [
-        f"{n}: empty in {k:,} of {rows.height:,} rows"
-        for n, k in empty.items()
-        if 0 < k < rows.height
-    ]
-    if faults:
-        raise InputError(
-            "money that only some person-years have",
-            faults=faults,
-            do="fill the empty ones, or leave the column out of the mapping",
-        )
-    return [name for name in given if not empty[name]]
-
-
 def open_study(path: str | Path, *, work: str | Path | None = None) -> Study:
     """Open a study file; tables are read and held against their contracts on first use.
 
@@ -403,33 +362,3 @@ def open_study(path: str | Path, *, work: str | Path | None = None) -> Study:
     'huoli'
     """
     return Study(path, work=work)
-
-
-def _checked(name: str, table: Table, folder: Path) -> Checked:
-    source = Source(
-        files=table.files,
-        duckdb=table.duckdb,
-        table=table.table,
-        loader=table.loader,
-        encoding=table.encoding,
-        separator=table.separator,
-        columns=table.columns,
-        levels=table.levels,
-        folder=folder,
-    )
-    factors = {factor: levels or None for factor, levels in table.factors.items()}
-    return check(read_table(source), name, factors=factors, covariates=table.covariates)
-
-
-def _same_book(folder: Path, policies: int, seed: int) -> bool:
-    try:
-        truth = true_parameters(folder)
-    except (InputError, OSError, ValueError):
-        return False
-    made = (truth.get("policies"), truth.get("seed"))
-    return made == (policies, seed) and truth.get("parameters") == _plain(BookParameters())
-
-
-def _plain(parameters: BookParameters) -> Mapping[str, object]:
-    read: Mapping[str, object] = json.loads(json.dumps(asdict(parameters)))
-    return read

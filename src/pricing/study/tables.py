@@ -1,0 +1,117 @@
+"""The tables of a study: where they come from, and what the rows must hold to be modelled."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+import polars as pl
+
+from pricing.data.book import BookParameters, true_parameters
+from pricing.data.check import Checked, check
+from pricing.data.sources import Source, read_table
+from pricing.errors import InputError
+from pricing.estimate.design import variables
+from pricing.study.settings import Settings, Table
+
+__all__ = ["checked_table", "money_columns", "require_banded", "same_book"]
+
+
+def checked_table(name: str, table: Table, folder: Path) -> Checked:
+    """Read a table as the study file says and hold it against its contract.
+
+    Examples
+    --------
+    >>> checked_table("person_years", Table(loader="randhie"), Path()).accepted.height
+    20190
+    """
+    source = Source(
+        files=table.files,
+        duckdb=table.duckdb,
+        table=table.table,
+        loader=table.loader,
+        encoding=table.encoding,
+        separator=table.separator,
+        columns=table.columns,
+        levels=table.levels,
+        folder=folder,
+    )
+    factors = {factor: levels or None for factor, levels in table.factors.items()}
+    return check(read_table(source), name, factors=factors, covariates=table.covariates)
+
+
+def same_book(folder: Path, policies: int, seed: int) -> bool:
+    """Tell whether a folder holds the simulated book that is wanted, of the same parameters.
+
+    Examples
+    --------
+    >>> same_book(Path("no such folder"), 10, 1)
+    False
+    """
+    try:
+        truth = true_parameters(folder)
+    except (InputError, OSError, ValueError):
+        return False
+    made = (truth.get("policies"), truth.get("seed"))
+    return made == (policies, seed) and truth.get("parameters") == _plain(BookParameters())
+
+
+def require_banded(rows: pl.DataFrame, settings: Settings) -> None:
+    """Refuse values that no band of the study holds, with the values themselves.
+
+    Examples
+    --------
+    >>> from pricing.data.tables import bundled
+    >>> from pricing.study.settings import read_settings
+    >>> settings = read_settings(bundled("studies/randhie.toml"))
+    >>> require_banded(pl.DataFrame({"chronic_diseases": [0.0], "lpi": [0.0]}), settings)
+    """
+    faults = []
+    for name, cut in settings.bands.items():
+        value = pl.col(cut.column)
+        below = rows.filter(value.is_null() | (value < cut.edges[0]))
+        if not below.is_empty():
+            seen = below[cut.column].unique().sort(nulls_last=True).head(3).to_list()
+            few = ", ".join("empty" if v is None else f"{v:g}" for v in seen)
+            faults.append(
+                f"{name}: {below.height:,} of {rows.height:,} rows have {cut.column} below the first "
+                f"edge {cut.edges[0]:g}: {few}"
+            )
+    used = {*variables(settings.model.frequency), *settings.model.one_way}
+    used |= {*settings.model.actual_to_expected, settings.discount.group}
+    faults = [fault for fault in faults if fault.partition(":")[0] in used]
+    if faults:
+        raise InputError(
+            "values that no band holds", faults=faults, do="lower the first edge, or mend the rows"
+        )
+
+
+def money_columns(rows: pl.DataFrame) -> list[str]:
+    """List the money that every row has; a column that only some rows have cannot be summed.
+
+    Examples
+    --------
+    >>> money_columns(pl.DataFrame({"amount": [1.0, 2.0], "premium": [None, None]}))
+    ['amount']
+    """
+    given = [n for n in ("amount", "standard_premium", "premium") if n in rows.columns]
+    empty = {name: rows[name].null_count() for name in given}
+    faults = [
+        f"{n}: empty in {k:,} of {rows.height:,} rows"
+        for n, k in empty.items()
+        if 0 < k < rows.height
+    ]
+    if faults:
+        raise InputError(
+            "money that only some person-years have",
+            faults=faults,
+            do="fill the empty ones, or leave the column out of the mapping",
+        )
+    return [name for name in given if not empty[name]]
+
+
+def _plain(parameters: BookParameters) -> Mapping[str, object]:
+    read: Mapping[str, object] = json.loads(json.dumps(asdict(parameters)))
+    return read
