@@ -19,19 +19,26 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+import narwhals.stable.v2 as nw
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from pricing.errors import InputError
-from pricing.experience.domain import require_columns, require_domain, require_names
-from pricing.experience.measures import MEASURES, measures
+from pricing.experience.domain import (
+    require_columns,
+    require_names,
+    require_numbers,
+    require_rows,
+)
+from pricing.experience.engines import AnyFrame, counted, is_here, opened, to_cells
+from pricing.experience.measures import MEASURES, measured
 from pricing.files import fingerprint, replacing
 from pricing.result.shape import Basis
 
 __all__ = ["MEASURES", "Experience"]
 
-MANY_ROWS = 2_000_000
+MOST = 2.0**53
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +72,7 @@ class Experience:
     @classmethod
     def collect(
         cls,
-        frame: pl.DataFrame | pl.LazyFrame,
+        frame: AnyFrame,
         keys: Sequence[str],
         *,
         exposure: str = "exposure",
@@ -78,8 +85,10 @@ class Experience:
 
         Parameters
         ----------
-        frame : polars DataFrame or LazyFrame
-            One row per person-year or part of one.
+        frame : frame of any engine
+            One row per person-year or part of one: a polars DataFrame or LazyFrame, a DuckDB
+            relation, a PySpark DataFrame, pandas or pyarrow. DuckDB and Spark count and group
+            where the rows are; the cells are the same (``docs/engines.md``).
         keys : sequence of str
             Factors (String, Enum, Categorical, Boolean) and covariates (numbers).
         exposure : str
@@ -96,31 +105,32 @@ class Experience:
         Raises
         ------
         InputError
-            For missing columns, keys or sums that cannot serve as such, keys that are null or not
-            finite, an exposure that is null, not finite or not above zero, claims or amounts that
-            are null, not finite or negative, or no rows: all said at once, with counts.
+            For a frame of another kind, missing columns, keys or sums that cannot serve as such,
+            keys that are null or not finite, an exposure that is null, not finite or not above
+            zero, claims or amounts that are null, not finite or negative, or no rows: all said at
+            once, with counts; and for whole numbers whose sum in a cell passes 2⁵³.
         """
-        lazy = frame.lazy()
-        schema = lazy.collect_schema()
-        columns = [*keys, exposure, claims, *([amount] if amount else []), *sums]
+        money = [*([amount] if amount else []), *sums]
+        columns = [*keys, exposure, claims, *money]
+        rows = opened(frame, columns)
+        schema = rows.collect_schema()
         require_columns(columns, schema.names())
-        rows = require_domain(
-            lazy, schema, keys, exposure, claims, [*([amount] if amount else []), *sums]
-        )
-        carried = measures(schema, exposure, claims, amount)
+        require_numbers(schema, [exposure, claims, *money])
         ours = {"exposure": exposure, "claims": claims, "amount": amount}
-        taken = [n for n in sums if n in carried and ours.get(n) != n]
+        measures = [n for n in MEASURES if amount or "amount" not in n]
+        taken = [n for n in sums if n in measures and ours.get(n) != n]
         require_names(schema, keys, sums, taken)
-        extra = {name: _wide(name, schema[name]).sum() for name in sums if name not in carried}
-        cells = (
-            # in order, sums repeat to the last bit; past MANY_ROWS speed goes first
-            lazy.group_by(
-                [_plain(name, schema[name]) for name in keys], maintain_order=rows <= MANY_ROWS
-            )
-            .agg(**carried, **extra)
-            .collect(engine="streaming" if rows > MANY_ROWS else "in-memory")
-        )
-        return cls._of(cells, tuple(keys), basis or Basis())
+
+        def look() -> int:
+            return require_rows(rows, schema, keys, exposure, claims, money)
+
+        # polars goes on over rows out of their domain, the others stop: there they are looked at first
+        many = (counted(rows, rows=nw.len())["rows"] if is_here(rows) else 0) or look()
+        quantities, groups, names, whole = measured(rows, keys, exposure, claims, amount, sums)
+        cells = to_cells(quantities, list(groups), list(names), rows=many).rename(groups | names)
+        if _faulty(cells, keys):
+            look()
+        return cls._of(_whole(cells.drop("_rows"), whole), tuple(keys), basis or Basis())
 
     @classmethod
     def _of(cls, cells: pl.DataFrame, keys: tuple[str, ...], basis: Basis) -> Experience:
@@ -161,6 +171,44 @@ class Experience:
         if not isinstance(kind, pl.Enum):
             raise InputError(f"{factor!r} is a covariate ({kind}), not a factor with levels")
         return kind.categories.to_list()
+
+    def with_levels(self, **levels: Sequence[str]) -> Experience:
+        """Give factors their levels in an order of their own, such as that of bands.
+
+        A text column, the only kind Spark has, becomes a factor with the levels that occur, sorted.
+
+        Raises
+        ------
+        InputError
+            For keys that are no factors, a level named twice, and levels that occur and are not
+            named, with their rows.
+
+        Examples
+        --------
+        >>> rows = pl.DataFrame({"age_band": ["60+", "18-59"], "exposure": [1.0, 1.0], "claims": [0, 1]})
+        >>> Experience.collect(rows, ["age_band"]).with_levels(age_band=["60+", "18-59"]).levels("age_band")
+        ['60+', '18-59']
+        """
+        require_columns(list(levels), self.keys)
+        faults = []
+        for name, wanted in levels.items():
+            if name not in self.factors or len(set(wanted)) < len(wanted):
+                raise InputError(
+                    f"key {name!r} takes no levels, or one is named twice: {list(wanted)}"
+                )
+            other = self.cells.filter(~pl.col(name).cast(pl.String).is_in(list(wanted)))
+            if other.height:
+                few = ", ".join(map(repr, other[name].cast(pl.String).unique().sort().head(5)))
+                faults.append(
+                    f"{name!r} is none of its levels in {other['rows'].sum():,} rows: {few}"
+                )
+        if faults:
+            raise InputError("levels that were not named", faults=faults, do="name every level")
+        kinds = {name: pl.Enum(list(wanted)) for name, wanted in levels.items()}
+        cells = self.cells.with_columns(
+            pl.col(name).cast(pl.String).cast(kind) for name, kind in kinds.items()
+        )
+        return Experience._of(cells, self.keys, self.basis)
 
     def values(self, measure: str) -> npt.NDArray[np.float64]:
         """Give one sum as a writable array of doubles, one value per cell.
@@ -298,14 +346,6 @@ class Experience:
         return read
 
 
-def _plain(name: str, kind: pl.DataType) -> pl.Expr:
-    if kind == pl.Boolean:
-        return pl.when(name).then(pl.lit("yes")).otherwise(pl.lit("no")).alias(name)
-    if kind == pl.Categorical:
-        return pl.col(name).cast(pl.String)
-    return pl.col(name).cast(pl.Float64) if kind.is_decimal() else pl.col(name)
-
-
 def _add_up(cells: pl.DataFrame, keys: Sequence[str], all_keys: Sequence[str]) -> pl.DataFrame:
     sums = [n for n, kind in cells.schema.items() if n not in all_keys and kind.is_numeric()]
     return cells.group_by(keys, maintain_order=True).agg(pl.col(sums).sum())
@@ -318,9 +358,26 @@ def _merged(one: Sequence[str], other: Sequence[str]) -> list[str]:
     return sorted(both) if in_order else both
 
 
-def _wide(name: str, kind: pl.DataType) -> pl.Expr:
-    """A column as it is added up: 32-bit sums of premiums would overflow."""
-    return pl.col(name).cast(pl.Int64 if kind.is_integer() else pl.Float64)
+def _faulty(cells: pl.DataFrame, keys: Sequence[str]) -> bool:
+    """Whether rows out of their domain went into cells."""
+    absent = [
+        ~pl.col(k).is_finite().fill_null(False)
+        if cells.schema[k].is_float()
+        else pl.col(k).is_null()
+        for k in keys
+    ]
+    return not cells.filter(pl.any_horizontal(pl.col("rows") < pl.col("_rows"), *absent)).is_empty()
+
+
+def _whole(cells: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
+    """Make sums of whole numbers whole again; refused where a double no longer holds them."""
+    wide = [n for n in names if cells[n].max() >= MOST]  # type: ignore[operator]
+    if wide:
+        raise InputError(
+            "whole numbers whose sum passes 2⁵³ (9·10¹⁵) in a cell: " + ", ".join(map(repr, wide)),
+            do="look for a wrong unit, or make the column a floating one",
+        )
+    return cells.with_columns(pl.col(names).cast(pl.Int64))
 
 
 def _fingerprint(cells: pl.DataFrame) -> str:

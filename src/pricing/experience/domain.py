@@ -1,55 +1,77 @@
-"""What rows must hold to become cells; every refusal with its counts."""
+"""Domain: what rows must hold before they become cells, on every engine, all faults said at once."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
-import polars as pl
+import narwhals.stable.v2 as nw
 
 from pricing.errors import InputError, nearest
+from pricing.experience.engines import column_kind, counted
 from pricing.experience.measures import MEASURES
 
-__all__ = ["require_columns", "require_domain", "require_names"]
+__all__ = ["require_columns", "require_names", "require_numbers", "require_rows"]
+
+Schema = Mapping[str, nw.dtypes.DType]
 
 
-def require_columns(wanted: Sequence[str], present: Sequence[str]) -> None:
-    """Refuse columns that are not there, each with the nearest that is.
+def require_columns(wanted: Sequence[str], present: Iterable[str]) -> None:
+    """Refuse columns that are not there.
 
     Examples
     --------
-    >>> require_columns(["sex"], ["sex", "claims"])
+    >>> require_columns(["aeg"], ["age", "sex"])
+    Traceback (most recent call last):
+    pricing.errors.InputError: 1 column(s) are missing
+      - 'aeg'; did you mean 'age'?
     """
-    missing = [name for name in wanted if name not in present]
+    there = list(present)
+    missing = [name for name in wanted if name not in there]
     if missing:
         raise InputError(
             f"{len(missing)} column(s) are missing",
-            faults=[f"{name!r}{nearest(name, present)}" for name in missing],
+            faults=[f"{name!r}{nearest(name, there)}" for name in missing],
+        )
+
+
+def require_numbers(schema: Schema, columns: Iterable[str]) -> None:
+    """Refuse columns that are no numbers.
+
+    Examples
+    --------
+    >>> require_numbers({"age": nw.Int64()}, ["age"])
+    """
+    words = [name for name in columns if not schema[name].is_numeric()]
+    if words:
+        raise InputError(
+            "not a number: " + ", ".join(f"{n!r} is {column_kind(schema[n])}" for n in words)
         )
 
 
 def require_names(
-    schema: pl.Schema,
-    keys: Sequence[str],
-    sums: Sequence[str],
-    taken: Sequence[str],
+    schema: Schema, keys: Sequence[str], sums: Sequence[str], taken: Sequence[str]
 ) -> None:
-    """Refuse keys and sums that cannot serve as such: given twice, of a name or type of ours.
+    """Refuse keys and sums whose type or name cannot serve.
 
     Examples
     --------
-    >>> schema = pl.Schema({"sex": pl.String, "claims": pl.Int64})
-    >>> require_names(schema, ["sex"], [], [])
+    >>> require_names({"claims": nw.Int64()}, ["claims"], [], [])
+    Traceback (most recent call last):
+    pricing.errors.InputError: columns that cannot serve as asked
+      - key 'claims' has the name of a sum; rename the column
     """
-    text = (pl.String, pl.Enum, pl.Categorical, pl.Boolean)
-    faults = [f"key {n!r} is given twice" for n in dict.fromkeys(keys) if keys.count(n) > 1]
+    text = (nw.String, nw.Enum, nw.Categorical, nw.Boolean)
+    once = list(dict.fromkeys(keys))
+    faults = [f"key {n!r} is given twice" for n in once if keys.count(n) > 1]
     faults += [
         f"key {n!r} has the name of a sum; rename the column"
-        for n in dict.fromkeys(keys)
+        for n in once
         if n in MEASURES or n in sums
     ]
     faults += [
-        f"key {n!r} is {schema[n]}: neither a factor (text, yes or no) nor a number"
-        for n in dict.fromkeys(keys)
+        f"key {n!r} is {column_kind(schema[n])}: neither a factor (text, yes or no) nor a number"
+        for n in once
         if schema[n] not in text and not schema[n].is_numeric()
     ]
     faults += [f"sum {n!r} has the name of one of ours; rename the column" for n in taken]
@@ -57,57 +79,87 @@ def require_names(
         raise InputError("columns that cannot serve as asked", faults=faults)
 
 
-def require_domain(
-    lazy: pl.LazyFrame,
-    schema: pl.Schema,
+def require_rows(
+    frame: nw.LazyFrame[Any],
+    schema: Schema,
     keys: Sequence[str],
     exposure: str,
     claims: str,
     money: Sequence[str],
 ) -> int:
-    """Count the rows, and refuse them with counts where any cannot be priced.
+    """Count the rows in one pass, and refuse them with counts where any cannot be priced.
+
+    Parameters
+    ----------
+    frame : narwhals.LazyFrame
+        The rows, on any engine.
+    schema : mapping of str to type
+        Types of their columns.
+    keys, money : sequence of str
+        Factors and covariates; amounts and further sums.
+    exposure, claims : str
+        Columns of exposure and claim counts.
+
+    Returns
+    -------
+    int
+        How many rows there are.
+
+    Raises
+    ------
+    InputError
+        For no rows, and rows out of their domain.
 
     Examples
     --------
-    >>> rows = pl.LazyFrame({"sex": ["f", "m"], "exposure": [1.0, 0.5], "claims": [0, 1]})
-    >>> require_domain(rows, rows.collect_schema(), ["sex"], "exposure", "claims", [])
-    2
+    >>> import polars as pl
+    >>> rows = nw.from_native(pl.LazyFrame({"sex": ["f", None], "e": [1.0, 0.0], "n": [0, 1]}))
+    >>> require_rows(rows, rows.collect_schema(), ["sex"], "e", "n", [])
+    Traceback (most recent call last):
+    pricing.errors.InputError: rows that cannot be priced
+      - 'sex' is null, NaN or infinite in 1 of 2 rows
+      - 'e' is null, not finite or not above zero in 1 of 2 rows
+      do: hold the table against its contract (pricing check) and use the accepted rows
     """
-    words = [n for n in (exposure, claims, *money) if not schema[n].is_numeric()]
-    if words:
-        raise InputError("not a number: " + ", ".join(f"{n!r} is {schema[n]}" for n in words))
 
-    def bad(name: str) -> pl.Expr:
-        return ~pl.col(name).cast(pl.Float64).is_finite().fill_null(False)
+    def number(name: str) -> nw.Expr:
+        return nw.col(name).cast(nw.Float64)
 
-    counts = {
-        "rows": pl.len(),
-        **{
-            f"{k!r} is null, NaN or infinite": _absent(k, schema[k]).sum()
-            for k in dict.fromkeys(keys)
-        },
-        f"{exposure!r} is null, not finite or not above zero": (
-            bad(exposure) | (pl.col(exposure) <= 0)
-        ).sum(),
-        **{
-            f"{name!r} is null, not finite or negative": (bad(name) | (pl.col(name) < 0)).sum()
-            for name in dict.fromkeys([claims, *money])
-        },
+    paid = list(dict.fromkeys([claims, *money]))
+    good = {f"{k!r} is null, NaN or infinite": _present(k, schema[k]) for k in dict.fromkeys(keys)}
+    above = number(exposure).is_finite() & (number(exposure) > 0.0)
+    good[f"{exposure!r} is null, not finite or not above zero"] = _count_where(above)
+    good |= {
+        f"{name!r} is null, not finite or negative": _count_where(
+            number(name).is_finite() & (number(name) >= 0.0)
+        )
+        for name in paid
     }
-    found = lazy.select(**counts).collect(engine="streaming").row(0, named=True)
-    rows = found.pop("rows")
+    found = counted(
+        frame,
+        rows=nw.len(),
+        **{f"c{i}": count for i, count in enumerate(good.values())},
+    )
+    rows = int(found["rows"])
     if not rows:
         raise InputError("there are no rows", do="check the source and the filters")
-    faults = [f"{what} in {count:,} of {rows:,} rows" for what, count in found.items() if count]
+    bad = {what: rows - int(found[f"c{i}"]) for i, what in enumerate(good)}
+    faults = [f"{what} in {count:,} of {rows:,} rows" for what, count in bad.items() if count]
     if faults:
         raise InputError(
             "rows that cannot be priced",
             faults=faults,
             do="hold the table against its contract (pricing check) and use the accepted rows",
         )
-    return int(rows)
+    return rows
 
 
-def _absent(name: str, kind: pl.DataType) -> pl.Expr:
-    null = pl.col(name).is_null()
-    return ~pl.col(name).is_finite().fill_null(False) if kind.is_float() else null
+def _present(name: str, kind: nw.dtypes.DType) -> nw.Expr:
+    if not kind.is_float():
+        return nw.col(name).count()
+    return _count_where(nw.col(name).cast(nw.Float64).is_finite())
+
+
+def _count_where(condition: nw.Expr) -> nw.Expr:
+    counted: nw.Expr = nw.when(condition).then(nw.lit(1, nw.Int64)).count()
+    return counted

@@ -1,14 +1,20 @@
-"""The sums a cell carries, each written once."""
+"""Measures: what one row of experience adds to its cell, written once for every engine.
+
+Each measure of a cell is the sum of these row quantities. They use plain arithmetic, logarithms
+and when/then only, which polars, DuckDB and Spark all have and agree on. Whole numbers are added
+as doubles, which is exact below 2⁵³, and come out whole again.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import reduce
+from typing import Any
 
-import polars as pl
+import narwhals.stable.v2 as nw
 
-__all__ = ["MEASURES", "measures"]
+__all__ = ["MEASURES", "measured"]
 
 MEASURES: Mapping[str, str] = {
     "rows": "rows (person-years or parts of one)",
@@ -27,64 +33,121 @@ MEASURES: Mapping[str, str] = {
     "amount_rows": "rows with an amount above zero",
 }
 
+SERIES_FROM = 9.0
 
-def measures(
-    schema: pl.Schema, exposure: str, claims: str, amount: str | None
-) -> dict[str, pl.Expr]:
-    """Write the sums of :data:`MEASURES` as expressions to group rows by.
+
+def measured(
+    frame: nw.LazyFrame[Any],
+    keys: Sequence[str],
+    exposure: str,
+    claims: str,
+    amount: str | None = None,
+    sums: Sequence[str] = (),
+) -> tuple[nw.LazyFrame[Any], dict[str, str], dict[str, str], list[str]]:
+    """Write beside the keys what each row adds to the measures of its cell.
 
     Parameters
     ----------
-    schema : polars.Schema
-        Types of the rows; whole claims are summed as integers, exactly.
-    exposure, claims : str
-        Columns of policy-years and of claim counts.
-    amount : str or None
-        Column of claim amounts, currency; its sums are left out without one.
+    frame : narwhals.LazyFrame
+        Rows of any engine.
+    keys : sequence of str
+        Columns to group by.
+    exposure, claims, amount : str
+        Columns of exposure (policy-years), number of claims and claim amount (currency).
+    sums : sequence of str
+        Further columns to add up; a name that is a measure already is not added twice.
+
+    Returns
+    -------
+    narwhals.LazyFrame, dict of str to str, dict of str to str, list of str
+        The quantities, all Float64; the names of key and of quantity columns, theirs = ours, for
+        to most engines ``Rows`` and ``rows`` are one name; and which sums count whole things.
+        ``rows`` counts the rows within their domain only, so that one outside is seen in the sum.
 
     Examples
     --------
-    >>> rows = pl.DataFrame({"exposure": [1.0, 0.5], "claims": [0, 2]})
-    >>> sums = measures(rows.schema, "exposure", "claims", None)
-    >>> rows.select(**sums).select("claims", "claims_squared_per_exposure").row(0)
-    (2, 8.0)
+    >>> import polars as pl
+    >>> rows = nw.from_native(pl.LazyFrame({"sex": ["f"], "e": [0.5], "n": [2]}))
+    >>> quantities, keys, sums, whole = measured(rows, ["sex"], "e", "n")
+    >>> quantities.rename(keys | sums).to_native().collect()["claims_squared_per_exposure"].item()
+    8.0
+    >>> whole
+    ['rows', 'claims', 'claims_squared']
     """
-    e = pl.col(exposure).cast(pl.Float64)
-    n = pl.col(claims).cast(pl.Int64 if schema[claims].is_integer() else pl.Float64)
-    some = n > 0
-    sums = {
-        "rows": pl.len().cast(pl.Int64),
-        "exposure": e.sum(),
-        "claims": n.sum(),
-        "exposure_squared": (e * e).sum(),
-        "claims_exposure": (n * e).sum(),
-        "claims_squared": (n * n).sum(),
-        "claims_squared_per_exposure": (n * n / e).sum(),
-        "claims_log_rate": pl.when(some).then(n * (n / e).log()).otherwise(0.0).sum(),
-        "log_likelihood_saturated": pl.when(some)
-        .then(n * n.cast(pl.Float64).log() - n - _log_factorial(n.cast(pl.Float64)))
-        .otherwise(0.0)
-        .sum(),
+    schema = frame.collect_schema()
+    groups = {f"k{i}": key for i, key in enumerate(keys)}
+    e, n, a = (nw.col(name) for name in "ena")
+    added: dict[str, nw.Expr] = {
+        "rows": nw.col("w"),
+        "exposure": e,
+        "claims": n,
+        "exposure_squared": e * e,
+        "claims_exposure": n * e,
+        "claims_squared": n * n,
+        "claims_squared_per_exposure": n * nw.col("r"),
+        "claims_log_rate": _where(n > 0, n * nw.col("r").log()),
+        "log_likelihood_saturated": _where(n > 0, _log_likelihood_saturated(n)),
     }
+    taken = {"e": exposure, "n": claims}
     if amount:
-        a = pl.col(amount).cast(pl.Float64)
-        sums |= {
-            "amount": a.sum(),
-            "amount_squared": (a * a).sum(),
-            "amount_exposure": (a * e).sum(),
-            "log_amount": pl.when(a > 0).then(a.log()).otherwise(0.0).sum(),
-            "amount_rows": (a > 0).sum().cast(pl.Int64),
+        taken["a"] = amount
+        added |= {
+            "amount": a,
+            "amount_squared": a * a,
+            "amount_exposure": a * e,
+            "log_amount": _where(a > 0, a.log()),
+            "amount_rows": (a > 0).cast(nw.Float64),
         }
-    return sums
+    whole = [n for n in ("rows", "amount_rows") if n in added]
+    whole[1:1] = ["claims", "claims_squared"] if schema[claims].is_integer() else []
+    for i, name in enumerate(name for name in sums if name not in added):
+        taken[f"x{i}"] = name
+        added[name] = nw.col(f"x{i}")
+        whole += [name] if schema[name].is_integer() else []
+    names = {f"s{i}": name for i, name in enumerate(added)}
+    # in steps, for a step's columns are computed once on every engine, nested expressions are not
+    quantities = (
+        frame.select(
+            **{k: nw.col(key) for k, key in groups.items()},
+            **{name: nw.col(column).cast(nw.Float64) for name, column in taken.items()},
+        )
+        .with_columns(
+            w=_where(_within(taken), nw.lit(1.0)),
+            r=n / e,
+            z=nw.when(n < SERIES_FROM).then(n + SERIES_FROM).otherwise(n),
+        )
+        .with_columns(y=1.0 / (nw.col("z") * nw.col("z")), l=nw.col("z").log(), p=_product(n))
+        .select(*groups, *(q.alias(s) for s, q in zip(names, added.values(), strict=True)))
+    )
+    return quantities, groups, names, whole
 
 
-def _log_factorial(n: pl.Expr) -> pl.Expr:
-    """Ln n! in plain arithmetic, which every engine has: Stirling's series at n + 9, shifted back.
+def _within(taken: Mapping[str, str]) -> nw.Expr:
+    """Whether a row is in its domain; a column of whole numbers is finite when it is there."""
+    bounds = [(nw.col(name) < math.inf) & (nw.col(name) >= 0.0) for name in taken if name != "e"]
+    return reduce(lambda a, b: a & b, bounds, (nw.col("e") < math.inf) & (nw.col("e") > 0.0))
 
-    The series' next term is below 1e-13 at z = 9 (Abramowitz and Stegun 1964, 6.1.40).
+
+def _where(condition: nw.Expr, value: nw.Expr) -> nw.Expr:
+    chosen: nw.Expr = nw.when(condition).then(value).otherwise(nw.lit(0.0))
+    return chosen
+
+
+def _product(n: nw.Expr) -> nw.Expr:
+    """Give (n + 1)(n + 2)…(n + 8) = Γ(n + 9)/n!."""
+    return reduce(lambda a, b: a * b, [n + float(k) for k in range(1, 9)])
+
+
+def _log_likelihood_saturated(n: nw.Expr) -> nw.Expr:
+    """Give n ln n − n − ln n! for n > 0, by Stirling's series (Abramowitz and Stegun 1964, 6.1.40).
+
+    The series' next term is below 1e-13 from z = 9 on. There n ln n and n cancel in the formula,
+    not in the figures: −½ ln 2πn − 1/12n + …; a smaller n is shifted up to z = n + 9, and the
+    factors p between are divided out. With y = 1/z² and l = ln z.
     """
-    z = n + 9.0
-    product = reduce(lambda a, b: a * b, [n + float(k) for k in range(1, 9)])
-    y = 1.0 / (z * z)
+    z, y, log_z, p = nw.col("z"), nw.col("y"), nw.col("l"), nw.col("p")
     tail = (((-y / 1188.0 + 1.0 / 1680.0) * -y + 1.0 / 1260.0) * y - 1.0 / 360.0) * y + 1.0 / 12.0
-    return (z - 0.5) * z.log() - z + 0.5 * math.log(2.0 * math.pi) + tail / z - product.log()
+    rest = 0.5 * math.log(2.0 * math.pi) + tail / z
+    shifted = n * n.log() + SERIES_FROM + p.log() - (n + (SERIES_FROM - 0.5)) * log_z
+    value: nw.Expr = nw.when(n < SERIES_FROM).then(shifted).otherwise(-0.5 * log_z) - rest
+    return value
