@@ -9,6 +9,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from engines import EVERYWHERE, engine_frames, spark_session
 from pricing.data.tables import bundled
 from pricing.report.page import write
 from pricing.result.shape import Result
@@ -68,3 +69,15 @@ def _ran(study: Study, out: Path) -> Ran:
     results = study.run()
     write(study, results, out)
     return Ran(study, results, out)
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory):
+    """A quiet local Spark, once for all tests; skipped with a reason where there is none."""
+    yield from spark_session(tmp_path_factory.mktemp("spark"))
+
+
+@pytest.fixture(params=EVERYWHERE)
+def give(request, tmp_path):
+    """Hand a polars frame over as a frame of each engine."""
+    yield from engine_frames(request.param, request, tmp_path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,6 +12,17 @@ from typing import Any
 
 import polars as pl
 import pytest
+
+EVERYWHERE = (
+    "eager",
+    "lazy",
+    "duckdb",
+    "private duckdb",
+    "pandas",
+    "pyarrow",
+    "spark",
+    "spark ansi off",
+)
 
 
 def engine_frames(
@@ -43,6 +55,8 @@ def spark_session(folder: Path) -> Iterator[Any]:
         print(f"skipped: {why}")
         pytest.skip(why)
     from pyspark.sql import SparkSession
+
+    os.environ["PYSPARK_PYTHON"] = sys.executable  # what the workers run
 
     settings = {
         "spark.driver.bindAddress": "127.0.0.1",

@@ -11,28 +11,15 @@ import numpy as np
 import polars as pl
 import pytest
 
-from engines import engine_frames, spark_session
+from engines import engine_frames
 from pricing.errors import InputError
 from pricing.experience.bands import band, band_labels, with_bands
 from pricing.experience.cells import MEASURES, Experience
 from pricing.experience.engines import MANY_ROWS
 
-HERE = ("eager", "lazy", "duckdb", "private duckdb", "pandas", "pyarrow")
-EVERYWHERE = (*HERE, "spark", "spark ansi off")
 REGIONS = ["广东", "北京", "上海", "四川"]
 PANDAS_DATE = "Datetime(time_unit='ms', time_zone=None)"
 BANDS = {"age_band": ("age", [18, 30, 60, 100]), "debt": ("ratio", [0.0, 0.3, 0.7])}
-
-
-@pytest.fixture(scope="session")
-def spark(tmp_path_factory):
-    yield from spark_session(tmp_path_factory.mktemp("spark"))
-
-
-@pytest.fixture(params=EVERYWHERE)
-def give(request, tmp_path):
-    """Hand a polars frame over as a frame of each engine."""
-    yield from engine_frames(request.param, request, tmp_path)
 
 
 def book(rows=20_000, seed=5):

@@ -36,7 +36,7 @@ def read_duckdb(path: Path, table: str) -> pl.DataFrame:
     """
     try:
         import duckdb
-        import pyarrow  # type: ignore[import-untyped]  # noqa: F401
+        import pyarrow  # noqa: F401
     except ImportError as error:
         raise InputError(
             "DuckDB is not installed", where=str(path), do='pip install "pricing[engines]"'

@@ -12,6 +12,7 @@ import polars as pl
 from pricing.errors import InputError, nearest
 from pricing.experience.cells import MEASURES
 from pricing.experience.lexis import Lexis
+from pricing.experience.shards import Shards
 
 __all__ = ["Book", "Engine", "engine_for"]
 
@@ -32,17 +33,16 @@ class Book:
 
 
 def survey(
-    lazy: pl.LazyFrame,
+    rows: Shards,
     by: Sequence[str],
     lexis: Lexis,
     cover: tuple[str, str],
     *,
     exits: Sequence[str] = (),
     premiums: Sequence[str] = (),
-    engine: Engine = "streaming",
 ) -> Book:
     """Look at the policies once: refuse what cannot be split, with counts, and take the ranges."""
-    schema = lazy.collect_schema()
+    schema = rows.schema
     born = ["birth_date"] if "age" in lexis.dims else []
     causes = ["exit_cause"] if exits or lexis.target else []
     dates = list(dict.fromkeys(["start", *cover, *(["end"] if causes else []), *born]))
@@ -69,11 +69,18 @@ def survey(
         "_born": pl.col(born[0]).min() if born else pl.lit(None),
         "_bornl": pl.col(born[0]).max() if born else pl.lit(None),
     }  # fmt: skip
-    seen = lazy.select(
-        **counts, **ranges,
+    lists = [f"_levels_{k}" for k in text] + (["_causes"] if causes else [])
+    wanted: dict[str, pl.Expr] = {
+        **counts,
+        **ranges,
         **{f"_levels_{k}": pl.col(k).cast(pl.String).unique().implode() for k in text},
         **({"_causes": pl.col("exit_cause").cast(pl.String).unique().implode()} if causes else {}),
-    ).collect(engine=engine).row(0, named=True)  # fmt: skip
+    }
+    engine = engine_for(rows)
+    seen = rows.gather(
+        lambda shard: shard.select(**wanted).collect(engine=engine),
+        lambda looks: _merged(looks, [*counts, "_rows", "_inside"], lists),
+    ).row(0, named=True)
     faults = [f"{w} in {seen[w]:,} of {seen['_rows']:,} rows" for w in counts if seen[w]]
     if not seen["_rows"]:
         raise InputError("there are no policies", do="check the source and the filters")
@@ -98,16 +105,27 @@ def survey(
     )
 
 
-def engine_for(policies: pl.DataFrame | pl.LazyFrame) -> Engine:
+def _merged(looks: pl.DataFrame, counted: Sequence[str], lists: Sequence[str]) -> pl.DataFrame:
+    """Bring the looks at several pieces of the policies down to one."""
+    first = [name for name in looks.columns if name in {"_first", "_starts", "_born"}]
+    last = [name for name in looks.columns if name in {"_last", "_startl", "_bornl"}]
+    return looks.select(
+        pl.col(counted).sum(),
+        pl.col(first).min(),
+        pl.col(last).max(),
+        *(pl.col(name).explode().unique().implode() for name in lists),
+    )
+
+
+def engine_for(rows: Shards) -> Engine:
     """Stream what may be large; a small frame is done before a stream has started.
 
     Examples
     --------
-    >>> engine_for(pl.DataFrame({"start": [date(2024, 1, 1)]}))
+    >>> engine_for(Shards.of(pl.DataFrame({"start": [date(2024, 1, 1)]})))
     'in-memory'
     """
-    small = isinstance(policies, pl.DataFrame) and policies.height <= FEW_ROWS
-    return "in-memory" if small else "streaming"
+    return "in-memory" if rows.eager is not None and rows.eager <= FEW_ROWS else "streaming"
 
 
 def _require(

@@ -11,6 +11,7 @@ from pricing.errors import InputError, nearest
 from pricing.experience.cells import Experience
 from pricing.experience.cover import survey
 from pricing.experience.lexis import Lexis, current, leap, lines, new_year, thirties
+from pricing.experience.shards import Shards
 from pricing.experience.strata import experience_of
 from pricing.result.shape import Basis
 
@@ -106,7 +107,7 @@ def place_claims(
     (1.0, ['unknown policy'])
     """
     lazy, by = policies.lazy(), list(dict.fromkeys(by))
-    survey(lazy, by, lexis, cover)
+    survey(Shards.of(policies), by, lexis, cover)
     _require(claims, lazy, amount)
     own = claims.lazy().select("policy_id", "incurred", *([amount] if amount else []))
     own = own.with_row_index("_claim").collect().lazy()

@@ -98,7 +98,7 @@ def measured(
             "log_amount": _where(a > 0, a.log()),
             "amount_rows": (a > 0).cast(nw.Float64),
         }
-    whole = [n for n in ("rows", "amount_rows") if n in added]
+    whole: list[str] = [name for name in added if name in ("rows", "amount_rows")]
     whole[1:1] = ["claims", "claims_squared"] if schema[claims].is_integer() else []
     for i, name in enumerate(name for name in sums if name not in added):
         taken[f"x{i}"] = name

@@ -14,10 +14,12 @@ from collections.abc import Sequence
 import polars as pl
 
 from pricing.experience.cells import Experience
-from pricing.experience.cover import FEW_ROWS, Book, engine_for, survey
+from pricing.experience.cover import FEW_ROWS, Book, survey
 from pricing.experience.earning import earned_share, require_pattern
+from pricing.experience.engines import AnyFrame
 from pricing.experience.events import count_exits
 from pricing.experience.lexis import Lexis, Segment, lines, place, segments
+from pricing.experience.shards import Shards
 from pricing.experience.strata import (
     Coded,
     cells_of,
@@ -34,7 +36,7 @@ SEGMENTS_PER_PASS = 36
 
 
 def split_exposure(
-    policies: pl.DataFrame | pl.LazyFrame,
+    policies: AnyFrame,
     by: Sequence[str],
     lexis: Lexis,
     *,
@@ -54,10 +56,12 @@ def split_exposure(
 
     Parameters
     ----------
-    policies : polars DataFrame or LazyFrame
+    policies : frame of any engine
         One row per policy: ``start``, ``end`` (the day after the last day of cover; 9999-12-31
         where there is none), ``birth_date`` where age is asked, ``exit_cause`` where exits or a
-        target are (null while in force), factors. A LazyFrame over Parquet is never held in memory.
+        target are (null while in force), factors. A LazyFrame over Parquet, a DuckDB relation and a
+        PySpark DataFrame are never held in memory: DuckDB hands over a million rows at a time, on
+        Spark the workers split their own (``docs/engines.md``).
     by : sequence of str
         Factor columns (text, Enum, Boolean, whole numbers).
     lexis : Lexis
@@ -104,25 +108,36 @@ def split_exposure(
     [(2023, 43, 184), (2024, 43, 60)]
     """
     require_pattern(pattern)
-    lazy, by = policies.lazy(), list(dict.fromkeys(by))
-    book = survey(
-        lazy, by, lexis, cover, exits=exits, premiums=premiums, engine=engine_for(policies)
-    )
-    cells = _split(lazy, book, by, lexis, cover, premiums=(), pattern=pattern)
+    by = list(dict.fromkeys(by))
+    rows = Shards.of(policies, _columns(by, lexis, cover, [*exits], [*premiums]))
+    book = survey(rows, by, lexis, cover, exits=exits, premiums=premiums)
+    cells = _split(rows, book, by, lexis, cover, premiums=(), pattern=pattern)
     keys = [*by, *lexis.dims]
     if premiums:
         fine = lexis if "policy_year" in lexis.dims else _by_policy_year(lexis)
-        money = _split(lazy, book, by, fine, cover, premiums=premiums, pattern=pattern)
+        money = _split(rows, book, by, fine, cover, premiums=premiums, pattern=pattern)
         money = money.group_by(keys, maintain_order=True).agg(pl.col(list(premiums)).sum())
         cells = _beside(cells, money, keys)
     if exits:
-        left = count_exits(lazy, by, lexis, cover, exits)
+        left = rows.gather(
+            lambda shard: count_exits(shard, by, lexis, cover, exits),
+            lambda parts: _added(parts, keys),
+        )
         cells = _beside(cells, left, keys)
     return experience_of(cells, keys, lexis, basis)
 
 
+def _columns(
+    by: list[str], lexis: Lexis, cover: tuple[str, str], exits: list[str], premiums: list[str]
+) -> list[str]:
+    """The columns that are read, for engines that would hand over all of them."""
+    causes = ["end", "exit_cause"] if exits or lexis.target is not None else []
+    born = ["birth_date"] if "age" in lexis.dims else []
+    return ["start", *cover, *causes, *born, *by, *premiums]
+
+
 def _split(
-    lazy: pl.LazyFrame,
+    rows: Shards,
     book: Book,
     by: list[str],
     lexis: Lexis,
@@ -132,18 +147,33 @@ def _split(
     pattern: Sequence[float],
 ) -> pl.DataFrame:
     """Group the policies once per pass over the window, and give the groups their cells."""
-    age, policy, thirty = "age" in lexis.dims, "policy_year" in lexis.dims, lexis.unit == "30/360"
-    code, coded, loose = strata(lazy.collect_schema(), book, by, lexis)
-    begin, until = (pl.col(name) for name in cover)
+    code, coded, loose = strata(rows.schema, book, by, lexis)
     every = segments(lexis, book.first, book.last)
-    found = []
-    for at in range(0, len(every), SEGMENTS_PER_PASS):
-        part = every[at : at + SEGMENTS_PER_PASS]
-        rows = lazy.filter((begin < lexis.end) & (until > lexis.start))
-        rows = lines(rows, lexis, cover, age=age, policy=policy, thirty=thirty)
-        rows = rows.with_columns(_code=code)
-        found += _grouped(rows, part, lexis, coded, loose, premiums, pattern, book.rows)
-    return cells_of(pl.concat(found).collect(), coded, loose, by, lexis, premiums)
+
+    def stretches(shard: pl.LazyFrame) -> pl.DataFrame:
+        found = []
+        for at in range(0, len(every), SEGMENTS_PER_PASS):
+            part = every[at : at + SEGMENTS_PER_PASS]
+            here = _lined(shard, lexis, cover).with_columns(_code=code)
+            found += _grouped(here, part, lexis, coded, loose, premiums, pattern, book.rows)
+        return pl.concat(found).collect()
+
+    together = ["_factors", *loose, *lexis.dims, "_long"]
+    found = rows.gather(stretches, lambda parts: _added(parts, together))
+    return cells_of(found, coded, loose, by, lexis, premiums)
+
+
+def _lined(shard: pl.LazyFrame, lexis: Lexis, cover: tuple[str, str]) -> pl.LazyFrame:
+    age, policy, thirty = "age" in lexis.dims, "policy_year" in lexis.dims, lexis.unit == "30/360"
+    begin, until = (pl.col(name) for name in cover)
+    inside = shard.filter((begin < lexis.end) & (until > lexis.start))
+    return lines(inside, lexis, cover, age=age, policy=policy, thirty=thirty)
+
+
+def _added(parts: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
+    """Add up what several pieces of the policies came to."""
+    sums = pl.exclude(keys).sum()
+    return parts.group_by(keys, maintain_order=True).agg(sums) if keys else parts.select(sums)
 
 
 def _grouped(
