@@ -1,8 +1,10 @@
 PYTHON ?= python3
 VENV   := .venv
 READY  := $(VENV)/.ready
+SPARK  := $(VENV)/.spark
 BIN    := $(VENV)/bin
 PIP    := $(PYTHON) -m pip --python $(BIN)/python --disable-pip-version-check
+PEER   := benchmarks/.actxps/.ready
 NAME   ?= all
 SIZE   ?=
 
@@ -12,7 +14,7 @@ SIZE   ?=
 demo: $(READY)  ## build both bundled studies and their reports into reports/demo
 	$(BIN)/pricing demo
 
-test: $(READY)  ## run the tests, the doctests, the types and the style checks
+test: $(READY) $(SPARK)  ## run the tests, the doctests, the types and the style checks
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -25,7 +27,7 @@ prove: $(READY)  ## run the slow proofs (coverage over many simulated books, a m
 lab: $(READY)  ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab notebooks/01_health_value_discount.ipynb
 
-bench: $(READY)  ## time ours against the floor and the peer (NAME=fit_frequency SIZE=1e6 for one)
+bench: $(READY) $(PEER)  ## time ours against the floor and the peer (NAME=fit_frequency SIZE=1e6 for one)
 	$(BIN)/python benchmarks/run.py --name "$(NAME)" --size "$(SIZE)"
 
 lint: $(READY)  ## fix what ruff can fix, then check style, types and floors
@@ -37,6 +39,8 @@ lint: $(READY)  ## fix what ruff can fix, then check style, types and floors
 lock:  ## write requirements.lock anew (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --quiet \
 	  --extra lab --extra engines --extra dev --output-file requirements.lock pyproject.toml build.in
+	sed -n 's/.*"\(pyspark[^"]*\)".*/\1/p' pyproject.toml | uv pip compile --universal \
+	  --python-version 3.11 --generate-hashes --no-header --quiet --output-file spark.lock -
 
 $(READY): pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
@@ -45,8 +49,17 @@ $(READY): pyproject.toml requirements.lock
 	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
+$(SPARK): spark.lock | $(READY)
+	$(PIP) install --quiet --require-hashes -r spark.lock
+	@touch $@
+
+$(PEER):
+	$(PYTHON) -m venv --without-pip $(@D)
+	$(PYTHON) -m pip --python $(@D)/bin/python --disable-pip-version-check install --quiet actxps==1.1.0
+	@touch $@
+
 clean:  ## remove the environment and what the demo wrote
-	rm -rf $(VENV) reports/demo
+	rm -rf $(VENV) benchmarks/.actxps reports/demo
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "%-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -29,8 +29,9 @@ def measure(name: str, size: int, rounds: int) -> dict[str, object]:
         for _ in range(rounds):
             for way, job in work.items():
                 start = time.perf_counter()
-                job()
-                seconds[way].append(time.perf_counter() - start)
+                own = job()  # a peer in an environment of its own gives its own seconds
+                took = own if isinstance(own, float) else time.perf_counter() - start
+                seconds[way].append(took)
     found = {way: round(median(values), 4) for way, values in seconds.items()}
     return {
         "name": name,
@@ -38,7 +39,7 @@ def measure(name: str, size: int, rounds: int) -> dict[str, object]:
         "ours_s": found["ours"],
         "floor": benchmark.floor,
         "floor_s": found["floor"],
-        "peer": benchmark.peer or None,
+        "peer": (benchmark.peer(size) if callable(benchmark.peer) else benchmark.peer) or None,
         "peer_s": found.get("peer"),
         "peak_mb": round(before / 1024),
         "rounds": rounds,

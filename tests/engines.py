@@ -49,9 +49,7 @@ def spark_session(folder: Path) -> Iterator[Any]:
     if not (shutil.which("java") or os.environ.get("JAVA_HOME")):
         missing = "Java 17 or newer"
     if missing:
-        why = (
-            f'{missing} is missing: the Spark tests need Java 17 and pip install "pricing[engines]"'
-        )
+        why = f'{missing} is missing: the Spark tests need Java 17 and pip install "pricing[spark]"'
         print(f"skipped: {why}")
         pytest.skip(why)
     from pyspark.sql import SparkSession

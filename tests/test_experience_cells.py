@@ -12,6 +12,7 @@ from scipy.special import gammaln, xlogy
 
 from pricing.claims.models import fit_frequency
 from pricing.errors import InputError
+from pricing.experience.bands import band
 from pricing.experience.cells import Experience
 from pricing.experience.measures import MEASURES
 from pricing.result.shape import Basis
@@ -386,3 +387,22 @@ def test_french_motor_totals_survive_collection(dataset):
     assert round(seen.basis.exposure, 1) == 358_499.4 or abs(seen.basis.exposure - 358_499.4) < 0.05
     assert seen.by().cells["claims"].to_list() == [36_102]
     assert seen.basis.claims / seen.basis.exposure == pytest.approx(0.10070308464041304, rel=1e-12)
+
+
+def test_keys_made_of_keys_band_single_ages():
+    rows = pl.DataFrame({"age": [25, 41, 67], "exposure": [1.0] * 3, "claims": [0, 1, 2]})
+    seen = Experience.collect(rows, ["age"])
+    banded = seen.with_keys(age_band=band("age", [0, 40, 60])).by("age_band")
+    again = Experience.collect(rows.with_columns(age_band=band("age", [0, 40, 60])), ["age_band"])
+    assert banded.cells.equals(again.cells)
+    with pytest.raises(InputError) as refused:
+        seen.with_keys(age_band=band("age", [40, 60]), claims=pl.lit("x"))
+    assert refused.value.faults == ("'claims' is there already",)
+    with pytest.raises(
+        InputError, match=r"'age_band' is null in 1 rows, such as \[\{'age': 25\}\]"
+    ):
+        seen.with_keys(age_band=band("age", [40, 60]))
+    with pytest.raises(InputError, match="'exposure'"):
+        seen.with_keys(
+            many=pl.when(pl.col("exposure") > 1).then(pl.lit("y")).otherwise(pl.lit("n"))
+        )

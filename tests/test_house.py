@@ -96,7 +96,12 @@ def test_nothing_imports_the_package_root():
                 assert node.level == 0, path
 
 
-@pytest.mark.parametrize("name", ["Makefile", "requirements.lock", "build.in", "pyproject.toml"])
+LOCKS = (ROOT / "requirements.lock", ROOT / "spark.lock")
+
+
+@pytest.mark.parametrize(
+    "name", ["Makefile", "requirements.lock", "spark.lock", "build.in", "pyproject.toml"]
+)
 def test_no_host_stands_in_what_builds(name):
     text = (ROOT / name).read_text(encoding="utf-8")
     assert "://" not in text
@@ -104,7 +109,7 @@ def test_no_host_stands_in_what_builds(name):
 
 
 def test_every_pin_has_its_hash():
-    lines = (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()
+    lines = [line for lock in LOCKS for line in lock.read_text(encoding="utf-8").splitlines()]
     pins = [i for i, line in enumerate(lines) if re.match(r"[a-zA-Z0-9]", line)]
     assert len(pins) > 50
     for i in pins:
@@ -113,7 +118,7 @@ def test_every_pin_has_its_hash():
 
 
 def test_every_dependency_is_locked():
-    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8").lower()
+    lock = "".join(lock.read_text(encoding="utf-8").lower() for lock in LOCKS)
     project = PROJECT["project"]
     extras = project["optional-dependencies"].values()
     wanted = [*project["dependencies"], *(name for extra in extras for name in extra)]

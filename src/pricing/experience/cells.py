@@ -172,6 +172,38 @@ class Experience:
             raise InputError(f"{factor!r} is a covariate ({kind}), not a factor with levels")
         return kind.categories.to_list()
 
+    def with_keys(self, **keys: pl.Expr) -> Experience:
+        """Add keys made of other keys, such as an age band of single ages.
+
+        Right only for an expression of the keys, which every row of a cell shares; leave out the
+        keys that are no longer wanted with :meth:`by`.
+
+        Raises
+        ------
+        InputError
+            For names that are taken, expressions that read what is no key, and cells that get none.
+
+        Examples
+        --------
+        >>> from pricing.experience.bands import band
+        >>> rows = pl.DataFrame({"age": [25, 41, 67], "exposure": [1.0] * 3, "claims": [0, 1, 2]})
+        >>> seen = Experience.collect(rows, ["age"]).with_keys(age_band=band("age", [0, 40, 60]))
+        >>> seen.by("age_band").cells.select("age_band", "claims").rows()
+        [('0-39', 0), ('40-59', 1), ('60+', 2)]
+        """
+        require_columns([n for key in keys.values() for n in key.meta.root_names()], self.keys)
+        faults = [f"{name!r} is there already" for name in keys if name in self.cells.columns]
+        cells = self.cells.with_columns(**keys) if not faults else self.cells
+        for name in keys if not faults else ():
+            none = cells.filter(pl.col(name).is_null())
+            if none.height:
+                of = none.select(self.keys).unique().head(3).rows(named=True)
+                faults.append(f"{name!r} is null in {none['rows'].sum():,} rows, such as {of}")
+        if faults:
+            raise InputError("keys that cannot be added", faults=faults)
+        order = [*self.keys, *keys, *(n for n in self.cells.columns if n not in self.keys)]
+        return Experience._of(cells.select(order), (*self.keys, *keys), self.basis)
+
     def with_levels(self, **levels: Sequence[str]) -> Experience:
         """Give factors their levels in an order of their own, such as that of bands.
 

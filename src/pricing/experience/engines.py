@@ -206,7 +206,8 @@ def _collected(frame: nw.LazyFrame[Any], **options: Any) -> pl.DataFrame:
         found: pl.DataFrame = frame.collect(backend="polars").to_native()
     except ImportError as error:
         raise InputError(
-            f"cells cannot leave the engine: {error}", do='pip install "pricing[engines]"'
+            f"cells cannot leave the engine: {error}",
+            do='pip install "pricing[engines]", or [spark] for Spark',
         ) from error
     return found
 
