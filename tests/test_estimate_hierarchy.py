@@ -455,6 +455,24 @@ def test_shrunken_is_closer_to_the_truth_and_the_spread_is_found():
     assert np.mean(spread) == pytest.approx(0.09, abs=0.04)
 
 
+def test_a_level_of_few_rows_is_not_taken_for_certain():
+    """Three rows of one claim each have no spread, and no certainty either."""
+    rows, _ = books()
+    odd = pl.DataFrame(
+        {"region": ["99"] * 3, "sex": ["0", "0", "1"], "exposure": [0.5] * 3, "claims": [1] * 3}
+    )
+    seen = Experience.collect(pl.concat([rows, odd]), ["region", "sex"])
+    model = fit_frequency(seen, "region + sex")
+    at = [c.levels for c in model.columns].index(("99",))
+    robust, plain = (model.covariance(e)[at, at] for e in ("robust", "model"))
+    assert robust < plain / 4
+    for errors in ("robust", "model"):
+        found = credible_relativities(model, seen, "region", errors=errors)
+        row = found.table.filter(level="99").row(0, named=True)
+        assert row["credibility"] < 0.5
+        assert np.log(row["upper"] / row["relativity"]) >= 1.95 * np.sqrt(plain)
+
+
 def test_levels_that_differ_by_chance_only_become_one():
     rows, _ = books(spread=0.0, dispersion=1.5, seed=1)
     seen = Experience.collect(rows, ["region", "sex"])

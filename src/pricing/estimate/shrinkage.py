@@ -141,8 +141,9 @@ def credible_relativities(
     factor : str
         Factor of three levels or more.
     errors : str
-        Which covariance of the model: ``"robust"``, ``"model"``, ``"quasi"``, ``"cluster"``. Model
-        errors take the rows for Poisson: where they are over-dispersed, too much is believed.
+        Which covariance of the model: ``"robust"``, ``"model"``, ``"quasi"``, ``"cluster"``; never
+        less than Poisson in any contrast, so that few rows are not taken for certain. Model errors
+        take the rows for Poisson: where they are over-dispersed, too much is believed.
     spread : {"moment", "reml"}
         How the variance between levels is estimated.
     level : float
@@ -354,5 +355,19 @@ def _effects(model: Fitted, factor: str, errors: str) -> tuple[list[str], Floats
         )
     has = places >= 0
     covariance = np.zeros((len(levels), len(levels)))
-    covariance[np.ix_(has, has)] = whole[np.ix_(places[has], places[has])]
+    held = np.ix_(places[has], places[has])
+    covariance[np.ix_(has, has)] = _floored(whole[held], model.covariance("model")[held])
     return levels, effects, covariance
+
+
+def _floored(chosen: Floats, poisson: Floats) -> Floats:
+    """Raise a covariance so that no contrast of levels has less variance than Poisson claims.
+
+    The sandwich of a level with a handful of rows can be near zero, and would be believed in full.
+    In the axes in which the Poisson covariance is the unit, the other's lengths are taken as one
+    at least; these axes do not depend on the base level.
+    """
+    lengths, axes = eigh(chosen, poisson)
+    back = poisson @ axes
+    raised: Floats = (back * np.maximum(lengths, 1.0)) @ back.T
+    return raised
