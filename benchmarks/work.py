@@ -179,6 +179,48 @@ def score(size: int, folder: Path) -> dict[str, Callable[[], object]]:
     }
 
 
+def validate(size: int, folder: Path) -> dict[str, Callable[[], object]]:
+    """Lift, double lift and Gini with its interval, in the worst case: every row a cell of its own."""
+    from pricing.claims.lift import double_lift, lift
+    from pricing.claims.lorenz import lorenz
+
+    draw = np.random.default_rng(3)
+    exposure, first = draw.uniform(0.05, 1.0, size), draw.gamma(4.0, 0.03, size)
+    frame = pl.DataFrame(
+        {"cell": np.arange(size), "exposure": exposure, "claims": draw.poisson(first * exposure)}
+        | {"first": first, "second": first * draw.uniform(0.7, 1.4, size)}
+    )
+    seen = Experience.collect(frame, ["cell", "first", "second"])
+    one, two = pl.col("first"), pl.col("second")
+    rows = frame.to_pandas()
+    order = np.argsort(first)
+
+    def in_pandas() -> None:
+        def banded(score: object) -> object:
+            ranked = rows.assign(score=score).sort_values("score")
+            share = ranked["exposure"].cumsum() / ranked["exposure"].sum()
+            band = (share * 10).clip(upper=9.999).astype(int)
+            return (
+                ranked.assign(a=ranked["first"] * ranked["exposure"])
+                .assign(b=ranked["second"] * ranked["exposure"])
+                .groupby(band)[["exposure", "claims", "a", "b"]]
+                .sum()
+            )
+
+        banded(rows["first"])
+        banded(rows["first"] / rows["second"])
+        ranked = rows.sort_values("first")
+        x = ranked["exposure"].cumsum() / ranked["exposure"].sum()
+        y = ranked["claims"].cumsum() / ranked["claims"].sum()
+        np.trapezoid(y, x)
+
+    return {
+        "ours": lambda: (lift(seen, one), double_lift(seen, one, two), lorenz(seen, one)),
+        "floor": lambda: (np.argsort(first), np.cumsum(exposure[order]), np.cumsum(exposure)),
+        "peer": in_pandas,
+    }
+
+
 def study_report(size: int, folder: Path) -> dict[str, Callable[[], object]]:
     """The simulated study: files to report (the book is there already)."""
     from pricing.data.tables import bundled
@@ -333,6 +375,12 @@ BENCHMARKS = {
         "polars group-by of the factors, start year and birth year, days and their squares",
         _split_peer,
         split,
+    ),
+    "validate": Benchmark(
+        1e6,
+        "one sort of the predictions and two running sums",
+        "pandas and numpy on rows, without intervals",
+        validate,
     ),
     "study_report": Benchmark(1e5, "reading the tables", "", study_report),
 }

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import polars as pl
+
 from pricing.data.tables import reference_table, source_of
 from pricing.estimate.credibility import Credibility, buhlmann_straub
+from pricing.estimate.hierarchy import hierarchical
 from pricing.estimate.limited import full_credibility
 
-__all__ = ["buhlmann_figures", "buhlmann_straub_figures", "full_credibility_figures"]
+__all__ = [
+    "buhlmann_figures",
+    "buhlmann_straub_figures",
+    "full_credibility_figures",
+    "hierarchical_figures",
+]
 
 Found = tuple[str, Mapping[str, str], Mapping[str, float]]
 VIGNETTE = "actuar (R), vignette on credibility"
@@ -51,6 +59,47 @@ def buhlmann_figures() -> Found:
         "premium 4": "1375.987", "premium 5": "1602.233",
     }  # fmt: skip
     return _labelled("Bühlmann", printed, found)
+
+
+def hierarchical_figures() -> Found:
+    """Hierarchical, iterative: states 1 and 3 in one cohort, 2, 4 and 5 in another.
+
+    Examples
+    --------
+    >>> round(hierarchical_figures()[2]["hierarchical premium of state 4"])
+    1497
+    """
+    cohort = pl.col("state").is_in([1, 3]).replace_strict({True: 1, False: 2})
+    found = hierarchical(
+        reference_table("hachemeister").with_columns(cohort=cohort),
+        groups=["cohort", "state"], value="ratio", weight="weight", method="iterative",
+    )  # fmt: skip
+    printed = {
+        "m": "1746", "between cohorts": "88981", "between states": "10952", "s²": "139120026",
+        "mean of cohort 1": "1967", "mean of cohort 2": "1528", "weight of cohort 1": "1.407",
+        "weight of cohort 2": "1.596", "Z of cohort 1": "0.9196", "Z of cohort 2": "0.9284",
+        "premium of cohort 1": "1949", "premium of cohort 2": "1543", "Z of state 1": "0.8874",
+        "Z of state 2": "0.6103", "Z of state 3": "0.5195", "Z of state 4": "0.2463",
+        "Z of state 5": "0.7398", "premium of state 1": "2048", "premium of state 2": "1524",
+        "premium of state 3": "1875", "premium of state 4": "1497", "premium of state 5": "1585",
+    }  # fmt: skip
+    ours = {
+        "m": found.facts["collective"],
+        "between cohorts": found.details["between"]["cohort"],
+        "between states": found.details["between"]["state"],
+        "s²": found.facts["within"],
+    }
+    for level, table in (("cohort", found.frames["cohort"]), ("state", found.table)):
+        for row in table.iter_rows(named=True):
+            of = f"of {level} {row[level]}"
+            ours |= {f"mean {of}": row["mean"], f"weight {of}": row["weight"]}
+            ours |= {f"Z {of}": row["credibility"], f"premium {of}": row["premium"]}
+    model = "hierarchical"
+    return (
+        f"{source_of('hachemeister')}; {VIGNETTE}, hierarchical model",
+        {f"{model} {name}": text for name, text in printed.items()},
+        {f"{model} {name}": value for name, value in ours.items()},
+    )
 
 
 def full_credibility_figures() -> Found:

@@ -108,6 +108,7 @@ def _credibility() -> list[Figure]:
     for source, printed, ours in (
         credibility.buhlmann_straub_figures(),
         credibility.buhlmann_figures(),
+        credibility.hierarchical_figures(),
         credibility.full_credibility_figures(),
     ):
         found += _compare("credibility", source, printed, ours)
