@@ -129,8 +129,11 @@ def choose_grid(
         raise InputError(f"the tilt θn lies from 0 to 30, got {tilt}")
     mean, variance, _ = moments
     common = _common([lattice_span(law) for _, law in parts])
-    fine = span or common or _fine(moments, parts)
     low = mean - 10 * math.sqrt(variance) if math.isfinite(variance) else 0.0
+    most = _reach(parts, moments, 1e-10)
+    if common and most - low * (low > most / 2) > common * (size or MOST):
+        common = None
+    fine = span or common or _fine(moments, parts)
     for room, cut in CUTS:
         top, room = _reach(parts, moments, cut), size or room
         # a portfolio far from zero: the points go where it lies, and nothing may wrap around
@@ -177,18 +180,17 @@ def compound(parts: Sequence[tuple[CountLaw, Lattice]], grid: Grid) -> Array:
     """
     n, theta = grid.size, grid.tilt / grid.size
     shrink = np.exp(-theta * np.arange(n)) if theta else None
-    transform: npt.NDArray[np.complex128] | None = None
+    transform = np.ones(n // 2 + 1, dtype=complex)
     for count, lattice in parts:
         f = lattice.probabilities
         if f.size > n:
-            f = np.bincount(np.arange(f.size) % n, weights=f, minlength=n)
+            f = np.bincount(np.arange(f.size) % n, weights=f, minlength=n).astype(float)
         if shrink is not None:
             f = f * shrink[: f.size]
-        one = count.pgf(np.fft.rfft(f, n))
-        transform = one if transform is None else transform * one
-    g = np.asarray(np.fft.irfft(transform, n), dtype=float)
+        transform = transform * count.pgf(np.fft.rfft(f, n))
+    g: Array = np.fft.irfft(transform, n).astype(np.float64)
     if shrink is not None:
-        g /= shrink
+        g = g / shrink
     if grid.start:
         g = np.roll(g, -(grid.start % n))
     g[g < TINY] = 0.0
@@ -224,9 +226,7 @@ def panjer_recursion(count: CountLaw, severity: Lattice | Array, size: int) -> A
         primary, secondary = count.stages
         return panjer_recursion(primary, panjer_recursion(secondary, f, size), size)
     if count.panjer is None:
-        raise InputError(
-            f"there is no recursion for {count.name}", do="take the Fourier transform"
-        )
+        raise InputError(f"there is no recursion for {count.name}", do="take the Fourier transform")
     a, b, p0, p1 = count.panjer
     first = float(count.pgf(np.array([complex(f[0])]))[0].real)
     if first < 1e-290:
@@ -256,8 +256,7 @@ def _reach(
     claims = math.fsum(count.mean for count, _ in parts)
     one = max(law.reach(min(probability / claims, 0.5)) for _, law in parts)
     most = math.fsum(
-        (_most_claims(count) * law.most) if count.variance == 0 else math.inf
-        for count, law in parts
+        count.mean * law.most if count.variance == 0 else math.inf for count, law in parts
     )
     if not math.isfinite(third):
         return min(mean + one, most)
@@ -268,7 +267,7 @@ def _reach(
         many = mean + sd * skew / 2 * (float(gammainccinv(k, probability)) - k)
     else:
         many = mean - sd * float(ndtri(probability))
-    return min(max(many, mean + min(one, 1e300)), most) * (1 + 1e-9)
+    return float(min(max(many, mean + min(one, 1e300)), most) * (1 + 1e-9))
 
 
 def _passed(
@@ -285,7 +284,7 @@ def _passed(
     z = room / math.sqrt(variance)
     many = float(ndtr(-z)) if z < 30 else 0.0
     skew = third / variance**1.5
-    return min(one + many * (1 + max(skew, 0.0)), 1.0)
+    return float(min(one + many * (1 + max(skew, 0.0)), 1.0))
 
 
 def _fine(
@@ -294,12 +293,8 @@ def _fine(
 ) -> float:
     variance, claims = moments[1], math.fsum(count.mean for count, _ in parts)
     if math.isfinite(variance) and variance > 0:
-        return math.sqrt(12e-6 * variance / claims)
-    return max(law.reach(0.5) for _, law in parts) / 100 or moments[0] / claims / 100
-
-
-def _most_claims(count: CountLaw) -> float:
-    return count.mean
+        return float(np.sqrt(12e-6 * variance / claims))
+    return float(max(law.reach(0.5) for _, law in parts) / 100 or moments[0] / claims / 100)
 
 
 def _common(spans: Sequence[float | None]) -> float | None:
@@ -311,5 +306,5 @@ def _common(spans: Sequence[float | None]) -> float | None:
 
 
 def _round_up(value: float) -> float:
-    unit = 10.0 ** (math.floor(math.log10(value)) - 1)
-    return math.ceil(value / unit - 1e-9) * unit
+    power = math.floor(math.log10(value)) - 1
+    return float(f"{math.ceil(value / 10.0**power - 1e-9)}e{power}")

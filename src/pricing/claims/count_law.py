@@ -25,6 +25,7 @@ __all__ = [
     "generated_count",
     "mixed_count",
     "negative_binomial",
+    "persons",
     "poisson",
     "zero_modified",
 ]
@@ -183,6 +184,25 @@ def fixed_count(number: int) -> CountLaw:
         raise InputError(f"a fixed number must be whole and at least 1, got {number}")
     n = int(number)
     return CountLaw(f"exactly {n}", float(n), 0.0, 0.0, lambda z: z**n)
+
+
+def persons(exposure: float) -> CountLaw:
+    """So many person-years, the part of a year over as one person there with that probability.
+
+    Examples
+    --------
+    >>> persons(2.5).mean, persons(2.5).variance
+    (2.5, 0.25)
+    """
+    whole, part = divmod(_above(exposure, "the exposure"), 1.0)
+    m = int(whole)
+    return CountLaw(
+        f"{exposure:g} persons",
+        exposure,
+        part * (1 - part),
+        part * (1 - part) * (1 - 2 * part),
+        lambda z: z**m * (1 - part + part * z),
+    )
 
 
 def count_table(probabilities: Sequence[float]) -> CountLaw:
@@ -370,4 +390,4 @@ def _weights(weights: Sequence[float], number: int) -> npt.NDArray[np.float64]:
     w = np.asarray(weights, dtype=float)
     if w.shape != (number,) or not number or not np.all(w > 0) or not np.isfinite(w).all():
         raise InputError(f"{number} laws take as many weights above zero, got {list(weights)}")
-    return w / w.sum()
+    return np.asarray(w / w.sum())

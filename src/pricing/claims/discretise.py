@@ -19,7 +19,8 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from pricing.claims.severity_law import Part, Points, SeverityLaw
+from pricing.claims.severity_law import SeverityLaw
+from pricing.claims.severity_part import Part, Points
 from pricing.claims.terms import Terms
 from pricing.errors import InputError, nearest
 
@@ -64,9 +65,7 @@ class Lattice:
         return float(value.sum()) + self.mass * mean**order
 
 
-def discretise(
-    law: SeverityLaw, *, span: float, size: int, method: Method = "moments"
-) -> Lattice:
+def discretise(law: SeverityLaw, *, span: float, size: int, method: Method = "moments") -> Lattice:
     """Put a severity on a lattice.
 
     Parameters
@@ -150,10 +149,8 @@ def _points(
     }[method]
     inside = low + (share > 0) < size
     at, p = low[inside].astype(np.int64), part.probabilities[inside]
-    f = np.bincount(at, weights=p * (1 - share[inside]), minlength=size)
-    f += np.bincount(
-        np.minimum(at + 1, size - 1), weights=p * share[inside], minlength=size
-    )
+    f = np.bincount(at, weights=p * (1 - share[inside]), minlength=size).astype(float)
+    f += np.bincount(np.minimum(at + 1, size - 1), weights=p * share[inside], minlength=size)
     out = part.probabilities[~inside]
     return f, float(out.sum()), float(out @ paid[~inside])
 
@@ -178,7 +175,7 @@ def _tail_paid(part: Part, terms: Terms, y: Array) -> Array:
 
 
 def _matched(part: Part, terms: Terms, span: float, size: int) -> tuple[Array, float, float]:
-    excess = _tail_paid(part, terms, span * np.arange(size + 1))
+    excess = _tail_paid(part, terms, span * np.arange(size + 1, dtype=float))
     step = np.diff(excess)  # minus the mean part of each interval
     f = np.empty(size)
     f[0] = 1 + step[0] / span
@@ -193,7 +190,7 @@ def _rounded(
     part: Part, terms: Terms, span: float, size: int, method: Method
 ) -> tuple[Array, float, float]:
     shift = {"rounding": 0.5, "lower": 1.0, "upper": 0.0}[method]
-    edges = span * (np.arange(size) + shift)
+    edges: Array = span * (np.arange(size, dtype=float) + shift)
     reach = edges if method == "upper" else np.nextafter(edges, -1.0)
     share = part.upto(terms.loss_at(reach.clip(0)))
     f = np.diff(share, prepend=0.0)
