@@ -180,7 +180,7 @@ def test_matching_keeps_the_mean_and_every_stop_loss_premium_on_the_lattice(name
     law = severity_law(LAWS[name])
     h = law.mean / 20
     lattice = discretise(law, span=h, size=4096)
-    assert lattice.power(1) == pytest.approx(law.mean, rel=1e-11)
+    assert lattice.powers[0] == pytest.approx(law.mean, rel=1e-11)
     assert lattice.probabilities.min() > -1e-12
     at = h * np.arange(4096)
     for d in (h * 3, h * 40):
@@ -192,7 +192,7 @@ def test_matching_keeps_the_mean_and_every_stop_loss_premium_on_the_lattice(name
 def test_lower_and_upper_are_bounds_and_rounding_lies_between():
     law = severity_law(LAWS["gamma"])
     means = {
-        m: discretise(law, span=100.0, size=2048, method=m).power(1)
+        m: discretise(law, span=100.0, size=2048, method=m).powers[0]
         for m in ("lower", "rounding", "moments", "upper")
     }
     assert means["lower"] < means["rounding"] < means["upper"]

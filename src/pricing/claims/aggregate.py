@@ -169,7 +169,7 @@ def aggregate_portfolio(
         (count, discretise(law, span=grid.span, size=_points(law, grid, count), method=method))
         for count, law in laws
     ]
-    lattice = moments_of([(c, (f.power(1), f.power(2), f.power(3))) for c, f in lattices])
+    lattice = moments_of([(count, f.powers) for count, f in lattices])
     g = compound(lattices, grid)
     loss, probability, beyond = _closed(g, grid, lattice[0])
     errors = _errors(exact, lattice, central_moments(loss, probability))
@@ -182,7 +182,7 @@ def aggregate_portfolio(
         f"tilt {grid.tilt:.3g}"
     )
     given = basis or Basis()
-    mark = fingerprint(loss.tobytes(), probability.tobytes())
+    mark = fingerprint(note, probability.tobytes())
     found = summed_up(
         loss,
         probability,
@@ -238,22 +238,20 @@ def _errors(*each: tuple[float, float, float]) -> pl.DataFrame:
         skew = third / sd**3 if sd > 0 else 0.0
         return [v if math.isfinite(v) else None for v in (mean, sd, skew)]
 
+    def gap(one: float | None, other: float | None) -> float | None:
+        return None if one is None or not other else one / other - 1
+
     exact, lattice, computed = (three(*moments) for moments in each)
-    return (
-        pl.DataFrame(
-            {
-                "moment": ["mean", "sd", "skewness"],
-                "exact": exact,
-                "lattice": lattice,
-                "computed": computed,
-            },
-            schema_overrides={"exact": pl.Float64},
-        )
-        .with_columns(
-            lattice_error=pl.col("lattice") / pl.col("exact") - 1,
-            computed_error=pl.col("computed") / pl.col("lattice") - 1,
-        )
-        .with_columns(pl.col("lattice_error", "computed_error").fill_nan(None))
+    return pl.DataFrame(
+        {
+            "moment": ["mean", "sd", "skewness"],
+            "exact": exact,
+            "lattice": lattice,
+            "computed": computed,
+            "lattice_error": [gap(a, b) for a, b in zip(lattice, exact, strict=True)],
+            "computed_error": [gap(a, b) for a, b in zip(computed, lattice, strict=True)],
+        },
+        schema_overrides=dict.fromkeys(("exact", "lattice_error", "computed_error"), pl.Float64),
     )
 
 

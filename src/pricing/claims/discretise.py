@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pricing.claims.severity_law import SeverityLaw
-from pricing.claims.severity_part import Part, Points
+from pricing.claims.severity_part import PLAIN, Part, Points
 from pricing.claims.terms import Terms
 from pricing.errors import InputError, nearest
 
@@ -55,14 +55,16 @@ class Lattice:
     mass: float
     money: float
 
-    def power(self, order: int) -> float:
-        """E[Y^order] of the lattice, what lies beyond at its mean."""
-        at = self.span * np.arange(self.probabilities.size)
+    @property
+    def powers(self) -> tuple[float, float, float]:
+        """E[Y], E[Y²], E[Y³] of the lattice, what lies beyond at its mean."""
+        at = self.span * np.arange(self.probabilities.size, dtype=float)
         mean = self.money / self.mass if self.mass > 0 else 0.0
-        value = self.probabilities
-        for _ in range(order):
-            value = value * at
-        return float(value.sum()) + self.mass * mean**order
+        first = self.probabilities * at
+        second = first * at
+        inside = (first.sum(), second.sum(), (second * at).sum())
+        one, two, three = (float(v + self.mass * mean**k) for k, v in enumerate(inside, start=1))
+        return one, two, three
 
 
 def discretise(law: SeverityLaw, *, span: float, size: int, method: Method = "moments") -> Lattice:
@@ -89,7 +91,7 @@ def discretise(law: SeverityLaw, *, span: float, size: int, method: Method = "mo
     >>> from scipy import stats
     >>> from pricing.claims.severity_law import severity_law
     >>> found = discretise(severity_law(stats.expon()), span=0.01, size=1 << 12)
-    >>> round(float(found.power(1)), 9)
+    >>> round(found.powers[0], 9)
     1.0
     """
     if method not in get_args(Method):
@@ -157,6 +159,8 @@ def _points(
 
 def _tail_paid(part: Part, terms: Terms, y: Array) -> Array:
     """E[(Y − y)₊] for rising y of zero or more: slopes times differences of the loss's tail."""
+    if terms == PLAIN and math.isfinite(part.power(1, terms)):
+        return part.tail(y, math.inf)
     starts, slopes = terms.starts, terms.slopes
     last = int(np.flatnonzero(slopes > 0)[-1])
     top = float(starts[last + 1]) if last + 1 < starts.size else math.inf

@@ -82,21 +82,7 @@ class AggregateLoss(Result):
 
     def value_at_risk(self, probability: float) -> float:
         """VaR: the smallest amount that is not passed with at least this probability."""
-        if not 0 < probability < 1:
-            raise InputError(f"a probability lies between 0 and 1, got {probability}")
-        sums = np.cumsum(self.probability)
-        at = min(int(np.searchsorted(sums, probability - 1e-12)), sums.size - 1)
-        found = float(self.loss[at])
-        if self.facts["mass_beyond"] and at >= self.loss.size - 1:
-            raise InputError(
-                f"the grid ends at probability {1 - self.facts['mass_beyond']:.9f}, before "
-                f"{probability:g}",
-                do="give a wider bucket, or more buckets",
-            )
-        if self.facts["smooth"] and found > 0:
-            over = (sums[at] - probability) / self.probability[at]
-            return float(found + self.facts["bucket"] * (0.5 - over))
-        return found
+        return float(self._risks([probability])[0][0])
 
     def tail_value_at_risk(self, probability: float) -> float:
         """TVaR: the mean of the worst 1 − p of years."""
@@ -213,6 +199,28 @@ class AggregateLoss(Result):
         )
         return figure
 
+    def _risks(self, levels: Sequence[float]) -> tuple[Array, Array]:
+        """VaR at each level, and the stop-loss premium there, from running sums made once."""
+        p, loss, x = np.asarray(levels, dtype=float), self.loss, self.probability
+        if not np.all((p > 0) & (p < 1)):
+            raise InputError(f"a probability lies between 0 and 1, got {list(levels)}")
+        sums = np.cumsum(x)
+        at = np.searchsorted(sums, p - 1e-12).clip(max=sums.size - 1)
+        if self.facts["mass_beyond"] and np.any(at >= loss.size - 1):
+            raise InputError(
+                f"the grid ends at probability {1 - self.facts['mass_beyond']:.9f}, before "
+                f"{p.max():g}",
+                do="give a wider bucket, or more buckets",
+            )
+        found = loss[at]
+        if self.facts["smooth"]:
+            shift = self.facts["bucket"] * (0.5 - (sums[at] - p) / x[at])
+            found = np.where(found > 0, found + shift, found)
+        at = np.searchsorted(loss, found)
+        rest = np.append(np.cumsum(x[::-1])[::-1], 0.0)
+        money = np.append(np.cumsum((x * loss)[::-1])[::-1], 0.0)
+        return found, (money[at] - found * rest[at]).clip(0)
+
     def _within(self, amount: float) -> None:
         if self.facts["mass_beyond"] > 1e-9 and amount > self.loss[-2]:
             raise InputError(
@@ -282,10 +290,10 @@ def summed_up(
         "no_loss": float(probability[0]) if loss[0] == 0 else 0.0,
     }
     bare = AggregateLoss(table=pl.DataFrame(), basis=basis, facts=facts, frames=frames)
-    risks = [bare.value_at_risk(p) for p in (*levels, facts["level"])]
-    cut = [bare.stop_loss(v) for v in risks]
-    tails = [v + c / (1 - p) for v, c, p in zip(risks, cut, (*levels, facts["level"]), strict=True)]
-    facts |= {"value_at_risk": risks[-1], "tail_value_at_risk": tails[-1]}
+    p = np.append(np.asarray(levels, dtype=float), facts["level"])
+    risks, cut = bare._risks(p.tolist())
+    tails = risks + cut / (1 - p)
+    facts |= {"value_at_risk": float(risks[-1]), "tail_value_at_risk": float(tails[-1])}
     if facts["premium"]:
         premium, line = facts["premium"], facts["line"]
         facts |= {
