@@ -71,7 +71,9 @@ def aggregate_experience(
     year_cv : float
         Coefficient of variation of a gamma factor common to every cell: a bad year for all.
     per_claim, per_person, per_year : Terms, optional
-        What is paid of each claim, of each person's year, of the book's year, one after another.
+        What is paid of each claim, of each person's year, of the book's year, one after another: an
+        out-of-pocket maximum per person counts what ``per_person`` leaves to the person, not what
+        ``per_claim`` did.
     premium : float or str, optional
         Premium of the year, or the name of a sum that holds it.
     line, level, levels, method, bucket, buckets
