@@ -276,6 +276,30 @@ def policies(size: int, folder: Path) -> Path:
     return path
 
 
+def aggregate(size: int, folder: Path) -> dict[str, Callable[[], object]]:
+    """Number and amounts of claims to the year's distribution with its risk measures."""
+    from scipy import stats
+
+    from pricing.claims.aggregate import aggregate_loss
+    from pricing.claims.compound import panjer_recursion
+    from pricing.claims.count_law import negative_binomial
+    from pricing.claims.discretise import discretise
+    from pricing.claims.severity_law import severity_law
+
+    count, amount = negative_binomial(mean=40.0, dispersion=2.0), stats.lognorm(1.0, scale=1000.0)
+    bucket = 3_200_000.0 / size
+    lattice = discretise(severity_law(amount), span=bucket, size=size)
+
+    def floor() -> object:
+        return np.fft.irfft((2 - np.fft.rfft(lattice.probabilities)) ** -40.0, size)
+
+    return {
+        "ours": lambda: aggregate_loss(count, amount, bucket=bucket, buckets=size),
+        "floor": floor,
+        "peer": lambda: panjer_recursion(count, lattice, size),
+    }
+
+
 WINDOW = (date(2022, 1, 1), date(2025, 1, 1))
 
 
@@ -381,6 +405,9 @@ BENCHMARKS = {
         "one sort of the predictions and two running sums",
         "pandas and numpy on rows, without intervals",
         validate,
+    ),
+    "aggregate_loss": Benchmark(
+        1 << 16, "two Fourier transforms and a power", "Panjer's recursion in numpy", aggregate
     ),
     "study_report": Benchmark(1e5, "reading the tables", "", study_report),
 }

@@ -162,12 +162,13 @@ def band_figure(
     lower: Sequence[float],
     upper: Sequence[float],
     *,
-    points: Sequence[float | None],
+    points: Sequence[float | None] | None,
     points_name: str,
     name: str,
     factor: str,
     lang: Language,
     bars: Sequence[float],
+    bars_name: str = "exposure",
     reference: float | None = None,
 ) -> go.Figure:
     """Draw a smooth curve in its band, the crude points it came from, and the exposure behind.
@@ -178,14 +179,14 @@ def band_figure(
         Levels in order, or values of a covariate such as age in years.
     estimate, lower, upper : sequence of float
         The curve and its pointwise band.
-    points : sequence of float or None
-        The crude estimate; None where there is no exposure.
+    points : sequence of float or None, or None
+        The crude estimate; None where there is no exposure, or for no points at all.
     points_name, name, factor : str
         Catalogue names of the points (and the y axis), the curve and the x axis.
     lang : {"en", "zh"}
         Language of every label.
     bars : sequence of float
-        Exposure in policy-years.
+        Exposure in policy-years, or what ``bars_name`` names.
     reference : float, optional
         A dotted line, such as 1 for actual-to-expected.
 
@@ -201,7 +202,7 @@ def band_figure(
     figure.add_bar(
         x=x,
         y=list(bars),
-        name=label("exposure", lang),
+        name=label(bars_name, lang),
         marker_color=COLOURS["bars"],
         yaxis="y2",
     )
@@ -215,13 +216,14 @@ def band_figure(
         fillcolor="rgba(0,114,178,0.22)",
         **edge,
     )
-    figure.add_scatter(
-        x=x,
-        y=list(points),
-        mode="markers",
-        name=label(points_name, lang),
-        marker={"size": 5, "color": COLOURS["line"]},
-    )
+    if points is not None:
+        figure.add_scatter(
+            x=x,
+            y=list(points),
+            mode="markers",
+            name=label(points_name, lang),
+            marker={"size": 5, "color": COLOURS["line"]},
+        )
     figure.add_scatter(
         x=x,
         y=list(estimate),
@@ -235,7 +237,7 @@ def band_figure(
             "type": "category" if any(isinstance(p, str) for p in places) else "linear",
         },
         yaxis={"title": {"text": label(points_name, lang)}, "overlaying": "y2"},
-        yaxis2=bar_axis(max([*bars, 1e-12]), label("exposure", lang)),
+        yaxis2=bar_axis(max([*bars, 1e-12]), label(bars_name, lang)),
     )
     if reference is not None:
         figure.add_hline(y=reference, line={"dash": "dot", "color": COLOURS["line"]})

@@ -92,6 +92,19 @@ def _compare(
     return [Figure(area, name, source, text, float(ours[name])) for name, text in printed.items()]
 
 
+def _aggregate() -> list[Figure]:
+    from pricing.verify import aggregate
+
+    found: list[Figure] = []
+    for source, printed, ours in (
+        aggregate.group_dental(),
+        aggregate.modified_claims(),
+        aggregate.exercises(),
+    ):
+        found += _compare("aggregate", source, printed, ours)
+    return found
+
+
 def _claims() -> list[Figure]:
     from pricing.verify import claims
 
@@ -139,6 +152,7 @@ def _tables() -> list[Figure]:
 
 
 AREAS: Mapping[str, Callable[[], list[Figure]]] = {
+    "aggregate": _aggregate,
     "claims": _claims,
     "credibility": _credibility,
     "exposure": _exposure,
