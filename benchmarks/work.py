@@ -181,8 +181,8 @@ def score(size: int, folder: Path) -> dict[str, Callable[[], object]]:
 
 def validate(size: int, folder: Path) -> dict[str, Callable[[], object]]:
     """Lift, double lift and Gini with its interval, in the worst case: every row a cell of its own."""
-    from pricing.claims.lift import double_lift, lift
-    from pricing.claims.lorenz import lorenz
+    from pricing.validation.lift import double_lift, lift
+    from pricing.validation.lorenz import lorenz
 
     draw = np.random.default_rng(3)
     exposure, first = draw.uniform(0.05, 1.0, size), draw.gamma(4.0, 0.03, size)
@@ -280,11 +280,11 @@ def aggregate(size: int, folder: Path) -> dict[str, Callable[[], object]]:
     """Number and amounts of claims to the year's distribution with its risk measures."""
     from scipy import stats
 
-    from pricing.claims.aggregate import aggregate_loss
-    from pricing.claims.compound import panjer_recursion
-    from pricing.claims.count_law import negative_binomial
-    from pricing.claims.discretise import discretise
-    from pricing.claims.severity_law import severity_law
+    from pricing.losses.aggregate import aggregate_loss
+    from pricing.losses.compound import panjer_recursion
+    from pricing.losses.count_law import negative_binomial
+    from pricing.losses.discretise import discretise
+    from pricing.losses.severity_law import severity_law
 
     count, amount = negative_binomial(mean=40.0, dispersion=2.0), stats.lognorm(1.0, scale=1000.0)
     bucket = 3_200_000.0 / size

@@ -20,6 +20,8 @@ _ROOMS = (
     "experience",
     "estimate",
     "claims",
+    "validation",
+    "losses",
     "health",
     "study",
     "report",

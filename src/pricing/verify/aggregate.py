@@ -7,15 +7,15 @@ from collections.abc import Mapping
 import numpy as np
 from scipy import stats
 
-from pricing.claims.aggregate import aggregate_loss, aggregate_portfolio
-from pricing.claims.count_law import (
+from pricing.losses.aggregate import aggregate_loss, aggregate_portfolio
+from pricing.losses.count_law import (
     binomial_count,
     compound_count,
     count_table,
     poisson,
 )
-from pricing.claims.severity_law import sample_severity
-from pricing.claims.terms import Terms
+from pricing.losses.severity_law import sample_severity
+from pricing.losses.terms import Terms
 
 __all__ = ["exercises", "group_dental", "modified_claims"]
 

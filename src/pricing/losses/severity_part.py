@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import gamma, gammaincc, gammaln, ndtr
 
-from pricing.claims.terms import Terms
+from pricing.losses.terms import Terms
 
 __all__ = ["PLAIN", "Bins", "Curve", "Part", "Points"]
 

@@ -17,9 +17,9 @@ import numpy.typing as npt
 import plotly.graph_objects as go
 import polars as pl
 
-from pricing.claims.severity_law import SeverityLaw, sample_severity
-from pricing.claims.terms import Terms
 from pricing.errors import InputError
+from pricing.losses.severity_law import SeverityLaw, sample_severity
+from pricing.losses.terms import Terms
 from pricing.result.figure import COLOURS
 from pricing.result.shape import Basis, Result
 from pricing.result.words import Language, label, say
@@ -40,8 +40,8 @@ class AggregateLoss(Result):
     Examples
     --------
     >>> from scipy import stats
-    >>> from pricing.claims.aggregate import aggregate_loss
-    >>> from pricing.claims.count_law import poisson
+    >>> from pricing.losses.aggregate import aggregate_loss
+    >>> from pricing.losses.count_law import poisson
     >>> year = aggregate_loss(poisson(10), stats.expon(scale=100.0))
     >>> round(year.mean), round(year.stop_loss(1500.0), 2), round(year.exceeds(2000.0), 5)
     (1000, 40.44, 0.02579)
@@ -103,8 +103,8 @@ class AggregateLoss(Result):
 
         Examples
         --------
-        >>> from pricing.claims.aggregate import aggregate_loss
-        >>> from pricing.claims.count_law import poisson
+        >>> from pricing.losses.aggregate import aggregate_loss
+        >>> from pricing.losses.count_law import poisson
         >>> year = aggregate_loss(poisson(1.0), sample_severity([100.0]))
         >>> year.layers([0.0, 100.0])["layer_mean"].round(4).to_list()
         [63.2121, 36.7879]
@@ -140,8 +140,8 @@ class AggregateLoss(Result):
 
         Examples
         --------
-        >>> from pricing.claims.aggregate import aggregate_loss
-        >>> from pricing.claims.count_law import poisson
+        >>> from pricing.losses.aggregate import aggregate_loss
+        >>> from pricing.losses.count_law import poisson
         >>> year = aggregate_loss(poisson(1.0), sample_severity([100.0]))
         >>> round(year.under(Terms(deductible=100.0)).mean, 4)
         36.7879

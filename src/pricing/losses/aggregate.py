@@ -1,7 +1,7 @@
 """Aggregate loss of a year: what a policy, a person or a portfolio costs in all, as a distribution.
 
 The number of claims and their amounts are compounded on a grid by Fourier transform (see
-:mod:`pricing.claims.compound`). Source: Klugman, Panjer and Willmot, Loss Models (5th ed. 2019),
+:mod:`pricing.losses.compound`). Source: Klugman, Panjer and Willmot, Loss Models (5th ed. 2019),
 chapter 9.
 """
 
@@ -16,14 +16,14 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from pricing.claims.compound import MOST, Grid, choose_grid, compound, moments_of
-from pricing.claims.count_law import CountLaw
-from pricing.claims.discretise import Method, discretise
-from pricing.claims.severity_law import SeverityLaw, severity_law
-from pricing.claims.terms import Terms
-from pricing.claims.year_loss import AggregateLoss, central_moments, summed_up
 from pricing.errors import InputError
 from pricing.files import fingerprint
+from pricing.losses.compound import MOST, Grid, choose_grid, compound, moments_of
+from pricing.losses.count_law import CountLaw
+from pricing.losses.discretise import Method, discretise
+from pricing.losses.severity_law import SeverityLaw, severity_law
+from pricing.losses.terms import Terms
+from pricing.losses.year_loss import AggregateLoss, central_moments, summed_up
 from pricing.result.shape import Basis
 
 __all__ = ["LEVELS", "aggregate_loss", "aggregate_portfolio"]
@@ -70,7 +70,7 @@ def aggregate_loss(
     levels : sequence of float
         Probabilities of the table.
     method : {"moments", "rounding", "lower", "upper"}
-        How amounts are put on the grid; see :mod:`pricing.claims.discretise`.
+        How amounts are put on the grid; see :mod:`pricing.losses.discretise`.
     bucket : float, optional
         Span of the grid, currency; chosen where left out.
     buckets : int, optional
@@ -101,7 +101,7 @@ def aggregate_loss(
     Examples
     --------
     >>> from scipy import stats
-    >>> from pricing.claims.count_law import poisson
+    >>> from pricing.losses.count_law import poisson
     >>> year = aggregate_loss(poisson(3.0), stats.lomax(4, scale=10.0),
     ...                       per_claim=Terms(loss_limit=24, deductible=6, coinsurance=0.25))
     >>> round(year.mean, 4), round(year.facts["sd"] ** 2, 4)
@@ -147,8 +147,8 @@ def aggregate_portfolio(
 
     Examples
     --------
-    >>> from pricing.claims.count_law import poisson
-    >>> from pricing.claims.severity_law import sample_severity
+    >>> from pricing.losses.count_law import poisson
+    >>> from pricing.losses.severity_law import sample_severity
     >>> book = aggregate_portfolio([(poisson(50), sample_severity([10.0])),
     ...     (poisson(60), sample_severity([20.0])), (poisson(30), sample_severity([40.0]))])
     >>> round(book.mean), round(book.facts["sd"], 3)

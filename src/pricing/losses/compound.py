@@ -24,10 +24,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import gammainccinv, ndtr, ndtri
 
-from pricing.claims.count_law import CountLaw, compound_moments
-from pricing.claims.discretise import Lattice, lattice_span
-from pricing.claims.severity_law import SeverityLaw
 from pricing.errors import InputError
+from pricing.losses.count_law import CountLaw, compound_moments
+from pricing.losses.discretise import Lattice, lattice_span
+from pricing.losses.severity_law import SeverityLaw
 
 __all__ = ["Grid", "choose_grid", "compound", "moments_of", "panjer_recursion"]
 
@@ -84,7 +84,7 @@ def moments_of(
 
     Examples
     --------
-    >>> from pricing.claims.count_law import poisson
+    >>> from pricing.losses.count_law import poisson
     >>> moments_of([(poisson(50.0), (10.0, 100.0, 1000.0))])
     (500.0, 5000.0, 50000.0)
     """
@@ -115,8 +115,8 @@ def choose_grid(
 
     Examples
     --------
-    >>> from pricing.claims.count_law import poisson
-    >>> from pricing.claims.severity_law import sample_severity
+    >>> from pricing.losses.count_law import poisson
+    >>> from pricing.losses.severity_law import sample_severity
     >>> grid = choose_grid([(poisson(5), sample_severity([1.0, 5.0]))], (15.0, 65.0, 315.0))
     >>> grid.span, grid.size, grid.start
     (1.0, 128, 0)
@@ -171,9 +171,9 @@ def compound(parts: Sequence[tuple[CountLaw, Lattice]], grid: Grid) -> Array:
 
     Examples
     --------
-    >>> from pricing.claims.count_law import poisson
-    >>> from pricing.claims.discretise import discretise
-    >>> from pricing.claims.severity_law import sample_severity
+    >>> from pricing.losses.count_law import poisson
+    >>> from pricing.losses.discretise import discretise
+    >>> from pricing.losses.severity_law import sample_severity
     >>> ones = discretise(sample_severity([1.0]), span=1.0, size=64)
     >>> compound([(poisson(1.0), ones)], Grid(1.0, 64))[:3].round(6).tolist()
     [0.367879, 0.367879, 0.18394]
@@ -216,7 +216,7 @@ def panjer_recursion(count: CountLaw, severity: Lattice | Array, size: int) -> A
 
     Examples
     --------
-    >>> from pricing.claims.count_law import poisson
+    >>> from pricing.losses.count_law import poisson
     >>> g = panjer_recursion(poisson(3.0), np.array([0.0, 1.9 / 3, 0.8 / 3, 0.1]), 3)
     >>> (g * np.exp(3)).round(3).tolist()
     [1.0, 1.9, 2.605]

@@ -6,19 +6,19 @@ import pytest
 from scipy.optimize import isotonic_regression
 from scipy.special import gammaincinv, xlogy
 
-from pricing.claims.calibration import balance, calibration
-from pricing.claims.holdout import hold_out, out_of_sample, person_fold
-from pricing.claims.isotonic import auto_calibration, recalibrate
-from pricing.claims.lift import double_lift, lift
-from pricing.claims.lorenz import lorenz
 from pricing.claims.models import fit_frequency
-from pricing.claims.murphy import murphy
-from pricing.claims.prediction import predict, quantile_bands, told_apart
-from pricing.claims.stability import stability
 from pricing.errors import InputError
 from pricing.experience.cells import Experience
 from pricing.result.shape import Result
 from pricing.result.words import LANGUAGES, catalogue
+from pricing.validation.calibration import balance, calibration
+from pricing.validation.holdout import hold_out, out_of_sample, person_fold
+from pricing.validation.isotonic import auto_calibration, recalibrate
+from pricing.validation.lift import double_lift, lift
+from pricing.validation.lorenz import lorenz
+from pricing.validation.murphy import murphy
+from pricing.validation.prediction import predict, quantile_bands, told_apart
+from pricing.validation.stability import stability
 
 LEVELS = {"age": 12, "sex": 2, "region": 5}
 

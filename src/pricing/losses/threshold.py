@@ -18,8 +18,8 @@ import plotly.graph_objects as go
 import polars as pl
 from scipy.special import ndtri
 
-from pricing.claims.tail import FEWEST, amounts_of, claims_basis, fit_tail
 from pricing.errors import InputError
+from pricing.losses.tail import FEWEST, amounts_of, claims_basis, fit_tail
 from pricing.result.series import band_figure
 from pricing.result.shape import Basis, Result
 from pricing.result.words import Language, say

@@ -5,15 +5,15 @@ import polars as pl
 import pytest
 from scipy.special import xlogy
 
-from pricing.claims.calibration import balance, calibration
-from pricing.claims.holdout import hold_out, out_of_sample, person_fold
-from pricing.claims.lift import double_lift, lift
-from pricing.claims.lorenz import lorenz
 from pricing.claims.models import fit_frequency
-from pricing.claims.murphy import murphy
-from pricing.claims.stability import stability
 from pricing.experience.bands import band
 from pricing.experience.cells import Experience
+from pricing.validation.calibration import balance, calibration
+from pricing.validation.holdout import hold_out, out_of_sample, person_fold
+from pricing.validation.lift import double_lift, lift
+from pricing.validation.lorenz import lorenz
+from pricing.validation.murphy import murphy
+from pricing.validation.stability import stability
 
 BENEFITS = ["analysis", "dentistry", "diagnostics", "endoscopy", "hospitalizations", "mammography",
             "operations", "visits"]  # fmt: skip

@@ -8,9 +8,6 @@ import numpy as np
 import plotly.graph_objects as go
 import polars as pl
 
-from pricing.claims.isotonic import auto_calibration, recalibrate
-from pricing.claims.lift import WHOLE
-from pricing.claims.prediction import ESTIMATES, Prediction, predict, quantile_bands
 from pricing.errors import InputError
 from pricing.experience.cells import Experience
 from pricing.experience.expected import EXPECTED, actual_to_expected
@@ -18,6 +15,9 @@ from pricing.experience.ratio import By, Interval
 from pricing.result.figure import COLOURS, error_bars, interval_figure
 from pricing.result.shape import Result
 from pricing.result.words import Language, label, level_label, say
+from pricing.validation.isotonic import auto_calibration, recalibrate
+from pricing.validation.lift import WHOLE
+from pricing.validation.prediction import ESTIMATES, Prediction, predict, quantile_bands
 
 __all__ = ["Balance", "Calibration", "balance", "calibration"]
 
@@ -146,7 +146,7 @@ def calibration(
     Raises
     ------
     InputError
-        As :func:`pricing.claims.lift.lift`.
+        As :func:`pricing.validation.lift.lift`.
 
     Notes
     -----
@@ -251,7 +251,7 @@ def balance(
     Raises
     ------
     InputError
-        As :func:`pricing.claims.prediction.predict`.
+        As :func:`pricing.validation.prediction.predict`.
 
     Examples
     --------

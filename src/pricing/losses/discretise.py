@@ -19,10 +19,10 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from pricing.claims.severity_law import SeverityLaw
-from pricing.claims.severity_part import PLAIN, Part, Points
-from pricing.claims.terms import Terms
 from pricing.errors import InputError, nearest
+from pricing.losses.severity_law import SeverityLaw
+from pricing.losses.severity_part import PLAIN, Part, Points
+from pricing.losses.terms import Terms
 
 __all__ = ["Lattice", "Method", "discretise", "lattice_span"]
 
@@ -45,7 +45,7 @@ class Lattice:
 
     Examples
     --------
-    >>> from pricing.claims.severity_law import sample_severity
+    >>> from pricing.losses.severity_law import sample_severity
     >>> discretise(sample_severity([1.0, 2.5]), span=1.0, size=4).probabilities.tolist()
     [0.0, 0.5, 0.25, 0.25]
     """
@@ -89,7 +89,7 @@ def discretise(law: SeverityLaw, *, span: float, size: int, method: Method = "mo
     Examples
     --------
     >>> from scipy import stats
-    >>> from pricing.claims.severity_law import severity_law
+    >>> from pricing.losses.severity_law import severity_law
     >>> found = discretise(severity_law(stats.expon()), span=0.01, size=1 << 12)
     >>> round(found.powers[0], 9)
     1.0
@@ -116,7 +116,7 @@ def lattice_span(law: SeverityLaw) -> float | None:
 
     Examples
     --------
-    >>> from pricing.claims.severity_law import sample_severity
+    >>> from pricing.losses.severity_law import sample_severity
     >>> lattice_span(sample_severity([100.0, 500.0, 1000.0]))
     100.0
     """

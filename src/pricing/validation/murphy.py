@@ -17,13 +17,13 @@ import plotly.graph_objects as go
 import polars as pl
 from scipy.special import xlogy
 
-from pricing.claims.isotonic import recalibrate
-from pricing.claims.prediction import Floats, Prediction, predict
 from pricing.experience.cells import Experience
 from pricing.experience.ratio import By
 from pricing.result.figure import COLOURS
 from pricing.result.shape import Result
 from pricing.result.words import Language, label, level_label, say
+from pricing.validation.isotonic import recalibrate
+from pricing.validation.prediction import Floats, Prediction, predict
 
 __all__ = ["Murphy", "mean_deviance", "mean_squared_error", "murphy"]
 
@@ -89,11 +89,11 @@ def murphy(experience: Experience, expected: pl.Expr | str, *, by: By = "claims"
     Raises
     ------
     InputError
-        As :func:`pricing.claims.prediction.predict`.
+        As :func:`pricing.validation.prediction.predict`.
 
     Notes
     -----
-    The formulas stand in the docstring of :mod:`pricing.claims.murphy`; D² is scikit-learn's.
+    The formulas stand in the docstring of :mod:`pricing.validation.murphy`; D² is scikit-learn's.
 
     Examples
     --------

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pricing.claims.severity_part import PLAIN, Bins, Curve, Part, Points
-from pricing.claims.terms import Terms
 from pricing.errors import InputError
+from pricing.losses.severity_part import PLAIN, Bins, Curve, Part, Points
+from pricing.losses.terms import Terms
 
 __all__ = [
     "SeverityLaw",

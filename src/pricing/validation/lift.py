@@ -8,7 +8,6 @@ import numpy as np
 import plotly.graph_objects as go
 import polars as pl
 
-from pricing.claims.prediction import ESTIMATES, predict, quantile_bands, told_apart
 from pricing.errors import InputError
 from pricing.experience.cells import Experience
 from pricing.experience.expected import EXPECTED
@@ -16,6 +15,7 @@ from pricing.experience.ratio import By, Interval
 from pricing.result.figure import interval_figure, with_points
 from pricing.result.shape import Result
 from pricing.result.words import Language, level_label, say
+from pricing.validation.prediction import ESTIMATES, predict, quantile_bands, told_apart
 
 __all__ = ["DoubleLift", "Lift", "double_lift", "lift"]
 
@@ -124,7 +124,7 @@ def lift(
     Raises
     ------
     InputError
-        As :func:`pricing.claims.prediction.predict`; where all predictions are the same.
+        As :func:`pricing.validation.prediction.predict`; where all predictions are the same.
 
     Notes
     -----

@@ -10,16 +10,16 @@ import pytest
 from scipy import stats
 from scipy.optimize import minimize
 
-from pricing.claims.aggregate import aggregate_loss
-from pricing.claims.count_law import poisson
-from pricing.claims.large import cap_claims, pool_large
 from pricing.claims.models import fit_frequency
-from pricing.claims.tail import fit_tail, spliced_severity
-from pricing.claims.terms import Terms
-from pricing.claims.threshold import hill, mean_excess, tail_stability
 from pricing.errors import InputError
 from pricing.experience.cells import Experience
 from pricing.experience.one_way import one_way
+from pricing.losses.aggregate import aggregate_loss
+from pricing.losses.count_law import poisson
+from pricing.losses.large import cap_claims, pool_large
+from pricing.losses.tail import fit_tail, spliced_severity
+from pricing.losses.terms import Terms
+from pricing.losses.threshold import hill, mean_excess, tail_stability
 from pricing.result.shape import Result
 
 

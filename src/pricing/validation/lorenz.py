@@ -19,13 +19,13 @@ import numpy as np
 import plotly.graph_objects as go
 import polars as pl
 
-from pricing.claims.prediction import Codes, Floats, Prediction, predict, told_apart
 from pricing.errors import InputError, nearest
 from pricing.experience.cells import Experience
 from pricing.experience.ratio import By
 from pricing.result.figure import COLOURS
 from pricing.result.shape import Result
 from pricing.result.words import Language, label, say
+from pricing.validation.prediction import Codes, Floats, Prediction, predict, told_apart
 
 __all__ = ["Lorenz", "Unit", "lorenz"]
 
@@ -128,7 +128,7 @@ def lorenz(
     Raises
     ------
     InputError
-        As :func:`pricing.claims.prediction.predict`, for the premium too; for options outside
+        As :func:`pricing.validation.prediction.predict`, for the premium too; for options outside
         these domains.
 
     Notes

@@ -7,9 +7,11 @@ import polars as pl
 import pytest
 from scipy import stats
 
-from pricing.claims.aggregate import aggregate_loss, aggregate_portfolio
-from pricing.claims.compound import Grid, choose_grid, compound, moments_of, panjer_recursion
-from pricing.claims.count_law import (
+from pricing.errors import InputError
+from pricing.experience.cells import Experience
+from pricing.losses.aggregate import aggregate_loss, aggregate_portfolio
+from pricing.losses.compound import Grid, choose_grid, compound, moments_of, panjer_recursion
+from pricing.losses.count_law import (
     binomial_count,
     compound_count,
     count_table,
@@ -21,18 +23,16 @@ from pricing.claims.count_law import (
     poisson,
     zero_modified,
 )
-from pricing.claims.discretise import discretise, lattice_span
-from pricing.claims.portfolio_loss import aggregate_experience
-from pricing.claims.severity_law import (
+from pricing.losses.discretise import discretise, lattice_span
+from pricing.losses.portfolio_loss import aggregate_experience
+from pricing.losses.severity_law import (
     histogram_severity,
     mixed_severity,
     sample_severity,
     severity_law,
 )
-from pricing.claims.terms import Terms
-from pricing.claims.year_loss import AggregateLoss
-from pricing.errors import InputError
-from pricing.experience.cells import Experience
+from pricing.losses.terms import Terms
+from pricing.losses.year_loss import AggregateLoss
 from pricing.result.shape import Result
 
 COUNTS = {

@@ -21,8 +21,8 @@ from scipy import stats
 from scipy.optimize import brentq, minimize_scalar
 from scipy.special import chdtri, ndtri
 
-from pricing.claims.severity_law import SeverityLaw, mixed_severity, sample_severity, severity_law
 from pricing.errors import InputError
+from pricing.losses.severity_law import SeverityLaw, mixed_severity, sample_severity, severity_law
 from pricing.result.figure import COLOURS
 from pricing.result.shape import Basis, Result
 from pricing.result.words import Language, label, say

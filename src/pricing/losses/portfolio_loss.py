@@ -14,14 +14,14 @@ from typing import Any
 
 import polars as pl
 
-from pricing.claims.aggregate import LEVELS, aggregate_loss, aggregate_portfolio
-from pricing.claims.count_law import CountLaw, negative_binomial, persons, poisson
-from pricing.claims.discretise import Method
-from pricing.claims.severity_law import SeverityLaw, mixed_severity, severity_law
-from pricing.claims.terms import Terms
-from pricing.claims.year_loss import AggregateLoss
 from pricing.errors import InputError, nearest
 from pricing.experience.cells import Experience
+from pricing.losses.aggregate import LEVELS, aggregate_loss, aggregate_portfolio
+from pricing.losses.count_law import CountLaw, negative_binomial, persons, poisson
+from pricing.losses.discretise import Method
+from pricing.losses.severity_law import SeverityLaw, mixed_severity, severity_law
+from pricing.losses.terms import Terms
+from pricing.losses.year_loss import AggregateLoss
 from pricing.result.shape import Basis
 
 __all__ = ["aggregate_experience"]
@@ -77,7 +77,7 @@ def aggregate_experience(
     premium : float or str, optional
         Premium of the year, or the name of a sum that holds it.
     line, level, levels, method, bucket, buckets
-        As for :func:`pricing.claims.aggregate.aggregate_loss`.
+        As for :func:`pricing.losses.aggregate.aggregate_loss`.
 
     Returns
     -------
@@ -98,7 +98,7 @@ def aggregate_experience(
 
     Examples
     --------
-    >>> from pricing.claims.severity_law import sample_severity
+    >>> from pricing.losses.severity_law import sample_severity
     >>> rows = pl.DataFrame({"sex": ["f", "m"], "exposure": [50.0, 30.0], "claims": [0, 0]})
     >>> book = aggregate_experience(Experience.collect(rows, ["sex"]), pl.lit(0.1),
     ...     sample_severity([100.0]), per_person=Terms(limit=100.0))

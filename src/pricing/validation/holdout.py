@@ -9,8 +9,6 @@ import numpy as np
 import plotly.graph_objects as go
 import polars as pl
 
-from pricing.claims.murphy import CELLS, mean_deviance
-from pricing.claims.prediction import Floats, predict
 from pricing.errors import InputError, nearest
 from pricing.experience.cells import Experience
 from pricing.experience.domain import require_columns
@@ -19,6 +17,8 @@ from pricing.experience.ratio import By
 from pricing.result.figure import interval_figure
 from pricing.result.shape import Result
 from pricing.result.words import Language, label, level_label, say
+from pricing.validation.murphy import CELLS, mean_deviance
+from pricing.validation.prediction import Floats, predict
 
 __all__ = ["OutOfSample", "Rated", "hold_out", "out_of_sample", "person_fold"]
 
@@ -160,7 +160,7 @@ def out_of_sample(
     ------
     InputError
         For a key, values or folds that cannot serve, and as ``fit`` and
-        :func:`pricing.claims.prediction.predict` do: a level the fit never saw among them.
+        :func:`pricing.validation.prediction.predict` do: a level the fit never saw among them.
 
     Examples
     --------

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import isotonic_regression
 
-from pricing.claims.prediction import Codes, Floats, Prediction, column, quantile_bands
+from pricing.validation.prediction import Codes, Floats, Prediction, column, quantile_bands
 
 __all__ = ["Recalibration", "auto_calibration", "recalibrate"]
 
@@ -50,7 +50,7 @@ def recalibrate(seen: Prediction) -> Recalibration:
     Examples
     --------
     >>> import polars as pl
-    >>> from pricing.claims.prediction import predict
+    >>> from pricing.validation.prediction import predict
     >>> from pricing.experience.cells import Experience
     >>> rows = pl.DataFrame({"age": ["1", "2", "3"], "exposure": [1.0] * 3, "claims": [2, 1, 4]})
     >>> seen = predict(Experience.collect(rows, ["age"]), pl.col("age").cast(pl.String).cast(pl.Float64))
@@ -107,7 +107,7 @@ def auto_calibration(seen: Prediction, *, draws: int, seed: int) -> tuple[float,
     Examples
     --------
     >>> import polars as pl
-    >>> from pricing.claims.prediction import predict
+    >>> from pricing.validation.prediction import predict
     >>> from pricing.experience.cells import Experience
     >>> rows = pl.DataFrame({"age": ["1", "2"], "exposure": [100.0] * 2, "claims": [100, 300]})
     >>> seen = Experience.collect(rows, ["age"])
