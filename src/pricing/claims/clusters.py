@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import reduce
 
 import numpy as np
 import polars as pl
 from scipy.special import ndtri
 
 from pricing.claims.models import Frequency
-from pricing.claims.score import require_known
+from pricing.claims.score import column_value, require_known
 from pricing.errors import InputError, nearest
-from pricing.estimate.design import Column, Floats
+from pricing.estimate.design import Floats
 from pricing.estimate.inference import wald_tests
 from pricing.files import fingerprint
 
@@ -115,7 +114,7 @@ def _with_intervals(model: Frequency, level: float) -> Frequency:
     found = pl.DataFrame(
         {
             "term": [c.term for c in model.columns],
-            "level": [" × ".join(at for at in c.levels if at is not None) for c in model.columns],
+            "level": [c.level for c in model.columns],
             "std_error_cluster": error,
             "_reach": reach,
         }
@@ -149,7 +148,7 @@ def _scores(
     """Add up x(n − eλ) by cluster, one column per coefficient."""
     e, n = pl.col(exposure).cast(pl.Float64), pl.col(claims).cast(pl.Float64)
     left = pl.col("_residual")
-    sums = {f"_{j}": (left * _value(c)).sum() for j, c in enumerate(model.columns)}
+    sums = {f"_{j}": (left * column_value(c)).sum() for j, c in enumerate(model.columns)}
     found = (
         rows.with_columns(_residual=n - e * model.rate())
         .group_by(by, maintain_order=True)
@@ -162,21 +161,6 @@ def _scores(
         )
     seen = {"exposure": float(found["_exposure"].sum()), "claims": float(found["_claims"].sum())}
     return found.select(sums.keys()).to_numpy().astype(np.float64), seen
-
-
-def _value(column: Column) -> pl.Expr:
-    """The design's value in one column: 1 at its levels, times its covariates."""
-    parts = [
-        pl.col(v).cast(pl.Float64) if at is None else _at(v, at)
-        for v, at in zip(column.variables, column.levels, strict=True)
-    ]
-    return reduce(lambda a, b: a * b, parts, pl.lit(1.0))
-
-
-def _at(variable: str, level: str) -> pl.Expr:
-    text = pl.col(variable).cast(pl.String)
-    spelt = {"yes": ["yes", "true"], "no": ["no", "false"]}.get(level, [level])
-    return text.is_in(spelt).cast(pl.Float64)
 
 
 def _require_same_rows(model: Frequency, seen: dict[str, float]) -> None:

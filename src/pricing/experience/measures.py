@@ -25,6 +25,16 @@ MEASURES: Mapping[str, str] = {
     "amount_exposure": "Σ amount·e, currency × policy-years",
     "log_amount": "Σ ln amount over rows with an amount above zero",
     "amount_rows": "rows with an amount above zero",
+    "amount_squared_per_exposure": "Σ amount²/e, currency squared per policy-year",
+    "amount_claims": "Σ amount·n, currency",
+    "amount_squared_per_claim": "Σ amount²/n over rows with claims, currency squared",
+    "claims_log_severity": "Σn ln(amount/n) over rows with claims and amount above zero",
+    "claims_squared_per_amount": "Σn²/amount over rows with an amount above zero, per currency",
+    "log_amount_squared": "Σ(ln amount)² over rows with an amount above zero",
+    "claim_rows": "rows with claims",
+    "claims_nil": "Σn over rows without an amount: claims that cost nothing",
+    "claims_squared_nil": "Σn² over rows without an amount",
+    "amount_without_claims": "Σ amount over rows without claims, currency",
 }
 
 
@@ -74,8 +84,22 @@ def measures(
             "amount_exposure": (a * e).sum(),
             "log_amount": pl.when(a > 0).then(a.log()).otherwise(0.0).sum(),
             "amount_rows": (a > 0).sum().cast(pl.Int64),
+            "amount_squared_per_exposure": (a * a / e).sum(),
+            "amount_claims": (a * n).sum(),
+            "amount_squared_per_claim": _where(some, a * a / n).sum(),
+            "claims_log_severity": _where(some & (a > 0), n * (a / n).log()).sum(),
+            "claims_squared_per_amount": _where(a > 0, n * n / a).sum(),
+            "log_amount_squared": _where(a > 0, a.log() * a.log()).sum(),
+            "claim_rows": some.sum().cast(pl.Int64),
+            "claims_nil": _where(a > 0, 0, n).sum(),
+            "claims_squared_nil": _where(a > 0, 0, n * n).sum(),
+            "amount_without_claims": _where(some, 0.0, a).sum(),
         }
     return sums
+
+
+def _where(test: pl.Expr, then: pl.Expr | float, otherwise: pl.Expr | float = 0.0) -> pl.Expr:
+    return pl.when(test).then(then).otherwise(otherwise)
 
 
 def _log_factorial(n: pl.Expr) -> pl.Expr:
