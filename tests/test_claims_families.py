@@ -8,10 +8,12 @@ import polars as pl
 import pytest
 import statsmodels.api as sm
 
+from pricing.claims.clusters import cluster_errors
 from pricing.claims.models import fit_frequency
 from pricing.claims.occurrence import fit_occurrence
 from pricing.claims.pure_premium import fit_pure_premium
 from pricing.claims.severity import fit_severity
+from pricing.errors import InputError
 from pricing.estimate.families import saturated_amount
 from pricing.experience.cells import Experience
 
@@ -345,3 +347,53 @@ def test_a_policy_year_split_in_two_has_the_same_pure_premium_and_claims_split_t
         assert other.facts["deviance_explained"] == pytest.approx(
             one.facts["deviance_explained"], rel=1e-8
         )
+
+
+# -- clustered by person -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["gamma", "log_normal", "tweedie", "logit", "nb"])
+def test_clustered_errors_equal_statsmodels(kind):
+    rows = stepped().with_columns(person=pl.int_range(pl.len()) // 3)
+    cells = seen(rows, [*KEYS, "term"])
+    paid = rows.filter(pl.col("claims") > 0)
+    e, n, a = (rows[c].to_numpy().astype(float) for c in ("exposure", "claims", "amount"))
+    pn, pa = (paid[c].to_numpy().astype(float) for c in ("claims", "amount"))
+    family, y, weight, offset, own = {
+        "gamma": (sm.families.Gamma(LOG), pa / pn, pn, None, paid),
+        "log_normal": (sm.families.Gaussian(), np.log(pa), None, None, paid),
+        "tweedie": (sm.families.Tweedie(LOG, var_power=1.5), a / e, e, None, rows),
+        "logit": (sm.families.Binomial(), (a > 0) * 1.0, None, None, rows),
+        "nb": (sm.families.NegativeBinomial(alpha=0.7), n, None, np.log(e), rows),
+    }[kind]
+    model = {
+        "gamma": lambda: fit_severity(cells, FORMULA),
+        "log_normal": lambda: fit_severity(cells, FORMULA, family="log_normal"),
+        "tweedie": lambda: fit_pure_premium(cells, FORMULA),
+        "logit": lambda: fit_occurrence(cells, FORMULA),
+        "nb": lambda: fit_frequency(cells, FORMULA, family="negative_binomial", alpha=0.7),
+    }[kind]()
+    ours = cluster_errors(model, rows, by="person")
+    x = matrix(own, model)
+    glm = sm.GLM(y, x, family=family, var_weights=weight, offset=offset)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        theirs = glm.fit(
+            tol=1e-14,
+            tol_criterion="params",
+            maxiter=300,
+            cov_type="cluster",
+            cov_kwds={"groups": own["person"].to_numpy()},
+        )
+    rows_, k = x.shape
+    scaled = theirs.cov_params() * (rows_ - k) / (rows_ - 1)
+    np.testing.assert_allclose(ours.covariance("cluster"), scaled, rtol=1e-7, atol=1e-12)
+    assert type(ours) is type(model)
+    assert ours.facts["errors"] == "cluster"
+
+
+def test_a_score_that_is_not_that_of_the_rows_is_not_clustered():
+    rows = book().with_columns(person=pl.int_range(pl.len()) // 3)
+    model = fit_frequency(seen(rows), FORMULA, family="negative_binomial", alpha=0.7)
+    with pytest.raises(InputError, match="not that of the rows"):
+        cluster_errors(model, rows, by="person")

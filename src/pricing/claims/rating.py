@@ -86,6 +86,33 @@ class RatingModel(Result):
         scaled = self.details.get("scaled", False)
         return model * self.facts["dispersion"] if errors == "quasi" and not scaled else model
 
+    @property
+    def bread(self) -> Floats:
+        """Inverse observed information, the outer parts of a sandwich."""
+        if "bread" in self.details:
+            return array(self.details["bread"])
+        scale = self.facts["dispersion"] if self.details.get("scaled", False) else 1.0
+        return self.covariance("model") / float(scale)
+
+    def mean(self) -> pl.Expr:
+        """Fitted mean on the family's own scale: of the log amounts, for a log-normal model."""
+        if self.details.get("family") != "log_normal":
+            return self._rate()
+        return self._rate().log() - self.details["correction"]
+
+    def leverage(self, exposure: pl.Expr) -> pl.Expr:
+        """(dμ/dη)/V(μ), what a row's residual is multiplied by in its score."""
+        family, mean = self.details.get("family", "poisson"), self.mean()
+        if family == "negative_binomial":
+            if not self.details["alike"]:
+                raise InputError(
+                    "the score of this negative binomial is not that of the rows",
+                    do="collect with a copy of exposure among the keys",
+                )
+            return 1 / (1 + self.details["alpha"] * exposure * mean)
+        powers = {"gamma": 2.0, "inverse_gaussian": 3.0, "tweedie": self.details.get("power")}
+        return mean ** (1 - powers[family]) if family in powers else pl.lit(1.0)
+
     def relativities(self, factor: str) -> pl.DataFrame:
         """Give the rows of one factor or term, the base level among them.
 

@@ -15,7 +15,7 @@ from pricing.claims.rating import Errors, RatingModel, listed
 from pricing.errors import InputError
 from pricing.estimate.constraints import Direction, box
 from pricing.estimate.design import Column, Design, Floats, design
-from pricing.estimate.families import Family
+from pricing.estimate.families import Family, alike
 from pricing.estimate.glm import GlmFit, fit_glm
 from pricing.estimate.inference import Inference, infer, wald_tests
 from pricing.estimate.response import Response
@@ -205,6 +205,10 @@ def _bare(
     else:
         details["covariance_model"] = listed(inference.covariance_model)
         details["covariance_robust"] = listed(inference.covariance_robust)
+        if not family.canonical:
+            details["bread"] = listed(inference.bread)
+    if family.name == "negative_binomial":
+        details["alike"] = alike(experience)
     if fit.bound.any():
         details["bound"] = [c.name for c, b in zip(matrix.columns, fit.bound, strict=True) if b]
     told: tuple[str, ...] = (formula, str(dict(matrix.base)))

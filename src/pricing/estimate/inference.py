@@ -35,6 +35,8 @@ class Inference:
         Sandwich (Huber 1967, White 1982; HC0), the rows' squared scores between two inverses of
         the observed information: right under any dispersion when rows are independent. NaN for
         aliased columns.
+    bread : array, columns × columns
+        Inverse observed information.
     statistics : dict
         rows, parameters, degrees_of_freedom, deviance, null_deviance, deviance_explained (their
         difference), pearson, dispersion (Pearson), log_likelihood, aic, bic; None where the cells
@@ -43,6 +45,7 @@ class Inference:
 
     covariance_model: Floats
     covariance_robust: Floats
+    bread: Floats
     statistics: dict[str, Statistic]
 
 
@@ -87,6 +90,7 @@ def infer(design: Design, fit: GlmFit, experience: Experience) -> Inference:
     return Inference(
         _spread(bread * (dispersion if family.scaled else 1.0), kept, size),
         _spread(inner @ meat @ inner, kept, size),
+        _spread(inner, kept, size),
         {
             "rows": rows,
             "parameters": parameters,
