@@ -149,19 +149,15 @@ def _with_intervals(model: Model, level: float) -> Model:
     )
 
 
-def _with_weight(
-    model: RatingModel, rows: pl.LazyFrame, named: Mapping[str, str]
-) -> pl.LazyFrame:
+def _with_weight(model: RatingModel, rows: pl.LazyFrame, named: Mapping[str, str]) -> pl.LazyFrame:
     """The rows that the model is of: those with an amount, for a severity."""
     kind = model.details["response"]
-    if kind in ("severity", "log_amount"):
+    if kind in ("severity", "row_amount", "log_amount"):
         return rows.filter(pl.col(named["a"]) > 0)
     return rows.filter(pl.col(named["n"]) > 0) if kind.startswith("severity") else rows
 
 
-def _scores(
-    model: RatingModel, rows: pl.LazyFrame, by: str, named: Mapping[str, str]
-) -> Floats:
+def _scores(model: RatingModel, rows: pl.LazyFrame, by: str, named: Mapping[str, str]) -> Floats:
     """Add up x(y − wμ)(dμ/dη)/V by cluster, one column per coefficient."""
     e, n, a = (pl.col(named[k]).cast(pl.Float64) for k in "ena")
     one = pl.lit(1.0)
@@ -171,6 +167,7 @@ def _scores(
         "severity with nil claims": (n, a),
         "pure_premium": (e, a),
         "occurrence": (one, (a > 0).cast(pl.Float64)),
+        "row_amount": (one, a),
         "log_amount": (one, a.log()),
     }[model.details["response"]]
     prior = pl.col(model.details["weight"]).cast(pl.Float64) if model.details["weight"] else one
@@ -178,7 +175,10 @@ def _scores(
     sums = {f"_{j}": (left * column_value(c)).sum() for j, c in enumerate(model.columns)}
     residual = prior * (total - weight * model.mean()) * model.leverage(e)
     found = (
-        rows.with_columns(_residual=residual).group_by(by, maintain_order=True).agg(**sums).collect()
+        rows.with_columns(_residual=residual)
+        .group_by(by, maintain_order=True)
+        .agg(**sums)
+        .collect()
     )
     if found[by].null_count():
         raise InputError(
@@ -187,10 +187,10 @@ def _scores(
     return found.select(sums.keys()).to_numpy().astype(np.float64)
 
 
-def _require_same_rows(
-    model: RatingModel, rows: pl.LazyFrame, named: Mapping[str, str]
-) -> None:
-    sums = {k: pl.col(named[c]).cast(pl.Float64).sum() for k, c in (("exposure", "e"), ("claims", "n"))}
+def _require_same_rows(model: RatingModel, rows: pl.LazyFrame, named: Mapping[str, str]) -> None:
+    sums = {
+        k: pl.col(named[c]).cast(pl.Float64).sum() for k, c in (("exposure", "e"), ("claims", "n"))
+    }
     for name, value in rows.select(**sums).collect().row(0, named=True).items():
         known = float(getattr(model.basis, name))
         if abs(value - known) > 1e-6 * max(known, 1.0):

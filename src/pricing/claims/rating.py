@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 import plotly.graph_objects as go
@@ -17,6 +17,9 @@ from pricing.estimate.splines import Spline
 from pricing.result.figure import interval_figure
 from pricing.result.shape import Result
 from pricing.result.words import Language, label, level_label, say
+
+if TYPE_CHECKING:
+    from pricing.claims.product import Product
 
 __all__ = ["Errors", "RatingModel"]
 
@@ -97,8 +100,8 @@ class RatingModel(Result):
     def mean(self) -> pl.Expr:
         """Fitted mean on the family's own scale: of the log amounts, for a log-normal model."""
         if self.details.get("family") != "log_normal":
-            return self._rate()
-        return self._rate().log() - self.details["correction"]
+            return self.expression()
+        return self.expression().log() - float(self.details["correction"])
 
     def leverage(self, exposure: pl.Expr) -> pl.Expr:
         """(dμ/dη)/V(μ), what a row's residual is multiplied by in its score."""
@@ -109,8 +112,9 @@ class RatingModel(Result):
                     "the score of this negative binomial is not that of the rows",
                     do="collect with a copy of exposure among the keys",
                 )
-            return 1 / (1 + self.details["alpha"] * exposure * mean)
-        powers = {"gamma": 2.0, "inverse_gaussian": 3.0, "tweedie": self.details.get("power")}
+            return 1 / (1 + float(self.details["alpha"]) * exposure * mean)
+        power = float(self.details.get("power", 1.5))
+        powers = {"gamma": 2.0, "inverse_gaussian": 3.0, "tweedie": power}
         return mean ** (1 - powers[family]) if family in powers else pl.lit(1.0)
 
     def relativities(self, factor: str) -> pl.DataFrame:
@@ -157,15 +161,16 @@ class RatingModel(Result):
         """
         if without is not None and without not in self.keys:
             raise InputError(f"{without!r} is not in the model{nearest(without, self.keys)}")
-        return self._rate(without=without)
+        return self.expression(without=without)
 
-    def _rate(
+    def expression(
         self,
         *,
         without: str | None = None,
         schema: pl.Schema | None = None,
         unknown: Unknown = "error",
     ) -> pl.Expr:
+        """Give :meth:`rate` for a frame of known types, and with an answer to unknown levels."""
         means = mean_effects(self.table, self.details["levels"]) if unknown == "mean" else {}
         return rate_expression(
             self.columns,
@@ -209,14 +214,15 @@ class RatingModel(Result):
         lazy = frame.lazy()
         known = self.details["levels"]
         require_known(
-            lazy, self.keys, known, exposure, unseen=unknown != "error", ranges=self._ranges()
+            lazy, self.keys, known, exposure, unseen=unknown != "error", ranges=self.ranges
         )
-        scored = frame.with_columns(self._rate(schema=lazy.collect_schema(), unknown=unknown))
+        scored = frame.with_columns(self.expression(schema=lazy.collect_schema(), unknown=unknown))
         if exposure is None:
             return scored
         return scored.with_columns(expected=pl.col("rate") * pl.col(exposure).cast(pl.Float64))
 
-    def _ranges(self) -> dict[str, tuple[float, float]]:
+    @property
+    def ranges(self) -> dict[str, tuple[float, float]]:
         """Covariates of B-splines, which are not defined outside their boundaries."""
         return {
             c.smooth: (c.spline.low, c.spline.high)
@@ -251,21 +257,9 @@ class RatingModel(Result):
         (2.0, 0.751, 5.329)
         """
         scored = self.score(frame)
-        kept = np.flatnonzero(np.isfinite(self.coefficients))
-        x = (
-            frame.select(**{str(j): column_value(self.columns[j]) for j in kept}).to_numpy()
-            if len(kept)
-            else np.zeros((frame.height, 0))
-        )
-        widths = [
-            np.sqrt(
-                np.maximum(
-                    np.einsum("ij,jk,ik->i", x, self.covariance(e)[np.ix_(kept, kept)], x), 0
-                )
-            )
-            for e in dict.fromkeys((errors or self.facts["errors"], "model"))
-        ]
-        reach = float(ndtri(0.5 + self.facts["level"] / 2)) * np.fmax.reduce(widths)
+        chosen = errors or self.facts["errors"]
+        error = np.fmax(*(self.predictor_error(frame, e) for e in (chosen, "model")))
+        reach = float(ndtri(0.5 + self.facts["level"] / 2)) * error
         rate = scored["rate"].to_numpy()
         if self.details.get("link", "log") == "logit":
             odds = rate / (1 - rate)
@@ -274,6 +268,31 @@ class RatingModel(Result):
         else:
             low, high = (rate * np.exp(s * reach) for s in (-1, 1))
         return scored.with_columns(lower=pl.Series(low), upper=pl.Series(high))
+
+    def predictor_error(self, frame: pl.DataFrame, errors: Errors | Literal["cluster"]) -> Floats:
+        """Standard error of the linear predictor of every row, √(x'Vx).
+
+        That of a log-normal mean takes in σ²/2, with the variance σ⁴/(2·degrees of freedom).
+        """
+        kept = np.flatnonzero(np.isfinite(self.coefficients))
+        x, v = self.values(frame), self.covariance(errors)[np.ix_(kept, kept)]
+        square = np.maximum(np.einsum("ij,jk,ik->i", x, v, x), 0)
+        if self.details.get("family") == "log_normal":
+            square = square + self.facts["dispersion"] ** 2 / (2 * self.facts["degrees_of_freedom"])
+        return np.asarray(np.sqrt(square))
+
+    def values(self, frame: pl.DataFrame) -> Floats:
+        """Rows of the design matrix, one column per coefficient that is not aliased."""
+        kept = np.flatnonzero(np.isfinite(self.coefficients))
+        # an intercept alone is a literal: beside a column of the frame it has the frame's height
+        wide = frame.with_columns(**{f"_design_{j}": column_value(self.columns[j]) for j in kept})
+        return wide.select(f"_design_{j}" for j in kept).to_numpy().astype(np.float64)
+
+    def __mul__(self, other: RatingModel) -> Product:
+        """Frequency times severity: :func:`pricing.claims.product.multiply`."""
+        from pricing.claims.product import multiply
+
+        return multiply(self, other)
 
     def curve(self, variable: str, values: Sequence[float], *, base: float) -> pl.DataFrame:
         """Give the relativity of a covariate over some of its values: a spline as a curve.

@@ -40,6 +40,7 @@ def fit_severity(
     formula: str,
     *,
     family: AmountFamily = "gamma",
+    per: Literal["claim", "row"] = "claim",
     nil: Nil = "apart",
     correction: Correction = "variance",
     base: Mapping[str, str] | None = None,
@@ -64,6 +65,9 @@ def fit_severity(
     family : {"gamma", "inverse_gaussian", "log_normal"}
         V(μ) = μ², μ³; or the log of a row's amount by least squares, which is exact for rows of
         one claim each and else models the amount of a row with claims.
+    per : {"claim", "row"}
+        The amount of a claim, or of a row (a person-year) that has one, as the second part of a
+        two-part model has it. Log-normal is always per row.
     nil : {"apart", "keep"}
         Claims without an amount: set apart and counted (the severity is then of paid claims), or
         kept as claims of amount zero (gamma and inverse Gaussian; the deviance is then not
@@ -110,8 +114,13 @@ def fit_severity(
         raise InputError(f"nil={nil!r} with correction={correction!r} is not offered")
     if nil == "keep" and family == "log_normal":
         raise InputError("the log of a claim without an amount does not exist", do="nil='apart'")
-    seen, notes, facts = _with_amounts(experience, nil)
-    response = RESPONSES["log_amount" if family == "log_normal" else "severity"]
+    if per not in ("claim", "row") or (per == "row" and nil == "keep"):
+        raise InputError(f"per={per!r} with nil={nil!r} is not offered")
+    by_row = per == "row" or family == "log_normal"
+    seen, notes, facts = _by_row(experience) if by_row else _with_amounts(experience, nil)
+    response = RESPONSES["row_amount" if by_row else "severity"]
+    if family == "log_normal":
+        response = RESPONSES["log_amount"]
     if nil == "keep" and facts["nil_claims"]:
         response = replace(response, name="severity with nil claims", rows="claim_rows")
     if family == "log_normal":
@@ -149,7 +158,7 @@ def _with_amounts(
             do="give every amount its claim, or model the amount by policy-year (fit_pure_premium)",
         )
     without = float(experience.values("claims_nil").sum())
-    counts = {"nil_claims": without, "claims": experience.basis.claims}
+    counts: dict[str, float | str] = {"nil_claims": without, "per": "claim"}
     if nil == "keep":
         kept = experience.cells.filter(pl.col("claims") > 0)
         notes = (f"{without:,.0f} claims without an amount are in, as zero",) if without else ()
@@ -161,7 +170,19 @@ def _with_amounts(
         notes = (f"{without:,.0f} claims without an amount are set apart",) if without else ()
     if kept.is_empty():
         raise InputError(f"there are no amounts in {experience.basis.exposure:,.1f} policy-years")
-    return replace(experience, cells=kept), notes, dict(counts)
+    return replace(experience, cells=kept), notes, counts
+
+
+def _by_row(experience: Experience) -> tuple[Experience, tuple[str, ...], dict[str, float | str]]:
+    """Cells with amounts, whatever their claims."""
+    if "amount_rows" not in experience.cells.columns:
+        raise InputError("the cells have no amounts", do="collect the experience with amount=")
+    kept = experience.cells.filter(pl.col("amount_rows") > 0)
+    if kept.is_empty():
+        raise InputError(f"there are no amounts in {experience.basis.exposure:,.1f} policy-years")
+    nil = float(experience.values("claims_nil").sum())
+    notes = ("the amount is of a row with an amount, not of a claim",)
+    return replace(experience, cells=kept), notes, {"nil_claims": nil, "per": "row"}
 
 
 def _bases(experience: Experience, seen: Experience, formula: str) -> dict[str, str]:

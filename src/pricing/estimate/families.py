@@ -266,6 +266,8 @@ class Gamma(Tweedie):
 
     def saturated(self, experience: Experience, response: Response) -> Floats | None:
         """−Σn − Σn ln(a/n)."""
+        if response.name == "row_amount":
+            return -experience.values("amount_rows") - experience.values("log_amount")
         if response.name != "severity":
             return None
         return -experience.values("claims") - experience.values("claims_log_severity")
@@ -463,7 +465,7 @@ def _saturated_name(power: float) -> str:
 def _single(experience: Experience, response: Response) -> bool:
     """Whether every row with claims has one: then a row's amount is a claim's."""
     n, squared = (experience.values(c).sum() for c in ("claims", "claims_squared"))
-    return response.name == "severity" and bool(n == squared)
+    return response.name == "row_amount" or (response.name == "severity" and bool(n == squared))
 
 
 FAMILIES: Mapping[str, type[Family]] = {

@@ -189,6 +189,18 @@ RESPONSES: Mapping[str, Response] = {
         event="row with an amount",
         unit="rows",
     ),
+    "row_amount": Response(
+        "row_amount",
+        "amount_rows",
+        "amount",
+        "amount_squared",
+        "amount",
+        "amount_rows",
+        "amount_squared",
+        rows="amount_rows",
+        event="amount",
+        unit="rows",
+    ),
     "log_amount": Response(
         "log_amount",
         "amount_rows",
