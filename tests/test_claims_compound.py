@@ -128,7 +128,7 @@ def test_levels_that_one_part_does_not_know_are_refused_by_the_product():
     )
     frequency = fit_frequency(seen(rows), "x")
     both = frequency * fit_severity(seen(rows), "tier")
-    with pytest.raises(InputError, match="tier: .* rows, such as 'd'"):
+    with pytest.raises(InputError, match=r"tier: .* rows, such as 'd'"):
         both.score(rows)
     assert both.score(rows, unknown="base")["rate"].null_count() == 0
 
@@ -240,7 +240,7 @@ def test_what_does_not_add_up_is_refused():
     with pytest.raises(InputError, match="'inpatien'; did you mean 'inpatient'"):
         collect_benefits(book(), KEYS, {**AMOUNTS, "inpatient": "inpatien"})
     none = book().with_columns(drugs=pl.when(pl.col("tier") == "c").then(0.0).otherwise("drugs"))
-    with pytest.raises(InputError, match="drugs: levels without a amount|drugs: levels without"):
+    with pytest.raises(InputError, match="drugs: levels without an amount"):
         fit_benefits(collect_benefits(none, KEYS, AMOUNTS), "tier")
 
 

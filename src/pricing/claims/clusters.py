@@ -79,6 +79,7 @@ def cluster_errors(
     >>> bool(clustered.covariance("cluster")[1, 1] > model.covariance("robust")[1, 1])
     True
     """
+    information = model.bread
     lazy = rows.lazy()
     present = lazy.collect_schema().names()
     if by not in present:
@@ -95,7 +96,7 @@ def cluster_errors(
             f"{groups:,} clusters of {by!r} cannot carry {len(kept)} coefficients",
             do="cluster by something finer, or leave factors out",
         )
-    bread = model.bread[np.ix_(kept, kept)]
+    bread = information[np.ix_(kept, kept)]
     u = scores[:, kept]
     wide = np.full((len(model.columns),) * 2, np.nan)
     wide[np.ix_(kept, kept)] = bread @ (u.T @ u) @ bread * groups / (groups - 1)

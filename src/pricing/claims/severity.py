@@ -18,7 +18,7 @@ from pricing.estimate.families import Family, Gamma, InverseGaussian, Normal
 from pricing.estimate.response import RESPONSES
 from pricing.experience.cells import Experience
 
-__all__ = ["Severity", "fit_severity"]
+__all__ = ["Severity", "bases_of_all", "claims_with_amounts", "fit_severity"]
 
 AmountFamily = Literal["gamma", "inverse_gaussian", "log_normal"]
 Nil = Literal["apart", "keep"]
@@ -126,7 +126,7 @@ def fit_severity(
     if family == "log_normal":
         notes = (*notes, f"log-normal: the mean is the median times the {correction} correction")
     options = Options(
-        base={**_bases(experience, seen, formula), **(base or {})},
+        base={**bases_of_all(experience, seen, formula), **(base or {})},
         errors=errors,
         level=level,
         weight=weight,
@@ -142,6 +142,24 @@ def fit_severity(
         details["correction"] = _correction(model, seen, correction)
         facts["correction"] = float(np.exp(details["correction"]))
     return replace(model, facts={**model.facts, **facts}, details=details)
+
+
+def claims_with_amounts(experience: Experience, model: RatingModel | None) -> Experience:
+    """Give the cells that a severity is of; other models are of all cells.
+
+    Examples
+    --------
+    >>> rows = pl.DataFrame({"tier": ["a", "b"], "exposure": 1.0, "claims": [1, 0], "amount": [9.0, 0.0]})
+    >>> claims_with_amounts(Experience.collect(rows, ["tier"], amount="amount"), None).cells.height
+    1
+    """
+    kind = "severity" if model is None else str(model.details["response"])
+    if kind in ("row_amount", "log_amount"):
+        return _by_row(experience)[0]
+    if not kind.startswith("severity"):
+        return experience
+    nil: Nil = "apart" if model is None or model.facts["nil"] == "apart" else "keep"
+    return _with_amounts(experience, nil)[0]
 
 
 def _with_amounts(
@@ -185,8 +203,16 @@ def _by_row(experience: Experience) -> tuple[Experience, tuple[str, ...], dict[s
     return replace(experience, cells=kept), notes, {"nil_claims": nil, "per": "row"}
 
 
-def _bases(experience: Experience, seen: Experience, formula: str) -> dict[str, str]:
-    """The level with the largest exposure of all cells, where it has claims."""
+def bases_of_all(experience: Experience, seen: Experience, formula: str) -> dict[str, str]:
+    """Give the level with the largest exposure of all cells, where it has claims.
+
+    Examples
+    --------
+    >>> rows = pl.DataFrame({"tier": ["a", "b", "b"], "exposure": 1.0, "claims": [1, 1, 0], "amount": [9.0, 9.0, 0.0]})
+    >>> seen = Experience.collect(rows, ["tier"], amount="amount")
+    >>> bases_of_all(seen, claims_with_amounts(seen, None), "tier")
+    {'tier': 'b'}
+    """
     found = {}
     for name in variables(formula):
         if name in experience.factors:

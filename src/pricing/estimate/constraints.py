@@ -168,7 +168,7 @@ def _require_terms(
     design: Design, monotone: Mapping[str, str], bounds: Mapping[str, tuple[float, float]]
 ) -> None:
     terms = {c.term for c in design.columns if len(c.variables) == 1}
-    single = {c.term for c in design.columns if c.levels and len(c.variables) == 1}
+    single = {c.term for c in design.columns if len(c.variables) == 1 and c.spline is None}
     mixed = {v for c in design.columns if len(c.variables) > 1 for v in c.variables}
     faults = [
         f"{n!r} is not in the model{nearest(n, terms)}"

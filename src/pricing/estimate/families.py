@@ -32,6 +32,7 @@ __all__ = [
     "QuasiPoisson",
     "Tweedie",
     "alike",
+    "read_family",
     "saturated_amount",
 ]
 
@@ -206,7 +207,7 @@ class NegativeBinomial(Family):
 
     def record(self) -> dict[str, object]:
         """Family and α."""
-        return {"family": self.name, "alpha": self.alpha}
+        return {"family": self.name, "alpha": self.alpha, "estimated": self.estimated}
 
 
 @dataclass(frozen=True)
@@ -466,6 +467,22 @@ def _single(experience: Experience, response: Response) -> bool:
     """Whether every row with claims has one: then a row's amount is a claim's."""
     n, squared = (experience.values(c).sum() for c in ("claims", "claims_squared"))
     return response.name == "row_amount" or (response.name == "severity" and bool(n == squared))
+
+
+def read_family(details: Mapping[str, object]) -> Family:
+    """Give the family that a saved model names.
+
+    Examples
+    --------
+    >>> read_family({"family": "tweedie", "power": 1.5})
+    Tweedie(power=1.5)
+    """
+    name, kind = str(details["family"]), FAMILIES[str(details["family"])]
+    if name == "tweedie":
+        return Tweedie(float(str(details["power"])))
+    if name == "negative_binomial":
+        return NegativeBinomial(float(str(details["alpha"])), bool(details.get("estimated")))
+    return kind()
 
 
 FAMILIES: Mapping[str, type[Family]] = {

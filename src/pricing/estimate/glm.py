@@ -338,7 +338,7 @@ def _require_finite(mean: Floats, sums: Sums, response: Response, family: Family
     if gone.any():
         zero = "a rate of zero" if family.link == "log" else "a probability of zero or one"
         raise InputError(
-            f"the fit runs away to {zero} in {int(gone.sum()):,} cells without a {response.event} "
+            f"the fit runs away to {zero} in {int(gone.sum()):,} cells without {_one(response.event)} "
             f"({sums.weight[gone].sum():,.1f} {response.unit}): some relativities have no finite "
             "estimate",
             do="leave out the interaction, or group its levels with a neighbour",
@@ -374,7 +374,7 @@ def _require_events(
         faults += _empty(design, sums.weight, rest, kept, free, f"only {response.event}s", response)
     if faults:
         raise InputError(
-            f"levels without a {response.event} have no finite relativity",
+            f"levels without {_one(response.event)} have no finite relativity",
             faults=faults,
             do="group them with a neighbour, or leave the factor out",
         )
@@ -409,6 +409,10 @@ def _empty(
                 f"{name}[{design.base[name]}] (base): {what} in {left:,.1f} {response.unit}"
             )
     return faults
+
+
+def _one(event: str) -> str:
+    return f"{'an' if event[0] in 'aeiou' else 'a'} {event}"
 
 
 def _is_level(column: Column) -> bool:

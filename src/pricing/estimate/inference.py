@@ -49,10 +49,19 @@ class Inference:
     statistics: dict[str, Statistic]
 
 
-def infer(design: Design, fit: GlmFit, experience: Experience) -> Inference:
+def infer(
+    design: Design, fit: GlmFit, experience: Experience, *, covariance: bool = True
+) -> Inference:
     """Compute errors and fit statistics of a fit as if on rows.
 
     The formulas stand in :mod:`pricing.estimate.response` and :mod:`pricing.estimate.families`.
+
+    Parameters
+    ----------
+    design, fit, experience
+        As fitted.
+    covariance : bool
+        False for the statistics alone: a penalised fit has no errors.
 
     Raises
     ------
@@ -80,25 +89,29 @@ def infer(design: Design, fit: GlmFit, experience: Experience) -> Inference:
     around = s.squared_per_weight - 2 * mean * s.total + mean**2 * s.weight
     pearson = float((around / variance).sum())
     dispersion = pearson / (rows - parameters)
+    size = len(design.columns)
+    statistics: dict[str, Statistic] = {
+        "rows": rows,
+        "parameters": parameters,
+        "degrees_of_freedom": rows - parameters,
+        **_likelihood(fit, experience, rows, parameters),
+        "pearson": pearson,
+        "dispersion": dispersion,
+    }
+    if not covariance:
+        none = np.full((size, size), np.nan)
+        return Inference(none, none, none, statistics)
     bread = _inverse(np.asarray(matrix.sandwich(family.expected(mean, s))))
     inner = bread
     if not family.canonical:
         inner = _inverse(np.asarray(matrix.sandwich(family.observed(mean, s))), bread)
     ratio = family.slope(mean) / variance
     meat = np.asarray(matrix.sandwich(np.maximum(squares, 0) * ratio**2))
-    size = len(design.columns)
     return Inference(
         _spread(bread * (dispersion if family.scaled else 1.0), kept, size),
         _spread(inner @ meat @ inner, kept, size),
         _spread(inner, kept, size),
-        {
-            "rows": rows,
-            "parameters": parameters,
-            "degrees_of_freedom": rows - parameters,
-            **_likelihood(fit, experience, rows, parameters),
-            "pearson": pearson,
-            "dispersion": dispersion,
-        },
+        statistics,
     )
 
 
@@ -161,7 +174,7 @@ def wald_tests(columns: Sequence[Column], coefficients: Floats, covariance: Floa
         if not own:
             continue
         beta, v = coefficients[own], covariance[np.ix_(own, own)]
-        if np.linalg.matrix_rank(v, hermitian=True) < len(own):
+        if not np.isfinite(v).all() or np.linalg.matrix_rank(v, hermitian=True) < len(own):
             rows.append((term, len(own), None, None))
             continue
         chi = float(beta @ np.linalg.solve(v, beta))
