@@ -132,7 +132,7 @@ def fit_elastic_net(
         raise InputError("there is nothing to shrink but the intercept", where=formula)
     sums = RESPONSES[response].read(experience)
     if not sums.total.sum() > 0:
-        raise InputError(f"there are no {RESPONSES[response].event}s to fit")
+        raise InputError(f"there are no {RESPONSES[response].events} to fit")
     net = _Net(matrix, sums, family, l1_ratio)
     frames: dict[str, pl.DataFrame] = {}
     if penalty is None:

@@ -141,7 +141,7 @@ def fit_glm(
     sums = response.read(experience, prior)
     if family.link != "identity" and not sums.total.sum() > 0:
         raise InputError(
-            f"there are no {response.event}s in {sums.weight.sum():,.1f} {response.unit}"
+            f"there are no {response.events} in {sums.weight.sum():,.1f} {response.unit}"
         )
     shift = _offset(experience, offset)
     gram = np.asarray(design.matrix.sandwich(sums.weight))
@@ -371,7 +371,7 @@ def _require_events(
     faults = _empty(design, sums.weight, sums.total, kept, free, f"no {response.event}", response)
     if family.link == "logit":
         rest = sums.weight - sums.total
-        faults += _empty(design, sums.weight, rest, kept, free, f"only {response.event}s", response)
+        faults += _empty(design, sums.weight, rest, kept, free, f"only {response.events}", response)
     if faults:
         raise InputError(
             f"levels without {_one(response.event)} have no finite relativity",

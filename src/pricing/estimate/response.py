@@ -76,6 +76,11 @@ class Response:
     event: str = "claim"
     unit: str = "policy-years"
 
+    @property
+    def events(self) -> str:
+        """The event in the plural."""
+        return self.event.replace("row", "rows") if " " in self.event else f"{self.event}s"
+
     def read(self, experience: Experience, prior: str | None = None) -> Sums:
         """Read the sums of every cell.
 
