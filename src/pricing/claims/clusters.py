@@ -2,66 +2,71 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from functools import reduce
+from typing import TypeVar
 
 import numpy as np
 import polars as pl
 from scipy.special import ndtri
 
-from pricing.claims.models import Frequency
-from pricing.claims.score import require_known
+from pricing.claims.rating import RatingModel
+from pricing.claims.score import column_value, require_known
 from pricing.errors import InputError, nearest
-from pricing.estimate.design import Column, Floats
+from pricing.estimate.design import Floats
 from pricing.estimate.inference import wald_tests
 from pricing.files import fingerprint
 
 __all__ = ["cluster_errors"]
 
+Model = TypeVar("Model", bound=RatingModel)
+
 
 def cluster_errors(
-    model: Frequency,
+    model: Model,
     rows: pl.DataFrame | pl.LazyFrame,
     *,
     by: str,
     exposure: str = "exposure",
     claims: str = "claims",
+    amount: str = "amount",
     level: float | None = None,
-) -> Frequency:
+) -> Model:
     """Rest a model's intervals and tests on errors clustered by person, policy or family.
 
     The years of one person are alike, so taking rows as independent makes intervals too narrow.
-    The scores of a person's rows, x(n − eλ), are added up first and squared then. Cells cannot
-    carry that, so this takes one pass over the rows; coefficients stay as they are.
+    The scores of a person's rows, x(y − wμ)·(dμ/dη)/V(μ), are added up first and squared then.
+    Cells cannot carry that, so this takes one pass over the rows; coefficients stay as they are.
 
     Parameters
     ----------
-    model : Frequency
+    model : RatingModel
         Fitted on the cells of these rows.
     rows : polars DataFrame or LazyFrame
         The rows behind the cells, with the model's keys.
     by : str
-        Column that names the cluster; not null.
-    exposure, claims : str
-        Columns of policy-years and of claim counts.
+        Column that names the cluster; not null. A key of the experience serves as well.
+    exposure, claims, amount : str
+        Columns of policy-years, of claim counts and of amounts, as far as the model needs them.
     level : float, optional
         Confidence level; the model's own where left out.
 
     Returns
     -------
-    Frequency
-        With ``std_error_cluster`` in its table, and ``covariance("cluster")``.
+    RatingModel
+        Of the same kind, with ``std_error_cluster`` in its table, and ``covariance("cluster")``.
 
     Raises
     ------
     InputError
         For a missing or empty ``by``, fewer clusters than coefficients, rows the model cannot
-        score, or rows whose claims and exposure are not those of the cells.
+        score, rows whose sums are not those of the cells, and a model whose score does not
+        factorise by row (a negative binomial on cells of unlike exposures) or that has no errors.
 
     Notes
     -----
-    V = G/(G − 1) · A⁻¹ (Σ_g u_g u_g') A⁻¹, u_g = Σ_{i in g} x_i (n_i − e_i λ_i), A the Fisher
-    information (Liang and Zeger 1986).
+    V = G/(G − 1) · A⁻¹ (Σ_g u_g u_g') A⁻¹, u_g = Σ_{i in g} x_i (y_i − w_i μ_i)(dμ/dη)/V(μ), A
+    the observed information (Liang and Zeger 1986), which is the expected one for Poisson.
 
     Examples
     --------
@@ -74,14 +79,16 @@ def cluster_errors(
     >>> bool(clustered.covariance("cluster")[1, 1] > model.covariance("robust")[1, 1])
     True
     """
+    information = model.bread
     lazy = rows.lazy()
     present = lazy.collect_schema().names()
     if by not in present:
         raise InputError(f"no column {by!r} to cluster by{nearest(by, present)}")
-    variables = list(dict.fromkeys(v for c in model.columns for v in c.variables))
-    require_known(lazy, variables, model.details["levels"], exposure)
-    scores, seen = _scores(model, lazy, by, exposure, claims)
-    _require_same_rows(model, seen)
+    named = {"e": exposure, "n": claims, "a": amount}
+    _require_same_rows(model, lazy, named)
+    counted = _with_weight(model, lazy, named)
+    require_known(counted, model.keys, model.details["levels"], exposure)
+    scores = _scores(model, counted, by, named)
     kept = np.flatnonzero(np.isfinite(model.coefficients))
     groups = len(scores)
     if groups <= len(kept):
@@ -89,7 +96,7 @@ def cluster_errors(
             f"{groups:,} clusters of {by!r} cannot carry {len(kept)} coefficients",
             do="cluster by something finer, or leave factors out",
         )
-    bread = model.covariance("model")[np.ix_(kept, kept)]
+    bread = information[np.ix_(kept, kept)]
     u = scores[:, kept]
     wide = np.full((len(model.columns),) * 2, np.nan)
     wide[np.ix_(kept, kept)] = bread @ (u.T @ u) @ bread * groups / (groups - 1)
@@ -106,8 +113,8 @@ def cluster_errors(
     return _with_intervals(bare, level or model.facts["level"])
 
 
-def _with_intervals(model: Frequency, level: float) -> Frequency:
-    """Rest the table's intervals and the tests on the clusters; never narrower than Poisson."""
+def _with_intervals(model: Model, level: float) -> Model:
+    """Rest the table's intervals and the tests on the clusters; never narrower than the model's."""
     z = float(ndtri(0.5 + level / 2))
     covariance = model.covariance("cluster")
     error = np.sqrt(np.diag(covariance))
@@ -115,7 +122,7 @@ def _with_intervals(model: Frequency, level: float) -> Frequency:
     found = pl.DataFrame(
         {
             "term": [c.term for c in model.columns],
-            "level": [" × ".join(at for at in c.levels if at is not None) for c in model.columns],
+            "level": [c.level for c in model.columns],
             "std_error_cluster": error,
             "_reach": reach,
         }
@@ -143,44 +150,49 @@ def _with_intervals(model: Frequency, level: float) -> Frequency:
     )
 
 
-def _scores(
-    model: Frequency, rows: pl.LazyFrame, by: str, exposure: str, claims: str
-) -> tuple[Floats, dict[str, float]]:
-    """Add up x(n − eλ) by cluster, one column per coefficient."""
-    e, n = pl.col(exposure).cast(pl.Float64), pl.col(claims).cast(pl.Float64)
+def _with_weight(model: RatingModel, rows: pl.LazyFrame, named: Mapping[str, str]) -> pl.LazyFrame:
+    """The rows that the model is of: those with an amount, for a severity."""
+    kind = model.details["response"]
+    if kind in ("severity", "row_amount", "log_amount"):
+        return rows.filter(pl.col(named["a"]) > 0)
+    return rows.filter(pl.col(named["n"]) > 0) if kind.startswith("severity") else rows
+
+
+def _scores(model: RatingModel, rows: pl.LazyFrame, by: str, named: Mapping[str, str]) -> Floats:
+    """Add up x(y − wμ)(dμ/dη)/V by cluster, one column per coefficient."""
+    e, n, a = (pl.col(named[k]).cast(pl.Float64) for k in "ena")
+    one = pl.lit(1.0)
+    weight, total = {
+        "frequency": (e, n),
+        "severity": (n, a),
+        "severity with nil claims": (n, a),
+        "pure_premium": (e, a),
+        "occurrence": (one, (a > 0).cast(pl.Float64)),
+        "row_amount": (one, a),
+        "log_amount": (one, a.log()),
+    }[model.details["response"]]
+    prior = pl.col(model.details["weight"]).cast(pl.Float64) if model.details["weight"] else one
     left = pl.col("_residual")
-    sums = {f"_{j}": (left * _value(c)).sum() for j, c in enumerate(model.columns)}
+    sums = {f"_{j}": (left * column_value(c)).sum() for j, c in enumerate(model.columns)}
+    residual = prior * (total - weight * model.mean()) * model.leverage(e)
     found = (
-        rows.with_columns(_residual=n - e * model.rate())
+        rows.with_columns(_residual=residual)
         .group_by(by, maintain_order=True)
-        .agg(_exposure=e.sum(), _claims=n.sum(), **sums)
+        .agg(**sums)
         .collect()
     )
     if found[by].null_count():
         raise InputError(
             f"rows without {by!r} cannot be clustered", do="fill it, or drop the column"
         )
-    seen = {"exposure": float(found["_exposure"].sum()), "claims": float(found["_claims"].sum())}
-    return found.select(sums.keys()).to_numpy().astype(np.float64), seen
+    return found.select(sums.keys()).to_numpy().astype(np.float64)
 
 
-def _value(column: Column) -> pl.Expr:
-    """The design's value in one column: 1 at its levels, times its covariates."""
-    parts = [
-        pl.col(v).cast(pl.Float64) if at is None else _at(v, at)
-        for v, at in zip(column.variables, column.levels, strict=True)
-    ]
-    return reduce(lambda a, b: a * b, parts, pl.lit(1.0))
-
-
-def _at(variable: str, level: str) -> pl.Expr:
-    text = pl.col(variable).cast(pl.String)
-    spelt = {"yes": ["yes", "true"], "no": ["no", "false"]}.get(level, [level])
-    return text.is_in(spelt).cast(pl.Float64)
-
-
-def _require_same_rows(model: Frequency, seen: dict[str, float]) -> None:
-    for name, value in seen.items():
+def _require_same_rows(model: RatingModel, rows: pl.LazyFrame, named: Mapping[str, str]) -> None:
+    sums = {
+        k: pl.col(named[c]).cast(pl.Float64).sum() for k, c in (("exposure", "e"), ("claims", "n"))
+    }
+    for name, value in rows.select(**sums).collect().row(0, named=True).items():
         known = float(getattr(model.basis, name))
         if abs(value - known) > 1e-6 * max(known, 1.0):
             raise InputError(

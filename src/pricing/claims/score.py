@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import reduce
+from typing import Literal
 
 import numpy as np
 import polars as pl
 
 from pricing.errors import InputError, nearest
 from pricing.estimate.design import Column, Floats
+from pricing.estimate.splines import combine
 
-__all__ = ["rate_expression", "require_known"]
+__all__ = ["Unknown", "column_value", "mean_effects", "rate_expression", "require_known"]
+
+Unknown = Literal["error", "base", "mean"]
 
 JOIN = "\x1f"  # between the levels of an interaction: in no level of a real table
 Levels = Mapping[str, Sequence[str]]
@@ -23,6 +28,10 @@ def rate_expression(
     *,
     without: str | None = None,
     schema: pl.Schema | None = None,
+    offset: str | None = None,
+    link: str = "log",
+    correction: float = 0.0,
+    unknown: Mapping[str, float] | None = None,
 ) -> pl.Expr:
     """Write exp(Xβ) as a polars expression: one lookup per factor, times the covariates.
 
@@ -37,6 +46,15 @@ def rate_expression(
     schema : polars.Schema, optional
         Types of the frame to score. With it a factor of type Enum is looked up by its code, which
         is faster and gives the same rate.
+    offset : str, optional
+        Column added to Xβ.
+    link : {"log", "logit"}
+        exp(Xβ), or 1/(1 + exp(−Xβ)).
+    correction : float
+        Added to Xβ: what a log-normal mean has beyond the median.
+    unknown : mapping of str to float, optional
+        Effect of a level that is not known, by factor, zero where none is named; left out, such a
+        row has no rate.
 
     Examples
     --------
@@ -51,14 +69,81 @@ def rate_expression(
             terms.setdefault(column.term, []).append((column, float(value)))
     total = pl.lit(0.0)
     for pairs in terms.values():
-        total = total + _term(pairs, levels, schema)
-    return total.exp().alias("rate")
+        total = total + _term(pairs, levels, schema, unknown)
+    if offset is not None and offset != without:
+        total = total + pl.col(offset).cast(pl.Float64)
+    if correction:
+        total = total + correction
+    rate = total.exp() if link == "log" else 1 / (1 + (-total).exp())
+    return rate.alias("rate")
+
+
+def column_value(column: Column) -> pl.Expr:
+    """Write the design's value in one column: 1 at its levels, times its covariates.
+
+    Examples
+    --------
+    >>> at = column_value(Column("sex:age", ("sex", "age"), ("m", None)))
+    >>> pl.DataFrame({"sex": ["f", "m"], "age": [30, 40]}).select(at).to_series().to_list()
+    [0.0, 40.0]
+    """
+    parts = [
+        _covariate(column, v) if at is None else _is_at(v, at)
+        for v, at in zip(column.variables, column.levels, strict=True)
+    ]
+    return reduce(lambda a, b: a * b, parts, pl.lit(1.0))
+
+
+def mean_effects(table: pl.DataFrame, levels: Levels) -> dict[str, float]:
+    """Give the log of each factor's mean relativity by exposure: that of a level without experience.
+
+    Examples
+    --------
+    >>> table = pl.DataFrame({"term": ["sex"] * 2, "level": ["f", "m"], "relativity": [1.0, 3.0],
+    ...                       "exposure": [1.0, 1.0]})
+    >>> round(mean_effects(table, {"sex": ["f", "m"]})["sex"], 6)
+    0.693147
+    """
+    seen = table.filter(pl.col("term").is_in(list(levels)), pl.col("relativity").is_not_null())
+    means = seen.group_by("term").agg(
+        (pl.col("relativity") * pl.col("exposure")).sum() / pl.col("exposure").sum()
+    )
+    return {term: float(np.log(mean)) for term, mean in means.iter_rows()}
+
+
+def _covariate(column: Column, name: str) -> pl.Expr:
+    if column.spline is not None and name == column.smooth:
+        return column.spline.value(pl.col(name))
+    return pl.col(name).cast(pl.Float64)
+
+
+def _is_at(variable: str, level: str) -> pl.Expr:
+    text = pl.col(variable).cast(pl.String)
+    spelt = {"yes": ["yes", "true"], "no": ["no", "false"]}.get(level, [level])
+    return text.is_in(spelt).cast(pl.Float64)
 
 
 def require_known(
-    frame: pl.LazyFrame, variables: Sequence[str], levels: Levels, exposure: str | None
+    frame: pl.LazyFrame,
+    variables: Sequence[str],
+    levels: Levels,
+    exposure: str | None,
+    *,
+    unseen: bool = False,
+    ranges: Mapping[str, tuple[float, float]] | None = None,
 ) -> None:
     """Refuse a frame with rows the model cannot price, with counts and examples.
+
+    Parameters
+    ----------
+    frame : polars.LazyFrame
+        Rows to score.
+    variables, levels, exposure
+        What the model reads.
+    unseen : bool
+        Let levels pass that the model has not seen; nulls never do.
+    ranges : mapping of str to (low, high), optional
+        Covariates that the model does not know beyond.
 
     Raises
     ------
@@ -87,6 +172,10 @@ def require_known(
         name: _unknown(name, levels[name], schema[name]) if name in levels else ~_finite(name)
         for name in variables
     }
+    if unseen:
+        tests |= {name: pl.col(name).is_null() for name in variables if name in levels}
+    for name, (low, high) in (ranges or {}).items():
+        tests[name] = tests[name] | ~_number(name).is_between(low, high).fill_null(False)
     if exposure:
         tests[exposure] = ~(_finite(exposure) & (_number(exposure) > 0)).fill_null(False)
     if not tests:
@@ -106,30 +195,62 @@ def require_known(
         )
 
 
-def _term(pairs: list[tuple[Column, float]], levels: Levels, schema: pl.Schema | None) -> pl.Expr:
+def _term(
+    pairs: list[tuple[Column, float]],
+    levels: Levels,
+    schema: pl.Schema | None,
+    unknown: Mapping[str, float] | None,
+) -> pl.Expr:
+    first = pairs[0][0]
+    if first.spline is None or first.variables == (first.smooth,):
+        return _effects(pairs, levels, schema, unknown)
+    # a spline in an interaction: one curve per function, its coefficients by level
+    parts: dict[int, list[tuple[Column, float]]] = {}
+    for column, value in pairs:
+        parts.setdefault(column.spline.part if column.spline else 0, []).append((column, value))
+    return reduce(
+        lambda a, b: a + b, [_effects(p, levels, schema, unknown) for p in parts.values()]
+    )
+
+
+def _effects(
+    pairs: list[tuple[Column, float]],
+    levels: Levels,
+    schema: pl.Schema | None,
+    unknown: Mapping[str, float] | None,
+) -> pl.Expr:
     first, value = pairs[0]
     factors = [v for v in first.variables if v in levels]
     effects = {JOIN.join(x for x in c.levels if x is not None): v for c, v in pairs}
+    if first.spline is not None and first.variables == (first.smooth,):
+        parts = [c.spline for c, _ in pairs if c.spline is not None]
+        return combine(parts, [v for _, v in pairs]).value(pl.col(first.smooth))
     if not factors:
         total = pl.lit(value)
     elif len(factors) == 1:
         name = factors[0]
-        total = _lookup(name, {x: effects.get(x, 0.0) for x in levels[name]}, schema)
+        other = None if unknown is None else 0.0
+        if unknown is not None and len(first.variables) == 1:
+            other = unknown.get(name, 0.0)
+        total = _lookup(name, {x: effects.get(x, 0.0) for x in levels[name]}, schema, other)
     else:
         text = pl.concat_str([_text(f, levels[f]) for f in factors], separator=JOIN)
         total = text.replace_strict(effects, default=0.0, return_dtype=pl.Float64)
     for name in first.variables:
         if name not in levels:
-            total = total * pl.col(name).cast(pl.Float64)
+            total = total * _covariate(first, name)
     return total
 
 
-def _lookup(name: str, effects: Mapping[str, float], schema: pl.Schema | None) -> pl.Expr:
+def _lookup(
+    name: str, effects: Mapping[str, float], schema: pl.Schema | None, other: float | None
+) -> pl.Expr:
     kind = schema.get(name) if schema else None
     if isinstance(kind, pl.Enum):
-        by_code = pl.Series([effects.get(x) for x in kind.categories], dtype=pl.Float64)
+        by_code = pl.Series([effects.get(x, other) for x in kind.categories], dtype=pl.Float64)
         return pl.lit(by_code).gather(pl.col(name).to_physical())
-    return _text(name, list(effects)).replace_strict(effects, default=None, return_dtype=pl.Float64)
+    found = _text(name, list(effects))
+    return found.replace_strict(effects, default=other, return_dtype=pl.Float64)
 
 
 def _text(name: str, levels: Sequence[str]) -> pl.Expr:

@@ -7,7 +7,7 @@ relativity to that base.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from math import prod
 from typing import Any
@@ -21,9 +21,10 @@ from formulaic import Formula
 from formulaic.errors import FormulaicError
 
 from pricing.errors import InputError, nearest
+from pricing.estimate.splines import Spline, read_spline, spline_basis
 from pricing.experience.cells import Experience
 
-__all__ = ["Column", "Design", "Floats", "design", "parse", "variables"]
+__all__ = ["Column", "Design", "Floats", "design", "intercept", "parse", "squares", "variables"]
 
 Floats = npt.NDArray[np.float64]
 INTERCEPT = "(intercept)"
@@ -35,21 +36,31 @@ class Column:
     """One coefficient: the variables it multiplies and, for factors, their levels.
 
     ``levels[i]`` is the level of ``variables[i]``, or None where that variable is a covariate.
+    ``spline`` is the function of the covariate ``smooth`` that stands in its place.
     """
 
     term: str
     variables: tuple[str, ...]
     levels: tuple[str | None, ...]
+    spline: Spline | None = None
+    smooth: str = ""
 
     @property
     def name(self) -> str:
         """Name the coefficient, such as ``sex[male]:age``."""
         if not self.variables:
             return self.term
-        return ":".join(
+        said = ":".join(
             v if level is None else f"{v}[{level}]"
             for v, level in zip(self.variables, self.levels, strict=True)
         )
+        return said if self.spline is None else f"{said}~{self.spline.part}"
+
+    @property
+    def level(self) -> str:
+        """Name the levels, such as ``male × premium``; empty for a covariate."""
+        parts = [level for level in self.levels if level is not None]
+        return " × ".join(parts if self.spline is None else [*parts, f"~{self.spline.part}"])
 
 
 @dataclass(frozen=True)
@@ -116,16 +127,27 @@ def parse(formula: str, experience: Experience) -> list[tuple[str, ...]]:
     if ("1",) not in read:
         raise InputError("a rating model keeps its intercept", where=formula, do="leave out '- 1'")
     found = [term for term in read if term != ("1",)]
+    names = dict.fromkeys(name for term in found for name in term)
     faults = [
-        f"{name!r} is not a key of the experience{nearest(name, experience.keys)}"
-        for name in dict.fromkeys(name for term in found for name in term)
-        if name not in experience.keys
+        f"{key!r} is not a key of the experience{nearest(key, experience.keys)}"
+        for key in dict.fromkeys(_variable(name) for name in names)
+        if key not in experience.keys
+    ]
+    faults += [
+        f"{name} smooths a factor: a spline takes a number"
+        for name in names
+        if name != _variable(name) and _variable(name) in experience.factors
+    ]
+    faults += [
+        f"{':'.join(term)} has more than one spline"
+        for term in found
+        if sum(name != _variable(name) for name in term) > 1
     ]
     faults += [
         f"{':'.join(term)} needs {name!r} as a main effect"
         for term in found
         for name in term
-        if len(term) > 1 and (name,) not in found and name in experience.keys
+        if len(term) > 1 and (name,) not in found and _variable(name) in experience.keys
     ]
     if faults:
         raise InputError("terms that cannot be fitted", where=formula, faults=faults)
@@ -140,7 +162,14 @@ def variables(formula: str) -> tuple[str, ...]:
     >>> variables("sex * tier + age_band")
     ('sex', 'tier', 'age_band')
     """
-    return tuple(dict.fromkeys(name for term in _read(formula) for name in term if name != "1"))
+    names = (name for term in _read(formula) for name in term if name != "1")
+    return tuple(dict.fromkeys(_variable(name) for name in names))
+
+
+def _variable(name: str) -> str:
+    """The key behind a name of a formula: that of a spline is its covariate."""
+    spline = read_spline(name)
+    return name if spline is None else spline[1]
 
 
 def _read(formula: str) -> list[tuple[str, ...]]:
@@ -185,24 +214,57 @@ def design(
     ['(intercept)', 'sex[m]']
     """
     terms = parse(formula, experience)
-    factors = [
-        n for n in dict.fromkeys(n for term in terms for n in term) if n in experience.factors
-    ]
+    known = experience.factors
+    factors = [n for n in dict.fromkeys(n for term in terms for n in term) if n in known]
     levels = {name: _present(experience, name) for name in factors}
     bases = _bases(experience, factors, base or {})
     _require_size(terms, levels, formula)
     columns = [Column(INTERCEPT, (), ())]
     blocks: list[Any] = [tabmat.DenseMatrix(np.ones((experience.cells.height, 1)))]
     for term in terms:
-        block, described = _block(term, experience, levels, bases)
-        blocks.append(block)
-        columns += described
+        for block, described in _blocks(term, experience, levels, bases):
+            blocks.append(block)
+            columns += described
     return Design(tuple(columns), tabmat.SplitMatrix(blocks), bases, levels)
 
 
+def intercept(cells: int) -> Any:
+    """Give the matrix of the intercept alone.
+
+    Examples
+    --------
+    >>> intercept(3).shape
+    (3, 1)
+    """
+    return tabmat.SplitMatrix([tabmat.DenseMatrix(np.ones((cells, 1)))])
+
+
+def squares(matrix: Any, values: Floats) -> Floats:
+    """Give Σx²v of every column: the diagonal of X'VX without the rest.
+
+    Examples
+    --------
+    >>> rows = pl.DataFrame({"sex": ["f", "m"], "exposure": [2.0, 1.0], "claims": [1, 1]})
+    >>> x = design("sex", Experience.collect(rows, ["sex"])).matrix
+    >>> squares(x, np.array([2.0, 1.0])).tolist()
+    [3.0, 1.0]
+    """
+    found = np.zeros(matrix.shape[1])
+    for block, columns in zip(matrix.matrices, matrix.indices, strict=True):
+        if isinstance(block, tabmat.CategoricalMatrix):
+            found[columns] = block.transpose_matvec(values)
+        elif isinstance(block, tabmat.SparseMatrix):
+            found[columns] = block.array_csc.power(2).T @ values
+        else:
+            found[columns] = (np.asarray(block.toarray()) ** 2).T @ values
+    return found
+
+
 def _present(experience: Experience, name: str) -> tuple[str, ...]:
-    seen = set(experience.cells[name].cast(pl.String).unique())
-    return tuple(level for level in experience.levels(name) if level in seen)
+    every = experience.levels(name)
+    codes = experience.cells[name].to_physical().to_numpy()
+    seen = np.bincount(codes, minlength=len(every)) > 0
+    return tuple(level for level, some in zip(every, seen, strict=True) if some)
 
 
 def _require_size(
@@ -232,10 +294,13 @@ def _bases(
         for name in wanted
         if name not in factors
     ]
+    exposure = experience.values("exposure")
     for name in factors:
-        seen = experience.by(name).cells.sort("exposure", descending=True, maintain_order=True)
-        present = seen[name].cast(pl.String).to_list()
-        bases[name] = wanted.get(name, present[0])
+        codes, every = experience.cells[name].to_physical().to_numpy(), experience.levels(name)
+        seen = np.bincount(codes, minlength=len(every)) > 0
+        behind = np.where(seen, np.bincount(codes, weights=exposure, minlength=len(every)), -1.0)
+        present = [level for level, some in zip(every, seen, strict=True) if some]
+        bases[name] = wanted.get(name, every[int(np.argmax(behind))])
         if bases[name] not in present:
             faults.append(
                 f"{name}: base {bases[name]!r} has no exposure{nearest(bases[name], present)}"
@@ -249,30 +314,57 @@ def _bases(
     return bases
 
 
+def _blocks(
+    term: tuple[str, ...],
+    experience: Experience,
+    levels: Mapping[str, tuple[str, ...]],
+    bases: Mapping[str, str],
+) -> list[tuple[Any, list[Column]]]:
+    """One block for a term, or one for each function of its spline."""
+    smooth = next((name for name in term if name != _variable(name)), None)
+    if smooth is None:
+        return [_block(term, experience, levels, bases, ":".join(term))]
+    at = _variable(smooth)
+    values, plain = experience.values(at), tuple(_variable(name) for name in term)
+    parts = spline_basis(smooth, values, experience.values("exposure"))
+    functions = pl.DataFrame({at: values}).select(
+        **{str(p.part): p.value(pl.col(at)) for p in parts}
+    )
+    found = []
+    for p in parts:
+        own = functions[str(p.part)].to_numpy()
+        block, described = _block(plain, experience, levels, bases, ":".join(term), (at, own))
+        found.append((block, [replace(c, spline=p, smooth=at) for c in described]))
+    return found
+
+
 def _block(
     term: tuple[str, ...],
     experience: Experience,
     levels: Mapping[str, tuple[str, ...]],
     bases: Mapping[str, str],
+    name: str,
+    smooth: tuple[str, Floats] | None = None,
 ) -> tuple[Any, list[Column]]:
     factors = [name for name in term if name in levels]
     rest = [[v for v in levels[name] if v != bases[name]] for name in factors]
     combinations = list(product(*rest))
-    name, cells = ":".join(term), experience.cells
+    cells = experience.cells
     described = [
         Column(name, term, tuple(dict(zip(factors, c, strict=True)).get(v) for v in term))
         for c in combinations
     ]
     covariate = np.ones(cells.height)
     for variable in term:
-        if variable not in levels:
+        if smooth is not None and variable == smooth[0]:
+            covariate = covariate * smooth[1]
+        elif variable not in levels:
             covariate = covariate * experience.values(variable)
     if not factors:
         return tabmat.DenseMatrix(covariate[:, None]), described
     codes = _codes(experience, factors, rest)
     if len(factors) == len(term):
-        labels = np.arange(len(combinations))
-        return tabmat.CategoricalMatrix(codes, labels, cat_missing_method="zero"), described
+        return _categorical(codes, len(combinations)), described
     rows = np.flatnonzero(codes >= 0)
     sparse = sps.csc_matrix(
         (covariate[rows], (rows, codes[rows])), shape=(cells.height, len(combinations))
@@ -285,10 +377,15 @@ def _narrow(block: Any, mask: npt.NDArray[np.bool_]) -> Any:
         return block[:, np.flatnonzero(mask)]
     codes = np.asarray(block.indices)
     places = np.append(np.where(mask, np.cumsum(mask) - 1, -1), -1)  # the last one serves code −1
-    labels = np.arange(int(mask.sum()))
-    return tabmat.CategoricalMatrix(
-        places[codes].astype(np.int32), labels, cat_missing_method="zero"
-    )
+    return _categorical(places[codes].astype(np.int32), int(mask.sum()))
+
+
+def _categorical(codes: npt.NDArray[np.int32], levels: int) -> Any:
+    """One column per code, none for −1; tabmat's own check of the codes runs through them in Python."""
+    first = np.full(1, codes.min(initial=0), dtype=np.int32)
+    block = tabmat.CategoricalMatrix(first, np.arange(levels), cat_missing_method="zero")
+    block.indices, block.shape = codes, (len(codes), levels)
+    return block
 
 
 def _codes(

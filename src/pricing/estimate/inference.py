@@ -11,11 +11,15 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.special import chdtrc
 
 from pricing.errors import InputError
-from pricing.estimate.design import Column, Design, Floats
-from pricing.estimate.glm import PoissonFit
+from pricing.estimate.design import Column, Design, Floats, intercept
+from pricing.estimate.families import NegativeBinomial
+from pricing.estimate.glm import GlmFit, maximise
 from pricing.experience.cells import Experience
 
 __all__ = ["Inference", "infer", "wald_tests"]
+
+
+Statistic = float | int | None
 
 
 @dataclass(frozen=True)
@@ -25,24 +29,39 @@ class Inference:
     Attributes
     ----------
     covariance_model : array, columns × columns
-        Inverse Fisher information, (X'WX)⁻¹ with W = eλ: right if claims are Poisson.
+        φ(X'WX)⁻¹, the inverse expected information times the dispersion (one for Poisson,
+        binomial and negative binomial): right if the family is.
     covariance_robust : array, columns × columns
-        Sandwich (Huber 1967, White 1982; HC0), Σ over rows of squared scores in the middle: right
-        under any dispersion when rows are independent. NaN for aliased columns.
+        Sandwich (Huber 1967, White 1982; HC0), the rows' squared scores between two inverses of
+        the observed information: right under any dispersion when rows are independent. NaN for
+        aliased columns.
+    bread : array, columns × columns
+        Inverse observed information.
     statistics : dict
-        deviance, null_deviance, pearson, degrees_of_freedom, dispersion (Pearson),
-        log_likelihood, aic, bic, rows, parameters.
+        rows, parameters, degrees_of_freedom, deviance, null_deviance, deviance_explained (their
+        difference), pearson, dispersion (Pearson), log_likelihood, aic, bic; None where the cells
+        do not carry it.
     """
 
     covariance_model: Floats
     covariance_robust: Floats
-    statistics: dict[str, float | int]
+    bread: Floats
+    statistics: dict[str, Statistic]
 
 
-def infer(design: Design, fit: PoissonFit, experience: Experience) -> Inference:
-    """Compute errors and fit statistics of a Poisson fit as if on rows.
+def infer(
+    design: Design, fit: GlmFit, experience: Experience, *, covariance: bool = True
+) -> Inference:
+    """Compute errors and fit statistics of a fit as if on rows.
 
-    The formulas stand in the docstring of :mod:`pricing.experience.cells`.
+    The formulas stand in :mod:`pricing.estimate.response` and :mod:`pricing.estimate.families`.
+
+    Parameters
+    ----------
+    design, fit, experience
+        As fitted.
+    covariance : bool
+        False for the statistics alone: a penalised fit has no errors.
 
     Raises
     ------
@@ -59,40 +78,76 @@ def infer(design: Design, fit: PoissonFit, experience: Experience) -> Inference:
     >>> round(infer(x, fit_poisson(x, seen), seen).statistics["pearson"], 12)
     1.5
     """
-    c = {name: experience.values(name) for name in _NEEDED}
-    rate, kept = fit.rate, np.flatnonzero(~fit.aliased)
+    family, s, mean = fit.family, fit.sums, fit.rate
+    kept = np.flatnonzero(~fit.aliased)
     matrix = design.keep(~fit.aliased)
-    rows, parameters = int(c["rows"].sum()), len(kept)
+    rows, parameters = int(experience.values(fit.response.rows).sum()), len(kept)
     if rows <= parameters:
         raise InputError(f"{rows} rows cannot carry {parameters} parameters")
-    bread = _inverse(np.asarray(matrix.sandwich(c["exposure"] * rate)))
-    squares = (
-        c["claims_squared"] - 2 * rate * c["claims_exposure"] + rate**2 * c["exposure_squared"]
-    )
-    meat = np.asarray(matrix.sandwich(np.maximum(squares, 0)))
-    expected = c["exposure"] * rate
-    deviance = 2 * _sum(c["claims_log_rate"], -c["claims"] * np.log(rate), -c["claims"], expected)
-    mean = c["claims"].sum() / c["exposure"].sum()
-    null = 2 * _sum(c["claims_log_rate"], -c["claims"] * np.log(mean))
-    pearson = _sum(c["claims_squared_per_exposure"] / rate, -2 * c["claims"], expected)
-    likelihood = float(c["log_likelihood_saturated"].sum()) - deviance / 2
-    statistics: dict[str, float | int] = {
+    variance = family.variance(mean, s.unit)
+    squares = s.total_squared - 2 * mean * s.total_weight + mean**2 * s.weight_squared
+    around = s.squared_per_weight - 2 * mean * s.total + mean**2 * s.weight
+    pearson = float((around / variance).sum())
+    dispersion = pearson / (rows - parameters)
+    size = len(design.columns)
+    statistics: dict[str, Statistic] = {
         "rows": rows,
         "parameters": parameters,
         "degrees_of_freedom": rows - parameters,
-        "deviance": deviance,
-        "null_deviance": null,
+        **_likelihood(fit, experience, rows, parameters),
         "pearson": pearson,
-        "dispersion": pearson / (rows - parameters),
-        "log_likelihood": likelihood,
-        "aic": 2 * parameters - 2 * likelihood,
-        "bic": parameters * float(np.log(rows)) - 2 * likelihood,
+        "dispersion": dispersion,
     }
+    if not covariance:
+        none = np.full((size, size), np.nan)
+        return Inference(none, none, none, statistics)
+    bread = _inverse(np.asarray(matrix.sandwich(family.expected(mean, s))))
+    inner = bread
+    if not family.canonical:
+        inner = _inverse(np.asarray(matrix.sandwich(family.observed(mean, s))), bread)
+    ratio = family.slope(mean) / variance
+    meat = np.asarray(matrix.sandwich(np.maximum(squares, 0) * ratio**2))
     return Inference(
-        _spread(bread, kept, len(design.columns)),
-        _spread(bread @ meat @ bread, kept, len(design.columns)),
+        _spread(bread * (dispersion if family.scaled else 1.0), kept, size),
+        _spread(inner @ meat @ inner, kept, size),
+        _spread(inner, kept, size),
         statistics,
     )
+
+
+def _likelihood(
+    fit: GlmFit, experience: Experience, rows: int, parameters: int
+) -> dict[str, Statistic]:
+    family, s = fit.family, fit.sums
+    loss = family.loss(fit.rate, s)
+    null = family.loss(_null_mean(fit), s)
+    found: dict[str, Statistic] = {"deviance_explained": 2 * (null - loss)}
+    saturated = family.saturated(experience, fit.response)
+    names = ("deviance", "null_deviance", "log_likelihood", "aic", "bic")
+    if saturated is None:
+        return {**dict.fromkeys(names), **found}
+    top = float((saturated * s.prior).sum())
+    deviance = 2 * (top + loss)
+    found |= {"deviance": deviance, "null_deviance": 2 * (top + null)}
+    weighed = bool((s.prior != 1).any())
+    known = None if weighed else family.log_likelihood(experience, fit.response, deviance, rows)
+    if known is None:
+        return {**dict.fromkeys(names), **found}
+    likelihood, more = float(known[0]), parameters + known[1]
+    return found | {
+        "log_likelihood": likelihood,
+        "aic": 2 * more - 2 * likelihood,
+        "bic": more * float(np.log(rows)) - 2 * likelihood,
+    }
+
+
+def _null_mean(fit: GlmFit) -> Floats:
+    """Means of the intercept alone, with the same offset."""
+    s, plain = fit.sums, isinstance(fit.family, NegativeBinomial)
+    if not plain and not fit.offset.any():
+        return np.full(len(fit.rate), s.total.sum() / s.weight.sum())
+    one = intercept(len(fit.rate))
+    return maximise(one, s, fit.family, fit.offset)[1]
 
 
 def wald_tests(columns: Sequence[Column], coefficients: Floats, covariance: Floats) -> pl.DataFrame:
@@ -119,7 +174,7 @@ def wald_tests(columns: Sequence[Column], coefficients: Floats, covariance: Floa
         if not own:
             continue
         beta, v = coefficients[own], covariance[np.ix_(own, own)]
-        if np.linalg.matrix_rank(v, hermitian=True) < len(own):
+        if not np.isfinite(v).all() or np.linalg.matrix_rank(v, hermitian=True) < len(own):
             rows.append((term, len(own), None, None))
             continue
         chi = float(beta @ np.linalg.solve(v, beta))
@@ -133,26 +188,15 @@ def wald_tests(columns: Sequence[Column], coefficients: Floats, covariance: Floa
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
-_NEEDED = (
-    "rows",
-    "exposure",
-    "claims",
-    "exposure_squared",
-    "claims_exposure",
-    "claims_squared",
-    "claims_squared_per_exposure",
-    "claims_log_rate",
-    "log_likelihood_saturated",
-)
-
-
-def _sum(*parts: Floats) -> float:
-    return float(sum(part.sum() for part in parts))
-
-
-def _inverse(information: Floats) -> Floats:
-    scale = 1 / np.sqrt(np.diag(information))
-    inverse = cho_solve(cho_factor(information * np.outer(scale, scale)), np.eye(len(information)))
+def _inverse(information: Floats, otherwise: Floats | None = None) -> Floats:
+    scale = 1 / np.sqrt(np.maximum(np.diag(information), 1e-300))
+    try:
+        factor = cho_factor(information * np.outer(scale, scale))
+    except np.linalg.LinAlgError:
+        if otherwise is None:
+            raise
+        return otherwise
+    inverse = cho_solve(factor, np.eye(len(information)))
     return np.asarray(inverse * np.outer(scale, scale))
 
 

@@ -32,7 +32,7 @@ from pricing.experience.domain import (
     require_rows,
 )
 from pricing.experience.engines import AnyFrame, counted, is_here, opened, to_cells
-from pricing.experience.measures import MEASURES, measured
+from pricing.experience.measures import MEASURES, MEASURES_OF_AMOUNTS, measured
 from pricing.files import fingerprint, replacing
 from pricing.result.shape import Basis
 
@@ -117,7 +117,7 @@ class Experience:
         require_columns(columns, schema.names())
         require_numbers(schema, [exposure, claims, *money])
         ours = {"exposure": exposure, "claims": claims, "amount": amount}
-        measures = [n for n in MEASURES if amount or "amount" not in n]
+        measures = [n for n in MEASURES if amount or n not in MEASURES_OF_AMOUNTS]
         taken = [n for n in sums if n in measures and ours.get(n) != n]
         require_names(schema, keys, sums, taken)
 

@@ -11,6 +11,7 @@ from pricing.errors import InputError, nearest
 from pricing.experience.cells import Experience
 from pricing.experience.cover import survey
 from pricing.experience.lexis import Lexis, current, leap, lines, new_year, thirties
+from pricing.experience.measures import COUNTS_OF_CLAIMS, MEASURES_OF_AMOUNTS
 from pricing.experience.shards import Shards
 from pricing.experience.strata import experience_of
 from pricing.result.shape import Basis
@@ -231,12 +232,12 @@ def _experience(
                 for k in keys
             )
         )
+        whole = ("amount_rows", "claim_rows", *COUNTS_OF_CLAIMS)
         sums = {
-            n: pl.lit(0.0)
-            for n in ("amount", "amount_squared", "amount_exposure", "log_amount")
+            n: pl.lit(0, dtype=pl.Int64 if n in whole else pl.Float64)
+            for n in MEASURES_OF_AMOUNTS
             if amount
         }
-        sums |= {"amount_rows": pl.lit(0, dtype=pl.Int64)} if amount else {}
         return experience_of(empty.with_columns(*zero, **sums), keys, lexis, basis)
     seen = Experience.collect(each, keys, amount=amount)
     return experience_of(seen.cells.drop(bare).with_columns(*zero), keys, lexis, basis)

@@ -14,7 +14,7 @@ from typing import Any
 
 import narwhals.stable.v2 as nw
 
-__all__ = ["MEASURES", "measured"]
+__all__ = ["COUNTS_OF_CLAIMS", "MEASURES", "MEASURES_OF_AMOUNTS", "measured"]
 
 MEASURES: Mapping[str, str] = {
     "rows": "rows (person-years or parts of one)",
@@ -31,8 +31,20 @@ MEASURES: Mapping[str, str] = {
     "amount_exposure": "Σ amount·e, currency × policy-years",
     "log_amount": "Σ ln amount over rows with an amount above zero",
     "amount_rows": "rows with an amount above zero",
+    "amount_squared_per_exposure": "Σ amount²/e, currency squared per policy-year",
+    "amount_claims": "Σ amount·n, currency",
+    "amount_squared_per_claim": "Σ amount²/n over rows with claims, currency squared",
+    "claims_log_severity": "Σn ln(amount/n) over rows with claims and amount above zero",
+    "claims_squared_per_amount": "Σn²/amount over rows with an amount above zero, per currency",
+    "log_amount_squared": "Σ(ln amount)² over rows with an amount above zero",
+    "claim_rows": "rows with claims",
+    "claims_nil": "Σn over rows without an amount: claims that cost nothing",
+    "claims_squared_nil": "Σn² over rows without an amount",
+    "amount_without_claims": "Σ amount over rows without claims, currency",
 }
 
+MEASURES_OF_AMOUNTS = tuple(MEASURES)[tuple(MEASURES).index("amount") :]
+COUNTS_OF_CLAIMS = ("claims", "claims_squared", "claims_nil", "claims_squared_nil")
 SERIES_FROM = 9.0
 
 
@@ -91,15 +103,26 @@ def measured(
     taken = {"e": exposure, "n": claims}
     if amount:
         taken["a"] = amount
+        some, paid = n > 0, a > 0
         added |= {
             "amount": a,
             "amount_squared": a * a,
             "amount_exposure": a * e,
-            "log_amount": _where(a > 0, a.log()),
-            "amount_rows": (a > 0).cast(nw.Float64),
+            "log_amount": _where(paid, a.log()),
+            "amount_rows": _where(paid, nw.lit(1.0)),
+            "amount_squared_per_exposure": a * a / e,
+            "amount_claims": a * n,
+            "amount_squared_per_claim": _where(some, a * a / n),
+            "claims_log_severity": _where(some & paid, n * (a / n).log()),
+            "claims_squared_per_amount": _where(paid, n * n / a),
+            "log_amount_squared": _where(paid, a.log() * a.log()),
+            "claim_rows": _where(some, nw.lit(1.0)),
+            "claims_nil": _where(~paid, n),
+            "claims_squared_nil": _where(~paid, n * n),
+            "amount_without_claims": _where(~some, a),
         }
-    whole: list[str] = [name for name in added if name in ("rows", "amount_rows")]
-    whole[1:1] = ["claims", "claims_squared"] if schema[claims].is_integer() else []
+    counts = COUNTS_OF_CLAIMS if schema[claims].is_integer() else ()
+    whole = [name for name in added if name in ("rows", "amount_rows", "claim_rows", *counts)]
     for i, name in enumerate(name for name in sums if name not in added):
         taken[f"x{i}"] = name
         added[name] = nw.col(f"x{i}")

@@ -151,10 +151,21 @@ def _tables() -> list[Figure]:
     return found
 
 
+def _models() -> list[Figure]:
+    from pricing.verify import models
+
+    return [
+        figure
+        for source, printed, ours in models.families()
+        for figure in _compare("models", source, printed, ours)
+    ]
+
+
 AREAS: Mapping[str, Callable[[], list[Figure]]] = {
     "aggregate": _aggregate,
     "claims": _claims,
     "credibility": _credibility,
     "exposure": _exposure,
+    "models": _models,
     "tables": _tables,
 }

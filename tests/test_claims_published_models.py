@@ -1,0 +1,139 @@
+"""Published figures of models on real data that the project does not ship."""
+
+import numpy as np
+import polars as pl
+import pytest
+from scipy.stats import rankdata
+
+from pricing.claims.models import fit_frequency
+from pricing.claims.pure_premium import fit_pure_premium
+from pricing.claims.severity import fit_severity
+from pricing.experience.cells import Experience
+
+
+def test_negative_binomial_visits_as_published(dataset):
+    """Zeileis, Kleiber and Jackman (2008), JSS 27(8), tables 2 and 3: NMES1988."""
+    keys = ["hospital", "health", "chronic", "gender", "school", "insurance"]
+    rows = dataset("NMES1988.parquet").with_columns(
+        exposure=pl.lit(1.0), count=pl.col("visits").cast(pl.Float64)
+    )
+    seen = Experience.collect(rows, [*keys, "count"], claims="visits")
+    base = {"health": "average", "gender": "female", "insurance": "no"}
+    model = fit_frequency(
+        seen, " + ".join(keys), base=base, family="negative_binomial", alpha="likelihood"
+    )
+    named = dict(zip((c.name for c in model.columns), model.coefficients, strict=True))
+    published = {
+        "(intercept)": 0.929,
+        "hospital": 0.218,
+        "health[poor]": 0.305,
+        "health[excellent]": -0.342,
+        "chronic": 0.175,
+        "gender[male]": -0.126,
+        "school": 0.027,
+        "insurance[yes]": 0.224,
+    }
+    assert {name: round(float(value), 3) for name, value in named.items()} == published
+    assert round(model.facts["log_likelihood"], 1) == -12170.6
+    assert 1 / model.details["alpha"] == pytest.approx(1.2066, abs=5e-4)
+
+
+def mean_poisson_deviance(n, e, rate) -> float:
+    y = n / e
+    logs = np.where(y > 0, y * np.log(np.where(y > 0, y, 1.0) / rate), 0.0)
+    return float(np.average(2 * (logs - y + rate), weights=e))
+
+
+@pytest.fixture(scope="module")
+def split(dataset):
+    """The split and columns of scikit-learn's example "Poisson regression and non-normal loss"."""
+    from sklearn.model_selection import train_test_split
+    from sklearn.preprocessing import KBinsDiscretizer
+
+    rows = dataset("freMTPL2freq.parquet").sort("IDpol").collect()
+    parts = [
+        rows[p] for p in train_test_split(np.arange(rows.height), test_size=0.33, random_state=0)
+    ]
+    bins = KBinsDiscretizer(
+        n_bins=10, quantile_method="averaged_inverted_cdf", random_state=0, encode="ordinal"
+    ).fit(parts[0].select("VehAge", "DrivAge").to_numpy())
+    found = []
+    for part in parts:
+        codes = bins.transform(part.select("VehAge", "DrivAge").to_numpy()).astype(int)
+        found.append(
+            part.select(
+                claims="ClaimNb",
+                exposure="Exposure",
+                veh_age=pl.Series(codes[:, 0]).cast(pl.String),
+                driv_age=pl.Series(codes[:, 1]).cast(pl.String),
+                brand=pl.col("VehBrand").cast(pl.String),
+                power=pl.col("VehPower").cast(pl.Int64).cast(pl.String),
+                gas=pl.col("VehGas").cast(pl.String),
+                region=pl.col("Region").cast(pl.String),
+                area=pl.col("Area").cast(pl.String),
+                bonus=pl.col("BonusMalus").cast(pl.Float64),
+                log_density=pl.col("Density").cast(pl.Float64).log(),
+            )
+        )
+    return found
+
+
+def test_poisson_example_of_scikit_learn(split):
+    train, test = split
+    n, e = (test[c].cast(pl.Float64).to_numpy() for c in ("claims", "exposure"))
+    rate = train["claims"].sum() / train["exposure"].sum()
+    constant = mean_poisson_deviance(n, e, np.full(len(n), rate))
+    keys = [c for c in train.columns if c not in ("claims", "exposure")]
+    model = fit_frequency(Experience.collect(train, keys), " + ".join(keys))
+    scored = model.score(test, exposure="exposure")
+    ours = mean_poisson_deviance(n, e, scored["rate"].to_numpy())
+    print(
+        f"scikit-learn Poisson example: observed {n.sum():,.0f}, expected "
+        f"{scored['expected'].sum():,.1f}, deviance {constant:.4f} / {ours:.4f}"
+    )
+    # printed: observed 11,935, GLM 11,934.3; mean deviance 0.625 constant, 0.594 GLM. Their fit
+    # stops at lbfgs' tolerance and bins by its own quantiles, so the total differs by two claims.
+    assert n.sum() == 11_935
+    assert round(constant, 3) == 0.625
+    assert round(ours, 3) == 0.594
+    assert scored["expected"].sum() == pytest.approx(11_934.3, abs=3.0)
+
+
+def test_real_amounts_are_balanced_by_level(dataset):
+    """freMTPL2: gamma severity, Tweedie and their kin keep totals where their equations say so."""
+    amounts = (
+        dataset("freMTPL2sev.parquet")
+        .with_columns(pl.col("IDpol").cast(pl.Float64))
+        .group_by("IDpol")
+        .agg(amount=pl.col("ClaimAmount").sum(), count=pl.len().cast(pl.Int64))
+    )
+    rows = (
+        dataset("freMTPL2freq.parquet")
+        .with_columns(pl.col("IDpol").cast(pl.Float64))
+        .join(amounts, on="IDpol", how="left")
+        .with_columns(pl.col("amount", "count").fill_null(0))
+        .select(
+            "Exposure",
+            "amount",
+            "count",
+            area=pl.col("Area").cast(pl.String),
+            gas=pl.col("VehGas").cast(pl.String),
+        )
+        .collect()
+    )
+    seen = Experience.collect(
+        rows, ["area", "gas"], exposure="Exposure", claims="count", amount="amount"
+    )
+    severity = fit_severity(seen, "area + gas")
+    scored = severity.score(rows.filter(pl.col("count") > 0), exposure="count")
+    ratio = scored.group_by("area").agg(
+        (pl.col("amount") / pl.col("rate")).sum() / pl.col("count").sum()
+    )
+    np.testing.assert_allclose(ratio["amount"], 1.0, rtol=1e-9)
+    poisson = fit_pure_premium(seen, "area + gas", power=1.0).score(rows, exposure="Exposure")
+    by = poisson.group_by("area").agg(pl.col("amount", "expected").sum())
+    np.testing.assert_allclose(by["expected"], by["amount"], rtol=1e-9)
+    tweedie = fit_pure_premium(seen, "area + gas", power=1.6)
+    order = rankdata(tweedie.relativities("area")["relativity"])
+    assert len(order) == 6
+    assert tweedie.facts["dispersion"] > 1
