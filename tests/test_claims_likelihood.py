@@ -1,5 +1,6 @@
 """Likelihood-ratio tests, profile intervals, constraints and penalties."""
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -397,3 +398,25 @@ def test_a_unit_of_a_covariate_changes_nothing_in_a_net():
 def test_nets_that_cannot_be_cast_are_refused(options, says):
     with pytest.raises(InputError, match=says):
         fit_elastic_net(seen(), "tier + sex", **options)
+
+
+def test_a_net_of_severities_counts_the_claims_it_sets_apart():
+    rows = book().with_columns(amount=pl.when(pl.col("x") == 0.5).then(0.0).otherwise("amount"))
+    cells = Experience.collect(rows, KEYS, amount="amount")
+    net = fit_elastic_net(cells, "tier", response="severity", penalty=0.01)
+    assert net.facts["nil_claims"] == rows.filter(amount=0.0)["claims"].sum() > 0
+    with pytest.raises(InputError, match="claims without an amount apart"):
+        _ = fit_elastic_net(cells, "tier", penalty=0.01) * net
+
+
+def test_models_saved_before_there_were_families_are_read_as_poisson():
+    model = fit_frequency(seen(), "tier + sex", base={"tier": "a", "sex": "f"})
+    later = ("family", "link", "scaled", "response", "offset", "weight")
+    old = replace(model, details={k: v for k, v in model.details.items() if k not in later})
+    assert old.score(book())["rate"].equals(model.score(book())["rate"])
+    for kind in ("model", "robust", "quasi"):
+        assert old.covariance(kind).tolist() == model.covariance(kind).tolist()
+    rows = book().with_row_index("row")
+    one, other = (cluster_errors(m, rows, by="row").covariance("cluster") for m in (old, model))
+    np.testing.assert_allclose(one, other, rtol=1e-12)
+    assert likelihood_tests(old, seen()).equals(likelihood_tests(model, seen()))

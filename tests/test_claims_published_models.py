@@ -5,9 +5,11 @@ import polars as pl
 import pytest
 from scipy.stats import rankdata
 
+from pricing.claims.benefits import collect_benefits, fit_benefits
 from pricing.claims.models import fit_frequency
 from pricing.claims.pure_premium import fit_pure_premium
 from pricing.claims.severity import fit_severity
+from pricing.experience.bands import band
 from pricing.experience.cells import Experience
 
 
@@ -137,3 +139,54 @@ def test_real_amounts_are_balanced_by_level(dataset):
     order = rankdata(tweedie.relativities("area")["relativity"])
     assert len(order) == 6
     assert tweedie.facts["dispersion"] > 1
+
+
+BENEFITS = [
+    "analysis",
+    "dentistry",
+    "diagnostics",
+    "endoscopy",
+    "hospitalizations",
+    "mammography",
+    "operations",
+    "visits",
+]
+
+
+def test_a_tariff_by_benefit_is_balanced_and_calibrated_on_its_test_split(dataset):
+    """CASdatasets euhealthinsurance: 176,032 insured, 8 benefits, its own train and test."""
+    rows = (
+        dataset("cas_euhealthinsurance.parquet")
+        .with_columns(
+            age=band("age_at_inception", [0, 18, 30, 40, 50]),
+            relation=pl.col("relation").cast(pl.String),
+            gender=pl.col("gender").cast(pl.String),
+        )
+        .collect()
+    )
+    train, test = rows.filter(pl.col("group") != "test"), rows.filter(group="test")
+    keys = ["age", "gender", "relation"]
+    amounts = {b: f"amt_{b}" for b in BENEFITS}
+    seen = collect_benefits(train, keys, amounts, exposure="policy_years")
+    model = fit_benefits(seen, " + ".join(keys), power=1.0)
+    for name, part in model.parts.items():
+        scored = part.score(train, exposure="policy_years")
+        for key in keys:
+            by = scored.group_by(key).agg(pl.col(amounts[name], "expected").sum())
+            np.testing.assert_allclose(by["expected"], by[amounts[name]], rtol=1e-8)
+    whole = model.score(train, exposure="policy_years")
+    paid = train.select(pl.sum_horizontal(amounts.values())).to_series()
+    assert whole["expected"].sum() == pytest.approx(paid.sum(), rel=1e-9)
+    # out of sample: the total paid over expected holds one within the rows' spread and the model's
+    scored = model.score(test, exposure="policy_years")
+    paid, expected = (
+        scored.select(pl.sum_horizontal(amounts.values())).to_series(),
+        scored["expected"],
+    )
+    ratio = paid.sum() / expected.sum()
+    spread = np.sqrt(((paid - expected) ** 2).sum()) / expected.sum()
+    row = model.table.row(-1, named=True)
+    fitted = np.log(row["upper"] / row["lower"]) / 2 / 1.96
+    reach = 1.96 * np.hypot(spread, fitted)
+    print(f"euhealth: test split actual to expected {ratio:.4f}, interval ± {reach:.4f}")
+    assert abs(ratio - 1) < reach

@@ -152,7 +152,7 @@ def _with_intervals(model: Model, level: float) -> Model:
 
 def _with_weight(model: RatingModel, rows: pl.LazyFrame, named: Mapping[str, str]) -> pl.LazyFrame:
     """The rows that the model is of: those with an amount, for a severity."""
-    kind = model.details["response"]
+    kind = model.details.get("response", "frequency")
     if kind in ("severity", "row_amount", "log_amount"):
         return rows.filter(pl.col(named["a"]) > 0)
     return rows.filter(pl.col(named["n"]) > 0) if kind.startswith("severity") else rows
@@ -170,8 +170,9 @@ def _scores(model: RatingModel, rows: pl.LazyFrame, by: str, named: Mapping[str,
         "occurrence": (one, (a > 0).cast(pl.Float64)),
         "row_amount": (one, a),
         "log_amount": (one, a.log()),
-    }[model.details["response"]]
-    prior = pl.col(model.details["weight"]).cast(pl.Float64) if model.details["weight"] else one
+    }[model.details.get("response", "frequency")]
+    prior_key = model.details.get("weight")
+    prior = pl.col(prior_key).cast(pl.Float64) if prior_key else one
     left = pl.col("_residual")
     sums = {f"_{j}": (left * column_value(c)).sum() for j, c in enumerate(model.columns)}
     residual = prior * (total - weight * model.mean()) * model.leverage(e)

@@ -184,16 +184,16 @@ def _again(model: RatingModel, experience: Experience) -> tuple[Design, GlmFit]:
     if details.get("without_inference"):
         raise InputError(f"the model has no inference: {details['without_inference']}")
     seen = claims_with_amounts(experience, model)
-    kind = str(details["response"])
+    kind = str(details.get("response", "frequency"))
     response = RESPONSES["severity" if kind.startswith("severity") else kind]
     matrix = design(details["formula"], seen, base=details["base"])
     fit = fit_glm(
         matrix,
         seen,
-        read_family(details),
+        read_family({"family": "poisson", **details}),
         response,
-        prior=details["weight"],
-        offset=details["offset"],
+        prior=details.get("weight"),
+        offset=details.get("offset"),
     )
     theirs: Floats = model.coefficients
     same = len(theirs) == len(fit.coefficients) and np.allclose(

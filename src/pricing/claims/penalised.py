@@ -117,9 +117,11 @@ def fit_elastic_net(
             f"response={response!r}, l1_ratio={l1_ratio} with rule={rule!r} is not offered"
         )
     family: Family = Poisson()
+    nil = 0.0
     if response == "severity":
         family, whole = Gamma(), experience
         experience = claims_with_amounts(whole, None)
+        nil = float(whole.values("claims_nil").sum())
         base = {**bases_of_all(whole, experience, formula), **(base or {})}
     if response == "pure_premium":
         if not 1 < power < 2:
@@ -176,7 +178,7 @@ def fit_elastic_net(
         "aic": None,
         "bic": None,
         **({"power": power} if response == "pure_premium" else {}),
-        **({"nil_claims": 0.0, "nil": "apart", "per": "claim"} if response == "severity" else {}),
+        **({"nil_claims": nil, "nil": "apart", "per": "claim"} if response == "severity" else {}),
     }
     return replace(found, facts=facts, frames={**found.frames, **frames})
 

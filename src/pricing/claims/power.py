@@ -16,9 +16,9 @@ from pricing.errors import InputError
 from pricing.estimate.design import Floats
 from pricing.estimate.tweedie import log_density
 from pricing.experience.cells import Experience
-from pricing.result.figure import interval_figure
+from pricing.result.figure import COLOURS
 from pricing.result.shape import Result
-from pricing.result.words import Language
+from pricing.result.words import Language, label
 
 __all__ = ["PowerProfile", "profile_power"]
 
@@ -31,17 +31,25 @@ class PowerProfile(Result):
     kind = "power_profile"
 
     def figure(self, lang: Language = "en") -> go.Figure:
-        """Draw the log-likelihood over the powers tried."""
-        none = [None] * self.table.height
-        return interval_figure(
-            [f"{p:.3g}" for p in self.table["power"]],
-            self.table["log_likelihood"].to_list(),
-            none,
-            none,
-            name="log_likelihood",
-            factor="power",
-            lang=lang,
+        """Draw the log-likelihood around its top, and the ends of the interval."""
+        t, top = self.table, self.facts["log_likelihood"]
+        figure = go.Figure(layout={"template": "pricing"})
+        figure.add_scatter(
+            x=t["power"].to_list(),
+            y=t["log_likelihood"].to_list(),
+            mode="lines+markers",
+            name=label("log_likelihood", lang),
         )
+        for edge in ("lower", "upper"):
+            figure.add_vline(self.facts[edge], line={"color": COLOURS["line"], "dash": "dot"})
+        # the far ends lie so deep that the top would look flat
+        near = t.filter(pl.col("log_likelihood") > top - 40)["power"]
+        reach = [min(near.min(), self.facts["lower"]), max(near.max(), self.facts["upper"])]
+        figure.update_xaxes(
+            title_text=label("power", lang), range=[reach[0] - 0.01, reach[1] + 0.01]
+        )
+        figure.update_yaxes(title_text=label("log_likelihood", lang), range=[top - 42, top + 4])
+        return figure
 
 
 def profile_power(

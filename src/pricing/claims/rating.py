@@ -348,14 +348,13 @@ class RatingModel(Result):
         """Say which factor matters most and whether claims are over-dispersed, or sum up one factor."""
         if factor is None:
             facts = {**self.facts, "factor": label(self.facts["strongest"], lang)}
-            said = say(
+            if self.details.get("without_inference"):
+                return say("sentence.without_inference", lang, **facts)
+            return say(
                 f"finding.{self.kind}",
                 lang,
                 **{**facts, "errors": level_label(facts["errors"], lang)},
             )
-            if self.details.get("without_inference"):
-                said += say("sentence.without_inference", lang)
-            return said
         rows = self.relativities(factor).drop_nulls("relativity").sort("relativity")
         tested = self.frames["tests"].filter(pl.col("term") == factor)["p_value"].to_list()
         return say(

@@ -153,7 +153,7 @@ def claims_with_amounts(experience: Experience, model: RatingModel | None) -> Ex
     >>> claims_with_amounts(Experience.collect(rows, ["tier"], amount="amount"), None).cells.height
     1
     """
-    kind = "severity" if model is None else str(model.details["response"])
+    kind = "severity" if model is None else str(model.details.get("response", "frequency"))
     if kind in ("row_amount", "log_amount"):
         return _by_row(experience)[0]
     if not kind.startswith("severity"):

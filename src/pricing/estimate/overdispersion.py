@@ -107,7 +107,7 @@ def negative_binomial(
 
     at = np.log(start)
     found = minimize_scalar(
-        loss, bounds=(at - 4, at + 4), method="bounded", options={"xatol": 1e-10}
+        loss, bounds=(at - 4, at + 4), method="bounded", options={"xatol": 1e-8}
     )
     value = float(np.exp(found.x))
     return NegativeBinomial(value, True), f"{said}; α = {value:.4g} by maximum likelihood"
