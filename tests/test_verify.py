@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
@@ -36,6 +37,21 @@ def test_every_figure_of_an_area_is_reproduced(area):
 
 def test_all_areas_together_are_each_of_them():
     assert [f.name for f in figures()] == [f.name for area in AREAS for f in figures(area)]
+
+
+def test_published_figures_on_data_that_are_not_shipped(dataset):
+    dataset("freMTPL2freq.parquet")
+    folder = Path(__file__).parents[2] / "shared" / "datasets"
+    found = figures("motor", datasets=folder)
+    assert len(found) == 7
+    assert [figure.record() for figure in found if not figure.ok] == []
+
+
+def test_an_area_without_its_data_says_what_it_needs(tmp_path):
+    with pytest.raises(InputError, match="needs data sets that may not be shipped"):
+        figures("motor")
+    with pytest.raises(InputError, match=r"freMTPL2freq\.parquet is not there"):
+        figures("motor", datasets=tmp_path)
 
 
 def test_an_unknown_area_names_the_nearest():

@@ -128,7 +128,11 @@ def simulate(folder: Path, /, *, policies: Whole, seed: Whole) -> None:
 
 @app.command
 def verify(
-    area: str | None = None, /, *, as_json: Annotated[bool, Parameter(name="--json")] = False
+    area: str | None = None,
+    /,
+    *,
+    datasets: Path | None = None,
+    as_json: Annotated[bool, Parameter(name="--json")] = False,
 ) -> int:
     """Reproduce published figures; exit code 1 if one is off.
 
@@ -136,12 +140,14 @@ def verify(
     ----------
     area
         One area, such as claims or credibility; all where left out.
+    datasets
+        Folder of published data sets that may not be shipped (freMTPL2freq.parquet), for more figures.
     as_json
         Print a JSON list of area, name, source, published, ours, tolerance, ok.
     """
     from pricing.verify.figures import figures
 
-    found = figures(area)
+    found = figures(area, datasets=datasets)
     if as_json:
         import json
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 from pricing.errors import InputError, nearest
 
-__all__ = ["AREAS", "Figure", "figures"]
+__all__ = ["AREAS", "WITH_DATASETS", "Figure", "figures"]
 
 
 @dataclass(frozen=True)
@@ -67,23 +68,39 @@ class Figure:
         }
 
 
-def figures(area: str | None = None) -> list[Figure]:
+def figures(area: str | None = None, *, datasets: Path | None = None) -> list[Figure]:
     """Compute every published figure of an area, or of all.
+
+    Parameters
+    ----------
+    area : str, optional
+        One of :data:`AREAS`, or of :data:`WITH_DATASETS`; all that can be computed where left out.
+    datasets : Path, optional
+        Folder of published data sets that may not be shipped; their areas need it.
 
     Raises
     ------
     InputError
-        For an area that is not in :data:`AREAS`.
+        For an unknown area, and one whose data sets are not at hand.
 
     Examples
     --------
     >>> all(figure.ok for figure in figures("credibility"))
     True
     """
-    if area is not None and area not in AREAS:
-        raise InputError(f"no area {area!r}{nearest(area, AREAS)}")
-    chosen = [AREAS[area]] if area else AREAS.values()
-    return [figure for compute in chosen for figure in compute()]
+    every = [*AREAS, *WITH_DATASETS]
+    if area is not None and area not in every:
+        raise InputError(f"no area {area!r}{nearest(area, every)}")
+    if area in WITH_DATASETS and datasets is None:
+        raise InputError(
+            f"area {area!r} needs data sets that may not be shipped",
+            do="give their folder: pricing verify --datasets FOLDER",
+        )
+    found = [f for name, compute in AREAS.items() if area in (None, name) for f in compute()]
+    if datasets is not None:
+        for name, with_data in WITH_DATASETS.items():
+            found += with_data(datasets) if area in (None, name) else []
+    return found
 
 
 def _compare(
@@ -103,6 +120,12 @@ def _aggregate() -> list[Figure]:
     ):
         found += _compare("aggregate", source, printed, ours)
     return found
+
+
+def _motor(datasets: Path) -> list[Figure]:
+    from pricing.verify import motor
+
+    return [*_compare("motor", *motor.schelldorfer_wuthrich(datasets))]
 
 
 def _claims() -> list[Figure]:
@@ -169,3 +192,5 @@ AREAS: Mapping[str, Callable[[], list[Figure]]] = {
     "models": _models,
     "tables": _tables,
 }
+
+WITH_DATASETS: Mapping[str, Callable[[Path], list[Figure]]] = {"motor": _motor}
