@@ -406,3 +406,10 @@ def test_keys_made_of_keys_band_single_ages():
         seen.with_keys(
             many=pl.when(pl.col("exposure") > 1).then(pl.lit("y")).otherwise(pl.lit("n"))
         )
+
+
+def test_one_key_is_a_list_of_one():
+    rows = pl.DataFrame({"sex": ["f"], "exposure": [1.0], "claims": [1], "premium": [9.0]})
+    seen = Experience.collect(rows, "sex", sums="premium")
+    assert seen.keys == ("sex",)
+    assert seen.cells["premium"].to_list() == [9.0]

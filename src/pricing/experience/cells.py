@@ -26,6 +26,7 @@ import polars as pl
 
 from pricing.errors import InputError
 from pricing.experience.domain import (
+    listed,
     require_columns,
     require_names,
     require_numbers,
@@ -110,6 +111,7 @@ class Experience:
             zero, claims or amounts that are null, not finite or negative, or no rows: all said at
             once, with counts; and for whole numbers whose sum in a cell passes 2⁵³.
         """
+        keys, sums = listed(keys), listed(sums)
         money = [*([amount] if amount else []), *sums]
         columns = [*keys, exposure, claims, *money]
         rows = opened(frame, columns)
