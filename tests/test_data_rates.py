@@ -611,3 +611,37 @@ def test_matrices_and_durations_refuse():
     ):
         with pytest.raises(InputError):
             illustrative_duration_rates(ages, durations)
+
+
+def test_policy_years_from_nought_are_not_taken_for_durations_from_one():
+    select = pl.DataFrame(
+        {"age": [40, 41] * 2, "duration": [1, 1, 2, 2], "rate": [0.1, 0.2, 0.3, 0.4]}
+    )
+    table = RateTable(name="ours", rates=select, ultimate=True)
+    rows = pl.DataFrame(
+        {"age": [40, 41], "policy_year": [1, 2], "exposure": [1.0, 1.0], "claims": [0, 1]}
+    )
+    seen = Experience.collect(rows, ["age", "policy_year"])
+    with pytest.raises(InputError, match=r"counts policy years from 0 .* the lowest here is 1"):
+        expected_rate(seen, table, duration="policy_year")
+    ours = seen.with_keys(duration=pl.col("policy_year") + 1)
+    assert ours.cells.select(expected_rate(ours, table)).to_series().to_list() == [0.3, 0.4]
+    early = Experience.collect(
+        rows.select(pl.exclude("policy_year"), duration=pl.Series([0, 1])), ["age", "duration"]
+    )
+    with pytest.raises(InputError, match="'duration' counts policy years from 0"):
+        expected_rate(early, table)
+
+
+def test_central_exposure_at_a_rate_of_one_is_refused_by_name():
+    rows = pl.DataFrame(
+        {"sex": ["male"] * 2, "age": [40, 105], "exposure": [9.0, 2.5], "claims": [0, 2]}
+    )
+    seen, table = Experience.collect(rows, ["sex", "age"]), rate_table("cn_life_2025", "cl2")
+    with pytest.raises(
+        InputError, match=r"for 1 cells \(2\.5 policy-years\), first sex male, age 105"
+    ):
+        expected_rate(seen, table, exposed="central")
+    young = seen.where(pl.col("age") < 105)
+    assert young.cells.select(expected_rate(young, table, exposed="central")).item() > 0
+    assert seen.cells.select(expected_rate(seen, table)).to_series()[1] == 1.0

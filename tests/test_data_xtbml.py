@@ -294,3 +294,10 @@ def test_what_does_not_fit_is_refused_with_its_place(save, text, said):
     with pytest.raises(InputError, match=said) as caught:
         read_xtbml(path)
     assert str(caught.value).startswith(str(path))
+
+
+def test_a_file_in_a_multi_byte_encoding_says_what_to_save_it_as(tmp_path):
+    path = tmp_path / "t1.xml"
+    path.write_bytes('<?xml version="1.0" encoding="GB18030"?><XTbML>表</XTbML>'.encode("gb18030"))
+    with pytest.raises(InputError, match="save GB18030 and other multi-byte ones as UTF-8"):
+        read_xtbml(path)

@@ -406,3 +406,59 @@ def test_keys_made_of_keys_band_single_ages():
         seen.with_keys(
             many=pl.when(pl.col("exposure") > 1).then(pl.lit("y")).otherwise(pl.lit("n"))
         )
+
+
+def test_one_key_is_a_list_of_one():
+    rows = pl.DataFrame({"sex": ["f"], "exposure": [1.0], "claims": [1], "premium": [9.0]})
+    seen = Experience.collect(rows, "sex", sums="premium")
+    assert seen.keys == ("sex",)
+    assert seen.cells["premium"].to_list() == [9.0]
+
+
+def ages():
+    rows = pl.DataFrame(
+        {"age": [25, 41, 67], "exposure": [1.0, 2.0, 3.0], "claims": [0, 1, 2], "zero": [0, 0, 0]}
+    )
+    return Experience.collect(rows, ["age"], sums=["zero"])
+
+
+def test_a_key_of_yes_and_no_or_of_categories_is_a_factor_as_in_collect():
+    seen = ages().with_keys(
+        old=pl.col("age") > 60, band=pl.col("age").cast(pl.String).cast(pl.Categorical)
+    )
+    assert seen.factors == ("old", "band")
+    assert seen.levels("old") == ["no", "yes"]
+    assert seen.by("old").cells["claims"].to_list() == [1, 2]
+    rows = pl.DataFrame({"old": [True], "exposure": [1.0], "claims": [5], "zero": [0]})
+    both = seen.by("old") + Experience.collect(rows, ["old"], sums=["zero"])
+    assert both.cells["claims"].to_list() == [1, 7]
+
+
+def test_keys_that_are_nan_or_no_key_are_refused():
+    nan = pl.lit(float("nan"))
+    with pytest.raises(InputError, match="'a' is null, NaN or infinite in 3 rows, such as"):
+        ages().with_keys(a=pl.col("age") * nan)
+    with pytest.raises(InputError, match="'a' is null in 1 rows"):
+        ages().with_keys(a=pl.when(pl.col("age") > 25).then(pl.col("age") > 60))
+    with pytest.raises(InputError, match="'a' is Date: neither a factor nor a number"):
+        ages().with_keys(a=pl.col("age").cast(pl.Date))
+
+
+def test_sums_that_cannot_be_added_up_are_refused():
+    with pytest.raises(InputError, match="'age' is a key"):
+        ages().with_sums(age=pl.lit(1))
+    with pytest.raises(InputError, match="'e' is null or not finite in 3 of 3 cells"):
+        ages().with_sums(e=pl.col("exposure") / pl.col("zero"))
+    with pytest.raises(InputError, match="'e' is Null, not a number"):
+        ages().with_sums(e=pl.lit(None))
+    with pytest.raises(InputError, match="'expsure'; did you mean 'exposure'"):
+        ages().with_sums(e=pl.col("expsure"))
+    with pytest.raises(InputError, match="'agee'; did you mean 'age'"):
+        ages().where(pl.col("agee") > 40)
+
+
+def test_a_rate_that_is_no_expression_says_how_to_write_it():
+    with pytest.raises(InputError, match=r"the expected rate is a float[\s\S]*pl\.lit"):
+        ages().rated(0.1, "age")
+    with pytest.raises(InputError, match="the expected rate is a str, not an expression: 'zero'"):
+        ages().rated("zero", "age")

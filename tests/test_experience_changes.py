@@ -91,6 +91,28 @@ def test_bad_changes_are_refused_with_counts():
         cut_at_changes(ONE, [])
 
 
+def test_policies_and_defaults_that_do_not_fit_are_refused():
+    groups = steps("group", ("p", date(2020, 1, 2), "G1"))
+    with pytest.raises(InputError, match="'end' is not after 'start' in 1 policies"):
+        cut_at_changes(ONE.with_columns(end=pl.col("start")), groups, default={"group": "G0"})
+    with pytest.raises(InputError, match=r"'start' of policies is Datetime.*, not a date"):
+        cut_at_changes(ONE.with_columns(pl.col("start").cast(pl.Datetime)), groups)
+    with pytest.raises(InputError, match="'policy_id' is Int32 in changes 1, String in policies"):
+        cut_at_changes(ONE, groups.with_columns(policy_id=pl.lit(1)))
+    with pytest.raises(InputError, match="policies are a LazyFrame"):
+        cut_at_changes(ONE.lazy(), groups)
+    with pytest.raises(InputError, match="changes 1 are a LazyFrame"):
+        cut_at_changes(ONE, groups.lazy())
+    premium = groups.select("policy_id", "from", premium=pl.lit(9.5))
+    with pytest.raises(InputError, match="default 'none' for 'premium' is no Float64"):
+        cut_at_changes(ONE, premium, default={"premium": "none"})
+    levels = groups.with_columns(pl.col("group").cast(pl.Enum(["G0", "G1"])))
+    with pytest.raises(InputError, match="default 'G9' for 'group' is no Enum"):
+        cut_at_changes(ONE, levels, default={"group": "G9"})
+    cut = cut_at_changes(ONE, [premium, levels], default={"premium": 1, "group": "G0"}).policies
+    assert cut.select("premium", "group").rows() == [(1.0, "G0"), (9.5, "G1")]
+
+
 @given(st.data())
 @settings(max_examples=40, deadline=None)
 def test_days_of_every_value_against_a_counter(data):

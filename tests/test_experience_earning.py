@@ -208,3 +208,32 @@ def test_a_claim_on_every_day_of_cover_meets_the_exposure_of_its_row(dims, unit)
     ne = (rows["claims"] * rows["exposure"]).to_list()
     assert rows["claims_exposure"].to_list() == pytest.approx(ne, rel=1e-13)
     assert set(placed.unmatched["reason"]) <= {"outside the study"}
+
+
+def test_an_amount_with_the_name_of_a_column_of_the_policies_is_refused():
+    policies, lexis = book(4), Lexis(**WINDOW)
+    claims = pl.DataFrame({"policy_id": ["p0"], "incurred": [policies["start"][0]]})
+    for name in ("sex", "start"):
+        with pytest.raises(InputError, match=f"the amount '{name}' has the name of a column"):
+            place_claims(claims.with_columns(**{name: 5.0}), policies, ["sex"], lexis, amount=name)
+    paid = claims.with_columns(premium=5.0, text=pl.lit("x"))
+    placed = place_claims(paid, policies.with_columns(end=date(2030, 1, 1)), [], lexis)
+    assert placed.experience.basis.claims + placed.unmatched.height == 1
+    with pytest.raises(InputError, match="'text' is String, not an amount"):
+        place_claims(paid, policies, ["sex"], lexis, amount="text")
+
+
+def test_claims_of_another_engine_are_refused_by_name():
+    policies, lexis = book(4), Lexis(**WINDOW)
+    with pytest.raises(InputError, match=r"polars alone[\s\S]*policies are a Table"):
+        place_claims(policies.select("policy_id"), policies.to_arrow(), [], lexis)
+
+
+def test_a_claim_on_a_day_that_30_360_does_not_count():
+    policies = pl.DataFrame(
+        {"policy_id": ["p"], "start": [date(2023, 3, 30)], "end": [date(2023, 3, 31)]}
+    )
+    claims = pl.DataFrame({"policy_id": ["p"], "incurred": [date(2023, 3, 30)]})
+    with pytest.raises(InputError, match="1 claims fall in cover that 30/360 counts as no days"):
+        place_claims(claims, policies, [], Lexis(**WINDOW, year="30/360"))
+    assert place_claims(claims, policies, [], Lexis(**WINDOW)).experience.basis.claims == 1

@@ -1,7 +1,7 @@
 """Exposure splitting against a counter that looks at every day, and against itself."""
 
 from collections import Counter
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from itertools import combinations
 
 import numpy as np
@@ -402,3 +402,55 @@ def test_an_exit_on_the_last_day_of_the_study_counts_and_one_on_the_first_does_n
     full = split_exposure(exits_book(), ["policy_id"], Lexis(**lexis, target="lapse")).cells
     days = {r[0]: r[1] for r in full.select("policy_id", "days").rows()}
     assert days == {"b": 365, "c": 61, "d": 184, "e": 184}
+
+
+@pytest.mark.parametrize("name", ["claims", "amount", "exposure", "days", "age", "exits_lapse"])
+def test_a_premium_with_the_name_of_a_sum_is_refused_not_taken_for_it(name):
+    rows = [(date(2020, 1, 1), date(2021, 1, 1), date(1980, 1, 1), "f")]
+    policies = frame(rows).with_columns(exit_cause=pl.lit("lapse"), **{name: pl.lit(500.0)})
+    lexis = Lexis(start=WINDOW[0], end=WINDOW[1], dims=["age"])
+    with pytest.raises(InputError, match=f"premium '{name}' has the name of a sum or a dimension"):
+        split_exposure(policies, ["sex"], lexis, premiums=[name], exits=["lapse"])
+
+
+def test_a_premium_twice_and_columns_that_look_like_ours_are_refused():
+    rows = [(date(2020, 1, 1), date(2021, 1, 1), date(1980, 1, 1), "f")]
+    policies = frame(rows).with_columns(premium=500.0, _s=pl.lit("a"), policy_year=pl.lit("b"))
+    lexis = Lexis(start=WINDOW[0], end=WINDOW[1], dims=["age"])
+    with pytest.raises(InputError, match="premium 'premium' is given twice"):
+        split_exposure(policies, [], lexis, premiums=["premium", "premium"])
+    with pytest.raises(InputError, match="factor '_s' begins like a column of ours"):
+        split_exposure(policies, ["_s"], lexis)
+    with pytest.raises(InputError, match="factor 'policy_year' has the name of"):
+        split_exposure(policies, ["policy_year"], lexis, premiums=["premium"])
+    assert split_exposure(policies, ["policy_year"], lexis).levels("policy_year") == ["b"]
+
+
+def test_one_name_is_a_list_of_one():
+    rows = [(date(2020, 1, 1), date(2021, 1, 1), date(1980, 1, 1), "f")]
+    policies = frame(rows).with_columns(premium=500.0, exit_cause=pl.lit("lapse"))
+    lexis = Lexis(start=WINDOW[0], end=WINDOW[1], dims="age")
+    seen = split_exposure(policies, "sex", lexis, premiums="premium", exits="lapse")
+    assert seen.keys == ("sex", "age")
+    assert seen.cells.select(pl.col("premium", "exits_lapse").sum()).row(0) == (500.0, 1)
+    assert seen.by("sex").keys == ("sex",)
+
+
+def test_a_cause_that_did_not_occur_says_how_to_ask_for_it():
+    rows = [(date(2020, 1, 1), date(2021, 1, 1), date(1980, 1, 1), "f")]
+    policies = frame(rows).with_columns(exit_cause=pl.lit("lapse"))
+    lexis = Lexis(start=WINDOW[0], end=WINDOW[1])
+    with pytest.raises(InputError) as refused:
+        split_exposure(policies, [], lexis, exits=["death"])
+    assert "pl.Enum" in str(refused.value)
+    assert "pricing check" not in str(refused.value)
+    known = policies.with_columns(pl.col("exit_cause").cast(pl.Enum(["lapse", "death"])))
+    assert split_exposure(known, [], lexis, exits=["death"]).cells["exits_death"].sum() == 0
+
+
+@pytest.mark.parametrize("day", ["2020-01-01", datetime(2020, 1, 1), None])
+def test_a_window_of_no_dates_is_refused(day):
+    with pytest.raises(InputError, match=r"the start of the study is a .*, not a date"):
+        Lexis(start=day, end=date(2021, 1, 1))
+    with pytest.raises(InputError, match=r"the end of the study is a .*, not a date"):
+        Lexis(start=date(2019, 1, 1), end=day)

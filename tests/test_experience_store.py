@@ -135,3 +135,31 @@ def test_a_kill_in_the_middle_leaves_the_store_whole(tmp_path, place):
     store.add(experience(2)[1], source="feb")
     assert store.sources == ["jan", "feb"]
     assert json.loads((tmp_path / "manifest.json").read_text())["version"] == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="one process adds there")
+def test_writers_at_the_same_time_lose_nothing(tmp_path):
+    code = textwrap.dedent(
+        """
+        import sys, time
+        import polars as pl
+        from pricing.experience.cells import Experience
+        from pricing.experience import store
+
+        save = Experience.save
+        Experience.save = lambda *given: (save(*given), time.sleep(0.3))  # a large shard
+        kept = store.ExperienceStore(sys.argv[1])
+        for i in range(3):
+            n = 3 * int(sys.argv[2]) + i
+            rows = pl.DataFrame({"tier": ["a"], "exposure": [1.0 + n], "claims": [n]})
+            kept.add(Experience.collect(rows, ["tier"]), source=f"month {n}")
+        """
+    )
+    writers = [
+        subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "store"), str(i)])
+        for i in range(2)
+    ]
+    assert [writer.wait(timeout=120) for writer in writers] == [0, 0]
+    store = ExperienceStore(tmp_path / "store")
+    assert sorted(store.sources) == [f"month {n}" for n in range(6)]
+    assert store.total().basis.claims == 15

@@ -129,7 +129,8 @@ def read_xtbml(path: str | Path, *, scale: float | None = None) -> Xtbml:
     Parameters
     ----------
     path : path
-        An XTbML file, in any encoding that its XML declaration names.
+        An XTbML file in UTF-8, UTF-16 or a single-byte encoding that its XML declaration names;
+        others, such as GB18030, are refused and to be saved as UTF-8 first.
     scale : float, optional
         What a value of 1 in the file means, such as 0.001 for figures per thousand. Needed only
         where the file has a scaling factor other than 0 or 1: the archive's files all have 0,

@@ -26,6 +26,7 @@ import polars as pl
 
 from pricing.errors import InputError
 from pricing.experience.domain import (
+    listed,
     require_columns,
     require_names,
     require_numbers,
@@ -110,6 +111,7 @@ class Experience:
             zero, claims or amounts that are null, not finite or negative, or no rows: all said at
             once, with counts; and for whole numbers whose sum in a cell passes 2⁵³.
         """
+        keys, sums = listed(keys), listed(sums)
         money = [*([amount] if amount else []), *sums]
         columns = [*keys, exposure, claims, *money]
         rows = opened(frame, columns)
@@ -176,12 +178,14 @@ class Experience:
         """Add keys made of other keys, such as an age band of single ages.
 
         Right only for an expression of the keys, which every row of a cell shares; leave out the
-        keys that are no longer wanted with :meth:`by`.
+        keys that are no longer wanted with :meth:`by`. Yes or no becomes a factor of ``no`` and
+        ``yes``, as in :meth:`collect`.
 
         Raises
         ------
         InputError
-            For names that are taken, expressions that read what is no key, and cells that get none.
+            For names that are taken, expressions that read what is no key, keys that are neither a
+            factor nor a number, and cells that get none, NaN or infinity.
 
         Examples
         --------
@@ -195,10 +199,22 @@ class Experience:
         faults = [f"{name!r} is there already" for name in keys if name in self.cells.columns]
         cells = self.cells.with_columns(**keys) if not faults else self.cells
         for name in keys if not faults else ():
-            none = cells.filter(pl.col(name).is_null())
+            kind = cells.schema[name]
+            if kind in (pl.Boolean, pl.Categorical):
+                yes = pl.when(pl.col(name)).then(pl.lit("yes")).otherwise(pl.lit("no"))
+                level = yes if kind == pl.Boolean else pl.col(name).cast(pl.String)
+                cells = cells.with_columns(
+                    pl.when(pl.col(name).is_not_null()).then(level).alias(name)
+                )
+            elif not (kind in (pl.String, pl.Enum) or kind.is_integer() or kind.is_float()):
+                faults.append(f"{name!r} is {kind}: neither a factor nor a number")
+                continue
+            there = pl.col(name).is_finite() if kind.is_float() else pl.col(name).is_not_null()
+            none = cells.filter(~there.fill_null(False))
             if none.height:
-                of = none.select(self.keys).unique().head(3).rows(named=True)
-                faults.append(f"{name!r} is null in {none['rows'].sum():,} rows, such as {of}")
+                what = "null, NaN or infinite" if kind.is_float() else "null"
+                of = none.select(self.keys).unique(maintain_order=True).head(3).rows(named=True)
+                faults.append(f"{name!r} is {what} in {none['rows'].sum():,} rows, such as {of}")
         if faults:
             raise InputError("keys that cannot be added", faults=faults)
         order = [*self.keys, *keys, *(n for n in self.cells.columns if n not in self.keys)]
@@ -273,6 +289,12 @@ class Experience:
 
         Right only for what adds over rows: a rate of the cell times a sum of it.
 
+        Raises
+        ------
+        InputError
+            For sums with the name of a key, of columns that are not there, and that are no number,
+            null or not finite in a cell.
+
         Examples
         --------
         >>> rows = pl.DataFrame({"a": ["x", "y"], "exposure": [1.0, 2.0], "claims": [0, 1]})
@@ -280,7 +302,23 @@ class Experience:
         >>> seen.cells["expected"].to_list()
         [0.1, 0.2]
         """
-        return Experience._of(self.cells.with_columns(**sums), self.keys, self.basis)
+        require_columns([n for s in sums.values() for n in s.meta.root_names()], self.cells.columns)
+        faults = [f"{name!r} is a key" for name in sums if name in self.keys]
+        cells = self.cells.with_columns(**sums) if not faults else self.cells
+        for name in sums if not faults else ():
+            kind = cells.schema[name]
+            if not kind.is_numeric():
+                faults.append(f"{name!r} is {kind}, not a number")
+                continue
+            broken = (~pl.col(name).cast(pl.Float64).is_finite()).fill_null(True)
+            count = cells.filter(broken).height
+            if count:
+                faults.append(
+                    f"{name!r} is null or not finite in {count:,} of {cells.height:,} cells"
+                )
+        if faults:
+            raise InputError("sums that cannot be added up", faults=faults)
+        return Experience._of(cells, self.keys, self.basis)
 
     def rated(self, rate: pl.Expr, factor: str) -> Experience:
         """Add the expected rate of every cell as ``_rate``, to be compared by ``factor``.
@@ -288,8 +326,8 @@ class Experience:
         Raises
         ------
         InputError
-            For a factor that is not a key, a rate that reads what is no key, and cells whose rate
-            is null, not finite or not above zero.
+            For a factor that is not a key, a rate that is no expression or reads what is not there,
+            and cells whose rate is null, not finite or not above zero.
 
         Examples
         --------
@@ -297,6 +335,12 @@ class Experience:
         >>> Experience.collect(rows, ["a"]).rated(pl.lit(0.1), "a").cells["_rate"].to_list()
         [0.1, 0.1]
         """
+        if not isinstance(rate, pl.Expr):
+            raise InputError(
+                f"the expected rate is a {type(rate).__name__}, not an expression: {rate!r}",
+                do="give a number as pl.lit(0.1), a sum of expected claims as "
+                'pl.col("expected") / pl.col("exposure")',
+            )
         require_columns([factor, *rate.meta.root_names()], self.cells.columns)
         require_columns([factor], self.keys)
         cells = self.cells.with_columns(_rate=rate)
@@ -306,12 +350,14 @@ class Experience:
             raise InputError(
                 f"{broken.height:,} cells ({broken['exposure'].sum():,.1f} policy-years) have no "
                 "expected rate above zero",
-                do="score with a model fitted on the same levels",
+                do="give every cell a rate above zero: a model must have been fitted on the same "
+                "levels, a sum must expect something of each cell",
             )
         return replace(self, cells=cells)
 
     def where(self, *conditions: pl.Expr, note: str = "") -> Experience:
         """Keep some cells; the condition stands in the basis."""
+        require_columns([n for c in conditions for n in c.meta.root_names()], self.cells.columns)
         said = note or " and ".join(str(condition) for condition in conditions)
         kept = self.cells.filter(*conditions)
         if kept.is_empty():
@@ -320,6 +366,8 @@ class Experience:
         return Experience._of(kept, self.keys, basis)
 
     def __add__(self, other: Experience) -> Experience:
+        if not isinstance(other, Experience):
+            return NotImplemented
         if self.keys != other.keys or set(self.cells.columns) != set(other.cells.columns):
             raise InputError(
                 f"only experiences over the same keys and sums add: {list(self.cells.columns)} "

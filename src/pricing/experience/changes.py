@@ -66,8 +66,10 @@ def cut_at_changes(
     Raises
     ------
     InputError
-        For missing or clashing columns, null dates or values, two values from one day, a policy
-        that appears twice, and cover without a value where no default is given: with counts.
+        For missing or clashing columns, identities of two types, null dates or values, cover that
+        does not end after its start, two values from one day, a policy that appears twice, a
+        default that does not fit its column, and cover without a value where no default is given:
+        with counts.
 
     Examples
     --------
@@ -78,7 +80,7 @@ def cut_at_changes(
     >>> cut_at_changes(policies, groups).policies.select("health_group", "cover_end").rows()
     [('G0', datetime.date(2024, 1, 1)), ('G1', datetime.date(2025, 1, 1))]
     """
-    tables = [changes] if isinstance(changes, pl.DataFrame) else list(changes)
+    tables = list(changes) if isinstance(changes, Sequence) else [changes]
     default = dict(default or {})
     values = _require(policies, tables, default)
     facts = policies.select("policy_id", "start", "end")
@@ -136,6 +138,14 @@ def _require(
     policies: pl.DataFrame, tables: Sequence[pl.DataFrame], default: Mapping[str, Any]
 ) -> list[str]:
     """Hold the tables against what they must be; give the names of the values."""
+    held = {"policies": policies, **{f"changes {i}": table for i, table in enumerate(tables, 1)}}
+    faults = [
+        f"{name} are a {type(table).__name__}, not a polars DataFrame"
+        for name, table in held.items()
+        if not isinstance(table, pl.DataFrame)
+    ]
+    if faults:
+        raise InputError("cover cannot be cut at changes", faults=faults, do="collect them first")
     faults = [
         f"policies have no {n!r}{nearest(n, policies.columns)}"
         for n in ("policy_id", "start", "end")
@@ -155,6 +165,14 @@ def _require(
             continue
         if table.schema["from"] != pl.Date:
             faults.append(f"'from' of changes {i} is {table.schema['from']}, not a date")
+        if "policy_id" in policies and table.schema["policy_id"] != policies.schema["policy_id"]:
+            faults.append(
+                f"'policy_id' is {table.schema['policy_id']} in changes {i}, "
+                f"{policies.schema['policy_id']} in policies"
+            )
+        for n in own:
+            if n in default and not _fits(default[n], table.schema[n]):
+                faults.append(f"default {default[n]!r} for {n!r} is no {table.schema[n]}")
         nulls = {n: table[n].null_count() for n in table.columns}
         faults += [f"{n!r} of changes {i} is null in {k:,} rows" for n, k in nulls.items() if k]
         twice = table.select("policy_id", "from").is_duplicated().sum()
@@ -166,9 +184,22 @@ def _require(
         for n in ("start", "end"):
             missing = policies[n].null_count()
             faults += [f"{n!r} is null in {missing:,} policies"] if missing else []
+            if policies.schema[n] != pl.Date:
+                faults.append(f"{n!r} of policies is {policies.schema[n]}, not a date")
+    if not faults:
+        reversed_ = (policies["end"] <= policies["start"]).sum()
+        faults += [f"'end' is not after 'start' in {reversed_:,} policies"] if reversed_ else []
     if faults:
         raise InputError("cover cannot be cut at changes", faults=faults)
     return values
+
+
+def _fits(value: Any, kind: pl.DataType) -> bool:
+    """Whether a value can stand in a column as it is: 1 among floats, no text, no unknown level."""
+    try:
+        return bool(value is not None and pl.Series([value]).cast(kind).to_list() == [value])
+    except (pl.exceptions.PolarsError, TypeError):
+        return False
 
 
 def _require_values(steps: pl.DataFrame, values: Sequence[str]) -> None:

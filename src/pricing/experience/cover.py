@@ -46,7 +46,7 @@ def survey(
     born = ["birth_date"] if "age" in lexis.dims else []
     causes = ["exit_cause"] if exits or lexis.target else []
     dates = list(dict.fromkeys(["start", *cover, *(["end"] if causes else []), *born]))
-    _require(schema, by, dates, [*causes, *premiums], lexis, premiums)
+    _require(schema, by, dates, [*causes, *premiums], lexis, premiums, exits)
     begin, until = (pl.col(name) for name in cover)
     counts = {f"{d!r} is null": pl.col(d).is_null().sum() for d in dates}
     counts |= {f"factor {k!r} is null": pl.col(k).is_null().sum() for k in by}
@@ -86,13 +86,18 @@ def survey(
         raise InputError("there are no policies", do="check the source and the filters")
     if not faults and not seen["_inside"]:
         faults = [f"none of {seen['_rows']:,} policies is covered from {lexis.period}"]
-    if causes:
-        faults += _unknown_causes(schema["exit_cause"], seen["_causes"], [*exits, lexis.target])
-    if faults:
+    unknown = (
+        _unknown_causes(schema["exit_cause"], seen["_causes"], [*exits, lexis.target])
+        if causes
+        else []
+    )
+    if faults or unknown:
+        mend = ["hold the table against its contract (pricing check) and use the accepted rows"]
+        heard = ["for a cause that may not occur, make 'exit_cause' a pl.Enum of all that can"]
         raise InputError(
             "policies that cannot be split",
-            faults=faults,
-            do="hold the table against its contract (pricing check) and use the accepted rows",
+            faults=[*faults, *unknown],
+            do="; ".join([*(mend if faults else []), *(heard if unknown else [])]),
         )
     years = [seen[n].year if seen[n] else 0 for n in ("_starts", "_startl", "_born", "_bornl")]
     return Book(
@@ -135,6 +140,7 @@ def _require(
     others: Sequence[str],
     lexis: Lexis,
     premiums: Sequence[str],
+    exits: Sequence[str],
 ) -> None:
     names = schema.names()
     faults = [
@@ -156,10 +162,21 @@ def _require(
         for k in by
         if k in names and schema[k] not in text and not schema[k].is_integer()
     ]
+    ours = {*MEASURES, "days", *lexis.dims, *(f"exits_{cause}" for cause in exits)}
+    ours |= {"policy_year"} if premiums else set()  # over which a premium is earned
+    for what, columns in (("factor", by), ("premium", premiums)):
+        faults += [
+            f"{what} {k!r} has the name of a sum or a dimension; rename the column"
+            for k in dict.fromkeys(columns)
+            if k in ours or (what == "factor" and k in premiums)
+        ]
+        faults += [
+            f"{what} {k!r} begins like a column of ours; rename it"
+            for k in dict.fromkeys(columns)
+            if k.startswith("_")
+        ]
     faults += [
-        f"factor {k!r} has the name of a sum or a dimension; rename the column"
-        for k in by
-        if k in MEASURES or k == "days" or k in lexis.dims or k in premiums
+        f"premium {p!r} is given twice" for p in dict.fromkeys(premiums) if premiums.count(p) > 1
     ]
     if faults:
         raise InputError("columns that cannot serve as asked", faults=faults)

@@ -11,9 +11,20 @@ from pricing.errors import InputError, nearest
 from pricing.experience.engines import column_kind, counted
 from pricing.experience.measures import MEASURES
 
-__all__ = ["require_columns", "require_names", "require_numbers", "require_rows"]
+__all__ = ["listed", "require_columns", "require_names", "require_numbers", "require_rows"]
 
 Schema = Mapping[str, nw.dtypes.DType]
+
+
+def listed(names: Sequence[str]) -> list[str]:
+    """Take one name for a list of one, not for its letters.
+
+    Examples
+    --------
+    >>> listed("sex"), listed(("sex", "tier"))
+    (['sex'], ['sex', 'tier'])
+    """
+    return [names] if isinstance(names, str) else list(names)
 
 
 def require_columns(wanted: Sequence[str], present: Iterable[str]) -> None:

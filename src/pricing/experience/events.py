@@ -10,6 +10,7 @@ import polars as pl
 from pricing.errors import InputError, nearest
 from pricing.experience.cells import Experience
 from pricing.experience.cover import survey
+from pricing.experience.domain import listed
 from pricing.experience.lexis import Lexis, current, leap, lines, new_year, thirties
 from pricing.experience.measures import COUNTS_OF_CLAIMS, MEASURES_OF_AMOUNTS
 from pricing.experience.shards import Shards
@@ -93,8 +94,9 @@ def place_claims(
     Raises
     ------
     InputError
-        For columns or policies that cannot serve, amounts that are null or negative, and claims
-        that more than one row of cover would answer for.
+        For frames of another engine, columns or policies that cannot serve, amounts that are null
+        or negative, claims that more than one row of cover would answer for, and claims in cover
+        that 30/360 counts as no days.
 
     Examples
     --------
@@ -107,9 +109,11 @@ def place_claims(
     >>> placed.experience.basis.claims, placed.unmatched["reason"].to_list()
     (1.0, ['unknown policy'])
     """
-    lazy, by = policies.lazy(), list(dict.fromkeys(by))
+    by = list(dict.fromkeys(listed(by)))
+    _require_polars(claims=claims, policies=policies)
+    lazy = policies.lazy()
     survey(Shards.of(policies), by, lexis, cover)
-    _require(claims, lazy, amount)
+    _require(claims, lazy, amount, [*dict.fromkeys(["start", *cover, *by, *_more(lexis)])])
     own = claims.lazy().select("policy_id", "incurred", *([amount] if amount else []))
     own = own.with_row_index("_claim").collect().lazy()
     facts = list(dict.fromkeys(["policy_id", "start", *cover, *by, *_more(lexis)]))
@@ -132,6 +136,14 @@ def place_claims(
         n["amount"] = pl.col(amount).cast(pl.Float64).sum()
     one = dict.fromkeys(["policy_id", "_from", *keys, "exposure"])
     each = rows.group_by(list(one), maintain_order=True).agg(**n).collect()
+    none = each.filter(pl.col("exposure") <= 0)["claims"].sum()
+    if none:
+        raise InputError(
+            f"{none:,} claims fall in cover that {lexis.unit} counts as no days, from the 30th to "
+            "the 31st of a month",
+            where="claims",
+            do="take a year of 'policy', 'calendar' or '365.25'",
+        )
     return PlacedClaims(
         _experience(each, keys, lexis, basis, amount="amount" if amount else None),
         unmatched,
@@ -271,8 +283,26 @@ def _filled(one: pl.DataFrame, other: pl.DataFrame) -> pl.DataFrame:
     return one.with_columns(pl.lit(0, dtype=other.schema[n]).alias(n) for n in missing)
 
 
+def _require_polars(**frames: object) -> None:
+    faults = [
+        f"{name} are a {type(frame).__name__}"
+        for name, frame in frames.items()
+        if not isinstance(frame, pl.DataFrame | pl.LazyFrame)
+    ]
+    if faults:
+        raise InputError(
+            "claims are placed by polars alone",
+            faults=faults,
+            do="give polars frames: read the files with pl.scan_parquet, or bring the rows of the "
+            "policies with claims over (.pl() on DuckDB)",
+        )
+
+
 def _require(
-    claims: pl.DataFrame | pl.LazyFrame, policies: pl.LazyFrame, amount: str | None
+    claims: pl.DataFrame | pl.LazyFrame,
+    policies: pl.LazyFrame,
+    amount: str | None,
+    facts: Sequence[str],
 ) -> None:
     lazy = claims.lazy()
     schema, book = lazy.collect_schema(), policies.collect_schema()
@@ -291,6 +321,12 @@ def _require(
         faults.append(
             f"'policy_id' is {schema['policy_id']} in claims, {book['policy_id']} in policies"
         )
+    if amount in {"policy_id", "incurred", *facts}:
+        faults.append(f"the amount {amount!r} has the name of a column of the policies; rename it")
+    elif not faults and amount and not schema[amount].is_numeric():
+        faults.append(f"{amount!r} is {schema[amount]}, not an amount")
+    if "incurred" in facts:
+        faults.append("'incurred' is a column of the policies too; rename it there")
     if not faults and amount:
         value = pl.col(amount).cast(pl.Float64)
         bad = (

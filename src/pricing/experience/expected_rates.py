@@ -42,7 +42,8 @@ def expected_rate(
         Attained age last birthday: a covariate in whole years, or a factor whose levels are single
         ages.
     duration : str
-        Policy year, 1 the first; read only where the table is by duration.
+        Policy year, 1 the first; read only where the table is by duration. The ``policy_year`` of
+        a split counts from 0: add 1 with ``experience.with_keys`` first.
     exposed : {"initial", "central"}
         ``"initial"``: exposure runs to the end of the year of a claim, and q is taken as printed.
         ``"central"``: exposure stops at the claim, and q becomes −ln(1 − q).
@@ -56,7 +57,8 @@ def expected_rate(
     ------
     InputError
         For a table that is not of rates, a key that lacks, banded or broken ages, levels of sex
-        other than the table's, and keys the table does not have, with cells and policy-years.
+        other than the table's, keys the table does not have, with cells and policy-years, a
+        duration that counts from 0, and central exposure at a rate of 1.
 
     Notes
     -----
@@ -96,9 +98,33 @@ def expected_rate(
         key: pl.col(column) if key == "sex" else _number(experience, column)
         for key, column in wanted.items()
     }
+    if "duration" in wanted:
+        _require_first_year(experience, wanted["duration"], places["duration"])
     rate = table.rate(**places)
     _require_found(experience, table, rate, list(wanted.values()))
-    return rate if exposed == "initial" else -(-rate).log1p()
+    if exposed == "initial":
+        return rate
+    certain = experience.cells.filter(rate == 1)
+    if not certain.is_empty():
+        raise InputError(
+            f"{table.name} has a rate of 1, which no force per policy-year gives, for "
+            f"{certain.height:,} cells ({certain['exposure'].sum():,.1f} policy-years), first "
+            + ", ".join(f"{c} {certain[c][0]}" for c in wanted.values()),
+            do="leave its last age out with experience.where(...), or take exposed='initial'",
+        )
+    return -(-rate).log1p()
+
+
+def _require_first_year(experience: Experience, key: str, years: pl.Expr) -> None:
+    """Refuse policy years from 0: every rate would be that of the year before."""
+    lowest = experience.cells.select(years.min()).item()
+    if key == "policy_year" or lowest == 0:
+        raise InputError(
+            f"{key!r} counts policy years from 0 as a split does, a table from 1"
+            + ("" if lowest is None else f"; the lowest here is {lowest}"),
+            do=f'add experience.with_keys(duration=pl.col("{key}") + 1), without the 1 where yours '
+            "count from 1, and leave duration= out",
+        )
 
 
 def _number(experience: Experience, key: str) -> pl.Expr:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from itertools import pairwise
 
 import polars as pl
@@ -55,8 +55,8 @@ class Lexis:
     Raises
     ------
     InputError
-        For unknown dimensions or years, a window that is empty or reversed, a year that the
-        dimensions do not fix, and full exposure over more than one dimension.
+        For unknown dimensions or years, a window that is no pair of dates, empty or reversed, a
+        year that the dimensions do not fix, and full exposure over more than one dimension.
 
     References
     ----------
@@ -78,6 +78,12 @@ class Lexis:
         object.__setattr__(
             self, "dims", (self.dims,) if isinstance(self.dims, str) else tuple(self.dims)
         )
+        for name, day in (("start", self.start), ("end", self.end)):
+            if not isinstance(day, date) or isinstance(day, datetime):
+                raise InputError(
+                    f"the {name} of the study is a {type(day).__name__}, not a date: {day!r}",
+                    do="give it as date(2023, 1, 1)",
+                )
         faults = [
             f"no dimension {d!r}{nearest(d, DIMENSIONS)}" for d in self.dims if d not in DIMENSIONS
         ]

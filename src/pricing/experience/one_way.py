@@ -49,7 +49,7 @@ class OneWay(Result):
 
 
 def with_currency(figure: go.Figure, result: Result, lang: Language) -> go.Figure:
-    """Write the currency into the title of an axis of money.
+    """Write the currency into the title of an axis, or a scale of colours, of money.
 
     Examples
     --------
@@ -59,6 +59,14 @@ def with_currency(figure: go.Figure, result: Result, lang: Language) -> go.Figur
     'Pure premium (CNY)'
     """
     money = label("pure_premium", lang)
+    figure.for_each_trace(
+        lambda heat: (
+            heat.update(colorbar_title_text=f"{money} ({result.basis.currency})")
+            if heat.colorbar.title.text == money
+            else None
+        ),
+        selector={"type": "heatmap"},
+    )
     if figure.layout.yaxis.title.text == money:
         figure.update_yaxes(
             title_text=f"{money} ({result.basis.currency})", selector={"side": None}

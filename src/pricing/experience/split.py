@@ -15,6 +15,7 @@ import polars as pl
 
 from pricing.experience.cells import Experience
 from pricing.experience.cover import FEW_ROWS, Book, survey
+from pricing.experience.domain import listed
 from pricing.experience.earning import earned_share, require_pattern
 from pricing.experience.engines import AnyFrame
 from pricing.experience.events import count_exits
@@ -91,7 +92,8 @@ def split_exposure(
     ------
     InputError
         For missing columns, null dates or factors, cover that does not end after its start, a birth
-        after the start, no overlap with the window: all said at once, with counts.
+        after the start, no overlap with the window: all said at once, with counts. For factors and
+        premiums that have the name of a sum or a dimension, or begin with an underscore.
 
     References
     ----------
@@ -108,8 +110,8 @@ def split_exposure(
     [(2023, 43, 184), (2024, 43, 60)]
     """
     require_pattern(pattern)
-    by = list(dict.fromkeys(by))
-    rows = Shards.of(policies, _columns(by, lexis, cover, [*exits], [*premiums]))
+    by, exits, premiums = list(dict.fromkeys(listed(by))), listed(exits), listed(premiums)
+    rows = Shards.of(policies, _columns(by, lexis, cover, exits, premiums))
     book = survey(rows, by, lexis, cover, exits=exits, premiums=premiums)
     cells = _split(rows, book, by, lexis, cover, premiums=(), pattern=pattern)
     keys = [*by, *lexis.dims]

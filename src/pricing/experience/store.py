@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import reduce
 from hashlib import sha256
@@ -17,7 +20,7 @@ from pricing.files import replacing
 __all__ = ["ExperienceStore", "Shard"]
 
 VERSION = 1
-_MANIFEST = "manifest.json"
+_MANIFEST, _LOCK = "manifest.json", ".lock"
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,8 @@ class ExperienceStore:
 
     A shard is written whole and only then named in the manifest, which is replaced in one step. So
     an addition that is killed leaves the store as it was, and a file that the manifest does not
-    name does not count. One writer at a time.
+    name does not count. Writers wait for each other, one addition at a time (except on Windows:
+    there, let one process add).
 
     Parameters
     ----------
@@ -114,9 +118,13 @@ class ExperienceStore:
             For a source or cells that are in already, and keys, sums or a currency that differ
             from what is in; the store stays as it was.
         """
-        shards, fingerprint = self.shards, experience.basis.fingerprint
         if not source.strip():
             raise InputError("a source needs a name", where=str(self.folder))
+        with _alone(Path(self.folder)):
+            return self._add(experience, source)
+
+    def _add(self, experience: Experience, source: str) -> Shard:
+        shards, fingerprint = self.shards, experience.basis.fingerprint
         for shard in shards:
             if source == shard.source or fingerprint == shard.fingerprint:
                 what = f"source {source!r}" if source == shard.source else "the same experience"
@@ -173,6 +181,29 @@ class ExperienceStore:
         if not sources:
             raise InputError("nothing has been added to the store", where=str(self.folder))
         return reduce(add, (self.read(source) for source in sources))
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the store while adding; the system lets go of it when the process ends, however it does."""
+    if sys.platform == "win32":
+        yield
+        return
+    import fcntl
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        held = (folder / _LOCK).open("w")
+    except OSError as error:
+        raise InputError(
+            f"cannot write: {error.strerror or error}",
+            where=str(folder),
+            do="give a folder that can be written to",
+        ) from error
+    with held:
+        with suppress(OSError):  # a file system without locks: one writer at a time
+            fcntl.flock(held, fcntl.LOCK_EX)
+        yield
 
 
 def _checksum(path: Path) -> str:
