@@ -20,6 +20,7 @@ from pricing.claims.pure_premium import fit_pure_premium
 from pricing.claims.severity import fit_severity
 from pricing.errors import InputError
 from pricing.estimate.response import RESPONSES
+from pricing.experience.bands import band
 from pricing.experience.cells import Experience
 from pricing.result.shape import Result
 from pricing.result.words import catalogue
@@ -323,6 +324,56 @@ def test_too_few_claims_for_any_segment():
 def test_p_values_are_adjusted_as_scipy_does():
     p = np.random.default_rng(2).uniform(0, 1, 40) ** 3
     np.testing.assert_allclose(benjamini_hochberg(p), false_discovery_control(p), rtol=1e-12)
+
+
+# -- real books -------------------------------------------------------------------------------------
+
+
+def dealt(frame: pl.LazyFrame) -> pl.DataFrame:
+    return frame.with_columns(fold=(pl.int_range(pl.len()) % 5 + 1).cast(pl.String)).collect()
+
+
+def test_smoking_and_weight_together_in_the_medical_costs(dataset):
+    """Lantz's book (simulated): charges of smokers rise with bmi, those of others do not."""
+    book = dealt(
+        dataset("insurance_medical_cost_1338.parquet").with_columns(
+            exposure=1.0,
+            claims=1,
+            age_band=band("age", [18, 30, 40, 50]),
+            bmi_band=band("bmi", [0, 25, 30, 35]),
+        )
+    )
+    seen = Experience.collect(book, ["age_band", "bmi_band", "smoker", "fold"], amount="charges")
+    challenger = fit_challenger(seen, folds="fold", response="pure_premium")
+    found = contest(seen, challenger, fit_pure_premium(seen, "age_band + bmi_band + smoker"))
+    z = dict(found.better().select("level", "z").iter_rows())
+    assert z["0-24 × yes"] < -3
+    assert z["35+ × yes"] > 3
+    assert found.facts["folds_won"] == 5
+    assert found.facts["d_squared_challenger"] > found.facts["d_squared_model"] + 0.05
+
+
+def test_age_works_otherwise_for_women_in_the_health_fund(dataset):
+    """Visits of cas_euhealthinsurance: a tariff of main effects misses sex by age and relation."""
+    book = dealt(
+        dataset("cas_euhealthinsurance.parquet")
+        .filter(pl.col("policy_years") > 0, pl.col("age_at_inception") >= 0)
+        .with_columns(age_band=band("age_at_inception", [0, 10, 20, 30, 40, 50, 60]))
+    )
+    keys = ["age_band", "gender", "relation", "fold"]
+    seen = Experience.collect(book, keys, exposure="policy_years", claims="num_visits")
+    model = fit_frequency(seen, "age_band + gender + relation")
+    found = contest(seen, fit_challenger(seen, folds="fold"), model)
+    assert found.facts["folds_won"] == 5
+    assert found.facts["d_squared_challenger"] > 1.1 * found.facts["d_squared_model"]
+    women = found.better().filter(pl.col("level") == "F × contract_owner").row(0, named=True)
+    assert women["z"] > 15
+    assert women["actual_to_challenger"] == pytest.approx(1.0, abs=0.01)
+    # with those interactions the model catches up
+    whole = fit_frequency(seen, "age_band * gender + gender * relation")
+    rest = contest(seen, fit_challenger(seen, folds="fold"), whole)
+    assert rest.facts["better"] < found.facts["better"]
+    assert rest.facts["d_squared_model"] > found.facts["d_squared_model"]
 
 
 # -- bad input --------------------------------------------------------------------------------------

@@ -59,8 +59,8 @@ BALANCED = "rates are rebased by one factor, so that fitted equals observed in t
 class Challenger(Result):
     """A boosted model of claims, as a table of rates by combination of levels.
 
-    ``.table`` has one row per factor: term, levels, gain (the share of the null deviance that is
-    lost out of fold when the factor's level is drawn by chance), lower, upper. ``.frames``:
+    ``.table`` has one row per factor: term, levels, gain (what the deviance rises by out of
+    fold when the factor's level is drawn by chance, in shares of the null deviance), lower, upper. ``.frames``:
     ``folds`` (fold, exposure, claims, trees, deviance and d_squared out of fold), ``path`` (trees,
     deviance out of fold), ``rates`` (levels and rate), ``dependence`` (see
     :mod:`pricing.claims.partial_dependence`), ``out_of_fold`` (fold and rate of every cell).
@@ -293,6 +293,7 @@ def fit_challenger(
         },
     }
     notes = [BALANCED, "number of trees chosen out of fold"]
+    notes += ["the most trees allowed were the best: allow more"] if best == trees else []
     notes += [OF_CELLS] if response == "pure_premium" else []
     basis = replace(
         experience.basis,
