@@ -24,6 +24,7 @@ from pricing.experience.bands import band
 from pricing.experience.cells import Experience
 from pricing.result.shape import Result
 from pricing.result.words import catalogue
+from pricing.validation.lift import double_lift
 
 AGES = ["18-29", "30-39", "40-49", "50-59"]
 KEYS = ["age_band", "sex", "region"]
@@ -159,6 +160,34 @@ def test_a_factor_is_worth_what_drawing_it_by_chance_loses():
     assert found.facts["strongest"] == "age_band"
 
 
+def test_a_fold_is_predicted_by_the_others_alone():
+    """Grown by hand on the other folds, with the number of trees that the table names."""
+    seen, found = cells(rows()), fitted()
+    out = found.frames["out_of_fold"].with_columns(seen.cells["fold"].cast(pl.String).alias("key"))
+    assert (out["fold"] == out["key"]).all()
+    trees = dict(found.frames["folds"].select("fold", "trees").iter_rows())
+    growth = Growth(
+        loss="poisson",
+        leaves=6,
+        learning_rate=0.1,
+        credibility=20.0,
+        monotone=(0, 0, 0),
+        unordered=(False,) * 3,
+        seed=1,
+    )
+    rest = cells(rows().filter(pl.col("fold") != "2"))
+    x, own = (
+        e.cells.select(pl.col(KEYS).to_physical()).to_numpy().astype(np.float64)
+        for e in (rest, seen.where(pl.col("fold") == "2"))
+    )
+    sums = RESPONSES["frequency"].read(rest)
+    model = grow(x, sums, growth, trees["2"])
+    factor = sums.total.sum() / (sums.weight @ model.predict(x))
+    np.testing.assert_allclose(
+        out.filter(pl.col("fold") == "2")["rate"], factor * model.predict(own), rtol=1e-9
+    )
+
+
 def test_no_claims_to_learn_from_means_no_trees():
     """A book where no factor matters: the number of trees that pay is few, and the rate is flat."""
     rng = np.random.default_rng(5)
@@ -224,6 +253,23 @@ def test_more_combinations_than_a_table_holds(monkeypatch):
     assert found.score(frame)["rate"].null_count() == 0
     with pytest.raises(InputError, match="combinations of levels"):
         found.score(rows())
+
+
+def test_yes_and_no_are_read_as_they_were_collected():
+    frame = rows().with_columns(male=pl.col("sex") == "male")
+    found = fit_challenger(cells(frame, ["age_band", "male", "fold"]), folds="fold", trees=30)
+    scored = found.score(frame)
+    assert scored["rate"].null_count() == 0
+    by = scored.group_by("male").agg(pl.col("rate").mean()).sort("male")["rate"]
+    assert by[1] > 1.1 * by[0]
+
+
+def test_the_validation_takes_a_challenger_for_a_model():
+    seen = cells(rows())
+    model = fit_frequency(seen, FORMULA)
+    names = ("model", "challenger")
+    found = double_lift(seen, model.rate(), fitted().rate(), names=names, bands=5)
+    assert found.facts["closer"] == "challenger"
 
 
 # -- partial dependence -----------------------------------------------------------------------------

@@ -29,7 +29,7 @@ from pricing.claims.boosting import (
 )
 from pricing.claims.partial_dependence import dependence_by_level
 from pricing.claims.penalised import deal
-from pricing.claims.score import require_known
+from pricing.claims.score import level_text, require_known
 from pricing.claims.severity import claims_with_amounts
 from pricing.errors import InputError, nearest
 from pricing.estimate.constraints import Direction
@@ -366,10 +366,7 @@ def _place(levels: Mapping[str, Sequence[str]]) -> pl.Expr:
     """Number the combination of levels of a row; null where a level is not known."""
     at = pl.lit(0, dtype=pl.Int64)
     for name, known in levels.items():
-        text = pl.col(name).cast(pl.String)
-        if not {"true", "false"} & set(known):
-            text = text.replace({"true": "yes", "false": "no"})
-        code = text.replace_strict(
+        code = level_text(name, known).replace_strict(
             list(known), list(range(len(known))), default=None, return_dtype=pl.Int64
         )
         at = at * len(known) + code
