@@ -288,6 +288,17 @@ def test_partial_dependence_is_the_mean_rate_of_all_cells_with_the_factor_moved(
     assert table["exposure"].sum() == pytest.approx(rows()["exposure"].sum())
 
 
+def test_local_effects_ask_only_the_cells_at_either_level():
+    found, seen = fitted(), cells(rows())
+    table = partial_dependence(found, "age_band", base="18-29").table
+    near = seen.cells.filter(pl.col("age_band").cast(pl.String).is_in(AGES[2:4]))
+    before, after = (
+        found.score(near.with_columns(age_band=pl.lit(level)))["rate"].log() for level in AGES[2:4]
+    )
+    step = ((after - before) * near["exposure"]).sum() / near["exposure"].sum()
+    assert np.log(table["accumulated"][3] / table["accumulated"][2]) == pytest.approx(step)
+
+
 def test_without_interactions_the_two_readings_are_one_and_near_the_models():
     seen = cells(rows(frequency=1.0))
     found = fit_challenger(seen, folds="fold", leaves=2, credibility=0.0, learning_rate=0.3)
