@@ -29,7 +29,7 @@ from pricing.estimate.inference import infer
 from pricing.estimate.response import RESPONSES, Sums
 from pricing.experience.cells import Experience
 
-__all__ = ["fit_elastic_net"]
+__all__ = ["deal", "fit_elastic_net"]
 
 Target = Literal["frequency", "severity", "pure_premium"]
 KINDS: Mapping[str, type[RatingModel]] = {
@@ -139,7 +139,7 @@ def fit_elastic_net(
     frames: dict[str, pl.DataFrame] = {}
     if penalty is None:
         path = net.most() * np.logspace(0, -4, penalties)
-        held, names = _folds(experience, folds, seed)
+        held, names = deal(experience, folds, seed)
         frames, penalty = _validated(net, path, held, names, rule)
     with threadpool_limits(1):
         beta = net.fit(np.ones(len(sums.weight), dtype=bool), np.array([penalty]))[0]
@@ -269,10 +269,32 @@ class _Net:
         return float(total / s.weight[cells].sum())
 
 
-def _folds(
+def deal(
     experience: Experience, folds: int | str, seed: int
 ) -> tuple[npt.NDArray[np.int64], list[str]]:
-    """Number the fold of every cell, and name the folds."""
+    """Number the fold of every cell, and name the folds.
+
+    Parameters
+    ----------
+    experience : Experience
+        Cells.
+    folds : int or str
+        Number of folds that whole cells are dealt to at random, or a key whose values are folds.
+    seed : int
+        Of the deal.
+
+    Raises
+    ------
+    InputError
+        For a key that is not there, and for fewer than 2 or more than 50 folds.
+
+    Examples
+    --------
+    >>> rows = pl.DataFrame({"year": ["a", "b"], "exposure": [1.0, 1.0], "claims": [0, 1]})
+    >>> held, names = deal(Experience.collect(rows, ["year"]), "year", 1)
+    >>> held.tolist(), names
+    ([0, 1], ['a', 'b'])
+    """
     if isinstance(folds, str):
         if folds not in experience.keys:
             raise InputError(f"folds={folds!r} is not a key of the experience")
