@@ -13,7 +13,14 @@ from pricing.errors import InputError, nearest
 from pricing.estimate.design import Column, Floats
 from pricing.estimate.splines import combine
 
-__all__ = ["Unknown", "column_value", "mean_effects", "rate_expression", "require_known"]
+__all__ = [
+    "Unknown",
+    "column_value",
+    "level_text",
+    "mean_effects",
+    "rate_expression",
+    "require_known",
+]
 
 Unknown = Literal["error", "base", "mean"]
 
@@ -234,7 +241,7 @@ def _effects(
             other = unknown.get(name, 0.0)
         total = _lookup(name, {x: effects.get(x, 0.0) for x in levels[name]}, schema, other)
     else:
-        text = pl.concat_str([_text(f, levels[f]) for f in factors], separator=JOIN)
+        text = pl.concat_str([level_text(f, levels[f]) for f in factors], separator=JOIN)
         total = text.replace_strict(effects, default=0.0, return_dtype=pl.Float64)
     for name in first.variables:
         if name not in levels:
@@ -249,12 +256,19 @@ def _lookup(
     if isinstance(kind, pl.Enum):
         by_code = pl.Series([effects.get(x, other) for x in kind.categories], dtype=pl.Float64)
         return pl.lit(by_code).gather(pl.col(name).to_physical())
-    found = _text(name, list(effects))
+    found = level_text(name, list(effects))
     return found.replace_strict(effects, default=other, return_dtype=pl.Float64)
 
 
-def _text(name: str, levels: Sequence[str]) -> pl.Expr:
-    """A factor as text; a Boolean column reads as the yes and no it was collected as."""
+def level_text(name: str, levels: Sequence[str]) -> pl.Expr:
+    """Read a factor as text; a Boolean column reads as the yes and no it was collected as.
+
+    Examples
+    --------
+    >>> rows = pl.DataFrame({"smoker": [True, False]})
+    >>> rows.select(level_text("smoker", ["no", "yes"]))["smoker"].to_list()
+    ['yes', 'no']
+    """
     text = pl.col(name).cast(pl.String)
     if {"true", "false"} & set(levels):
         return text
@@ -264,7 +278,7 @@ def _text(name: str, levels: Sequence[str]) -> pl.Expr:
 def _unknown(name: str, levels: Sequence[str], kind: pl.DataType) -> pl.Expr:
     if isinstance(kind, pl.Enum) and set(kind.categories) <= set(levels):
         return pl.col(name).is_null()
-    return ~_text(name, levels).is_in(levels).fill_null(False)
+    return ~level_text(name, levels).is_in(levels).fill_null(False)
 
 
 def _finite(name: str) -> pl.Expr:
