@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any, Literal, Self, TypeVar
@@ -224,6 +225,46 @@ class Tariff(Result):
         from pricing.tariff.written import write_tariff
 
         write_tariff(self, path)
+
+    def grouped(self, groups: Mapping[str, Mapping[str, str]]) -> Self:
+        """Name the group that levels are charged in, by term and level; no premium changes.
+
+        Raises
+        ------
+        InputError
+            For a level that is not there, and for a group whose relativities differ.
+        """
+        made = [
+            replace(f, groups=tuple(groups[f.term].get(n, n) for n in f.names))
+            if groups.get(f.term)
+            else f
+            for f in self.factors
+        ]
+        faults = [
+            f"{f.term}: {n!r} is given a group and is no level{nearest(n, f.names)}"
+            for f in made
+            for n in groups.get(f.term, {})
+            if n not in f.names
+        ]
+        for f in made:
+            kinds = Counter(name for name, _ in set(zip(f.groups, f.relativities, strict=False)))
+            faults += [
+                f"{f.term}: the levels of group {name!r} have {n} different relativities"
+                for name, n in kinds.items()
+                if n > 1
+            ]
+        if faults:
+            raise InputError("groups that cannot be", faults=faults)
+        found = assemble(self.base_premium, made, self.terms, self.basis)
+        return replace(
+            self, **{n: getattr(found, n) for n in ("table", "basis", "facts", "details")}
+        )
+
+    def to_excel(self, path: Any, *, audit: pl.DataFrame | None = None) -> None:
+        """Write the tariff as a workbook: :func:`pricing.tariff.workbook.write_workbook`."""
+        from pricing.tariff.workbook import write_workbook
+
+        write_workbook(self, path, audit=audit)
 
 
 def tariff_from(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 from pricing.errors import InputError, nearest
 from pricing.files import replacing
 from pricing.tariff.factor import Factor
-from pricing.tariff.rates import Tariff, assemble, tariff_from
+from pricing.tariff.rates import Tariff, tariff_from
 from pricing.tariff.terms import Loading, Terms
 
 __all__ = ["read_json", "read_tariff", "write_tariff"]
@@ -116,8 +115,10 @@ def read_tariff(path: str | Path) -> Tariff:
         faults += error.faults or [error.problem]
     if faults or made is None:
         raise InputError("a tariff that cannot be used", where=where, faults=faults)
-    if any(groups.values()):
-        made = _grouped(made, groups, where)
+    try:
+        made = made.grouped(groups)
+    except InputError as error:
+        raise InputError(error.problem, where=where, faults=error.faults) from error
     return replace(made, basis=replace(made.basis, source=str(said.get("source", ""))))
 
 
@@ -183,19 +184,3 @@ def _faults_of_factor(one: Any) -> list[str]:
     if not isinstance(one.get("groups", {}), dict):
         said.append("groups is not a table")
     return said
-
-
-def _grouped(tariff: Tariff, groups: Mapping[str, Mapping[str, str]], where: str) -> Tariff:
-    made: Sequence[Factor] = [
-        replace(f, groups=tuple(str(groups[f.term].get(n, n)) for n in f.names))
-        for f in tariff.factors
-    ]
-    faults = [
-        f"{f.term}: groups names {n!r}, no level"
-        for f in made
-        for n in groups[f.term]
-        if n not in f.names
-    ]
-    if faults:
-        raise InputError("a tariff that cannot be used", where=where, faults=faults)
-    return assemble(tariff.base_premium, made, tariff.terms, tariff.basis)
