@@ -127,6 +127,22 @@ class Tariff(Result):
         steps = self._steps(schema, unknown == "base")
         return (steps["premium"] if rounded else steps["unrounded"]).alias("premium")
 
+    def require_known(
+        self, frame: pl.LazyFrame, *, unknown: Literal["error", "base"] = "error"
+    ) -> None:
+        """Refuse a frame with rows the tariff does not price, as :meth:`price` does.
+
+        Raises
+        ------
+        InputError
+            For missing columns, unknown levels and nulls, with counts.
+        """
+        levels: dict[str, list[str]] = {}
+        for factor in self.factors:
+            for name, known in zip(factor.variables, factor.levels, strict=True):
+                levels[name] = [x for x in levels.get(name, known) if x in known]
+        require_known(frame, self.keys, levels, None, unseen=unknown == "base")
+
     def price(
         self,
         frame: Frame,
@@ -161,11 +177,7 @@ class Tariff(Result):
         if unknown not in ("error", "base"):
             raise InputError(f"unknown={unknown!r} is not offered: error or base")
         lazy = frame.lazy()
-        levels: dict[str, list[str]] = {}
-        for factor in self.factors:
-            for name, known in zip(factor.variables, factor.levels, strict=True):
-                levels[name] = [x for x in levels.get(name, known) if x in known]
-        require_known(lazy, self.keys, levels, None, unseen=unknown == "base")
+        self.require_known(lazy, unknown=unknown)
         schema = lazy.collect_schema()
         if not trace:
             return frame.with_columns(self.premium(schema, unknown=unknown))

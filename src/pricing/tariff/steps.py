@@ -127,7 +127,7 @@ class Group(Step):
 class Smooth(Step):
     """Smooth the logs of an ordered factor's relativities, weighted by what each level expects.
 
-    Levels count as equally spaced, in the tariff's order.
+    Levels count as equally spaced, in the tariff's order; those of a group are charged alone again.
 
     Attributes
     ----------
@@ -200,7 +200,7 @@ class Restrict(Step):
 
     def what(self) -> str:
         """The relativities."""
-        return "; ".join(f"{level} = {value:g}" for level, value in self.relativities.items())
+        return "; ".join(f"{level} = {value:.12g}" for level, value in self.relativities.items())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,7 +229,7 @@ class SetLevel(Step):
 
     def what(self) -> str:
         """Level and relativity."""
-        return f"{self.level} = {self.relativity:g}"
+        return f"{self.level} = {self.relativity:.12g}"
 
 
 @dataclass(frozen=True, kw_only=True)
