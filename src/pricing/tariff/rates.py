@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import partial, reduce
 from typing import Any, Literal, Self, TypeVar
 
 import plotly.graph_objects as go
@@ -17,11 +18,13 @@ from pricing.result.figure import interval_figure
 from pricing.result.shape import Basis, Result
 from pricing.result.words import Language, label, level_label, say
 from pricing.tariff.factor import Factor, Pairs, above_zero, factor_of
-from pricing.tariff.terms import Limits, Loading, Terms
+from pricing.tariff.terms import Loading, Terms
 
 __all__ = ["Tariff", "assemble", "round_premium", "tariff_from"]
 
 Frame = TypeVar("Frame", pl.DataFrame, pl.LazyFrame)
+RUNNING = "_running"
+Stage = tuple[str, Callable[[pl.Expr], pl.Expr], str]
 NUDGE = 1e-7  # of the last place: 1.005 is 1.00499999999999989 to a computer and 1.01 on a bill
 
 
@@ -124,8 +127,12 @@ class Tariff(Result):
         rounded : bool
             False for the premium before rounding.
         """
-        steps = self._steps(schema, unknown == "base")
-        return (steps["premium"] if rounded else steps["unrounded"]).alias("premium")
+        terms, running = self.terms, pl.lit(self.base_premium)
+        for factor in self.factors:
+            running = running * factor.expression(schema, unknown=unknown == "base")
+        for _, value, kind in self._stages():
+            running = _joined(running, value(running), kind)
+        return round_premium(running, terms.decimals if rounded else None).alias("premium")
 
     def require_known(
         self, frame: pl.LazyFrame, *, unknown: Literal["error", "base"] = "error"
@@ -179,36 +186,44 @@ class Tariff(Result):
         lazy = frame.lazy()
         self.require_known(lazy, unknown=unknown)
         schema = lazy.collect_schema()
-        if not trace:
-            return frame.with_columns(self.premium(schema, unknown=unknown))
-        steps = self._steps(schema, unknown == "base")
-        del steps["unrounded"]
-        taken = [name for name in steps if name in schema and name != "premium"]
+        relativities = [f.expression(schema, unknown=unknown == "base") for f in self.factors]
+        first: dict[str, pl.Expr] = {"base_premium": pl.lit(self.base_premium)}
+        first |= {
+            f"relativity:{f.term}": r for f, r in zip(self.factors, relativities, strict=True)
+        }
+        stages: list[Stage] = self._stages()
+        names = [*first, *(name for name, _, _ in stages), RUNNING]
+        taken = [n for n in names if (trace or n == RUNNING) and n in schema]
         if taken:
             raise InputError(f"the frame has columns of the trace already: {', '.join(taken)}")
-        return frame.with_columns(**steps)
+        running = reduce(lambda a, b: a * b, relativities, pl.lit(self.base_premium))
+        if trace:
+            frame = frame.with_columns(**first)
+            running = reduce(lambda a, b: a * b, [pl.col(name) for name in first])
+        # in stages, so that no lookup is computed twice
+        frame = frame.with_columns(running.alias(RUNNING))
+        for name, value, kind in stages:
+            step = value(pl.col(RUNNING))
+            shown = {name: step} if trace else {}
+            frame = frame.with_columns(_joined(pl.col(RUNNING), step, kind).alias(RUNNING), **shown)
+        premium = round_premium(pl.col(RUNNING), self.terms.decimals)
+        return frame.with_columns(premium=premium).drop(RUNNING)
 
-    def _steps(self, schema: pl.Schema | None, base: bool) -> dict[str, pl.Expr]:
-        terms, factors = self.terms, self.factors
-        steps = {"base_premium": pl.lit(self.base_premium)}
-        running, product = pl.lit(self.base_premium), pl.lit(1.0)
-        for factor in factors:
-            one = factor.expression(schema, unknown=base)
-            steps[f"relativity:{factor.term}"] = one
-            running, product = running * one, product * one
-        cap = _cap(product, terms.relativity_limits)
-        if cap is not None:
-            steps["relativity_cap"], running = cap, running * cap
-        for loading in terms.loadings:
-            value = pl.lit(float(loading.value))
-            steps[f"loading:{loading.name}"] = value
-            running = running * value if loading.kind == "times" else running + value
-        cap = _cap(running, terms.premium_limits)
-        steps["premium_cap"] = pl.lit(1.0) if cap is None else cap
-        running = running if cap is None else running * cap
-        steps["unrounded"] = running
-        steps["premium"] = round_premium(running, terms.decimals)
-        return steps
+    def _stages(self) -> list[Stage]:
+        """What follows the relativities: its name in the trace, its value, and how it is joined."""
+        terms = self.terms
+        scaled = [None if v is None else v * self.base_premium for v in terms.relativity_limits]
+        stages: list[Stage] = []
+        if any(v is not None for v in scaled):
+            stages.append(
+                ("relativity_cap", partial(_cap, least=scaled[0], most=scaled[1]), "times")
+            )
+        for one in terms.loadings:
+            value = pl.lit(float(one.value))
+            stages.append((f"loading:{one.name}", partial(_given, value=value), one.kind))
+        least, most = terms.premium_limits
+        stages.append(("premium_cap", partial(_cap, least=least, most=most), "times"))
+        return stages
 
     def finding(self, lang: Language = "en") -> str:
         """Say what the tariff charges and what moves the premium most."""
@@ -403,17 +418,19 @@ def round_premium(premium: pl.Expr, decimals: int | None) -> pl.Expr:
     return (premium * per + (0.5 + NUDGE)).floor() / per
 
 
-def _cap(value: pl.Expr, limits: Limits) -> pl.Expr | None:
+def _cap(value: pl.Expr, *, least: float | None, most: float | None) -> pl.Expr:
     """The factor that brings a value within limits; exactly one where it is."""
-    least, most = limits
     if least is None and most is None:
-        return None
-    cap = pl.lit(1.0)
-    if least is not None:
-        cap = pl.when(value < least).then(least / value).otherwise(cap)
-    if most is not None:
-        cap = pl.when(value > most).then(most / value).otherwise(cap)
-    return pl.when(value.is_null()).then(None).otherwise(cap)
+        return pl.lit(1.0)
+    return value.clip(least, most) / value
+
+
+def _given(running: pl.Expr, *, value: pl.Expr) -> pl.Expr:
+    return value
+
+
+def _joined(running: pl.Expr, value: pl.Expr, kind: str) -> pl.Expr:
+    return running * value if kind == "times" else running + value
 
 
 def _same_base(factor: Factor, own: Mapping[str, str]) -> tuple[str, ...]:
