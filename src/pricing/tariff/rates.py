@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial, reduce
+from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
 import plotly.graph_objects as go
@@ -247,7 +248,7 @@ class Tariff(Result):
             reference=1.0,
         )
 
-    def write_json(self, path: Any) -> None:
+    def write_json(self, path: str | Path) -> None:
         """Write the tariff as one file a person can read: :func:`pricing.tariff.written.write_tariff`."""
         from pricing.tariff.written import write_tariff
 
@@ -287,7 +288,7 @@ class Tariff(Result):
             self, **{n: getattr(found, n) for n in ("table", "basis", "facts", "details")}
         )
 
-    def to_excel(self, path: Any, *, audit: pl.DataFrame | None = None) -> None:
+    def to_excel(self, path: str | Path, *, audit: pl.DataFrame | None = None) -> None:
         """Write the tariff as a workbook: :func:`pricing.tariff.workbook.write_workbook`."""
         from pricing.tariff.workbook import write_workbook
 
