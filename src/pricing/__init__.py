@@ -23,6 +23,7 @@ _ROOMS = (
     "validation",
     "losses",
     "health",
+    "tariff",
     "study",
     "report",
     "verify",

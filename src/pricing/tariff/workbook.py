@@ -1,0 +1,334 @@
+"""A tariff as an Excel workbook: a sheet of terms, one per factor, the audit; and read back."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from importlib import import_module
+from itertools import product
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import polars as pl
+
+from pricing.data.markup import parse_bytes, tag_of
+from pricing.errors import InputError, nearest
+from pricing.files import replacing
+from pricing.tariff.factor import Factor
+from pricing.tariff.rates import Tariff, tariff_from
+from pricing.tariff.terms import Loading
+
+__all__ = ["read_workbook", "write_workbook"]
+
+Cell = str | float | None
+LARGEST = 50_000_000  # bytes of one part, unpacked
+TERMS, AUDIT = "base", "audit"
+SCALARS = ("currency", "valid_from", "decimals")
+LIMITS = {
+    "least relativity": ("relativity_limits", 0),
+    "most relativity": ("relativity_limits", 1),
+    "least premium": ("premium_limits", 0),
+    "most premium": ("premium_limits", 1),
+}
+
+
+def write_workbook(tariff: Tariff, path: str | Path, *, audit: pl.DataFrame | None = None) -> None:
+    """Write a tariff as a rating table in Excel.
+
+    Sheet ``base`` holds the base premium and the terms, then where each factor stands; each factor
+    has a sheet of its levels and relativities; ``audit`` the steps that made it.
+
+    Parameters
+    ----------
+    tariff : Tariff
+        What is charged.
+    path : path
+        An ``.xlsx`` file; written beside and renamed.
+    audit : polars.DataFrame, optional
+        ``.table`` of a :class:`pricing.tariff.refine.Refinement`.
+
+    Raises
+    ------
+    InputError
+        Where the package xlsxwriter is not installed, or a table is longer than a sheet.
+
+    Notes
+    -----
+    Every text is written as text: a level such as ``=1+1`` or ``@A1`` is shown, never computed.
+    Excel keeps 16 digits of a number, so premiums read back agree to rounding.
+
+    Examples
+    --------
+    >>> write_workbook.__name__
+    'write_workbook'
+    """
+    try:
+        xlsxwriter = import_module("xlsxwriter")
+    except ImportError as error:
+        raise InputError(
+            "a workbook needs the package xlsxwriter, which is not installed",
+            where=str(path),
+            do="install xlsxwriter, or write the tariff with write_json",
+        ) from error
+    if Path(path).suffix.lower() != ".xlsx":
+        raise InputError("is not an .xlsx file", where=str(path))
+    sheets = _sheets(tariff, audit)
+    longest = max(len(rows) for rows in sheets.values())
+    if longest > 1_048_576:
+        raise InputError(f"{longest:,} rows do not fit in a sheet", do="write it with write_json")
+    with replacing(path) as beside:
+        plain = {
+            "strings_to_formulas": False,
+            "strings_to_numbers": False,
+            "strings_to_urls": False,
+        }
+        book = xlsxwriter.Workbook(str(beside), plain)
+        bold = book.add_format({"bold": True})
+        for name, rows in sheets.items():
+            sheet = book.add_worksheet(name)
+            sheet.set_column(0, len(max(rows, key=len)) - 1, 18)
+            for i, row in enumerate(rows):
+                style = bold if i == 0 else None
+                for j, value in enumerate(row):
+                    if isinstance(value, str):
+                        sheet.write_string(i, j, value, style)
+                    elif value is not None:
+                        sheet.write_number(i, j, value, style)
+            sheet.freeze_panes(1, 0)
+        book.close()
+
+
+def read_workbook(path: str | Path) -> Tariff:
+    """Read a rating table that :func:`write_workbook` wrote, perhaps changed by hand.
+
+    The archive is read with Python's own zip and XML readers: no macro, link or formula is run; of
+    a formula the value that Excel kept is taken.
+
+    Raises
+    ------
+    InputError
+        For a file that is no workbook, is larger than 50 MB in a part or declares a document type;
+        and, all at once, for sheets, terms, levels and relativities that cannot be used.
+
+    Examples
+    --------
+    >>> read_workbook("no/such.xlsx")
+    Traceback (most recent call last):
+        ...
+    pricing.errors.InputError: no/such.xlsx: cannot be read: No such file or directory
+    """
+    where = str(path)
+    book = _read_book(path)
+    if TERMS not in book:
+        raise InputError(f"has no sheet {TERMS!r}{nearest(TERMS, book)}", where=where)
+    faults: list[str] = []
+    said: dict[str, Any] = {"relativity_limits": [None, None], "premium_limits": [None, None]}
+    base_premium: Any = None
+    loadings: list[Loading] = []
+    factors: dict[str, list[tuple[Any, Any]]] = {}
+    bases: dict[str, str] = {}
+    groups: dict[str, dict[str, str]] = {}
+    for place, row in enumerate(book[TERMS][1:], start=2):
+        name, value, note = ([*row, None, None, None])[:3]
+        if name is None:
+            continue
+        if name == "base premium":
+            base_premium = value
+        elif name in SCALARS:
+            said[name] = value
+        elif name in LIMITS:
+            term, side = LIMITS[str(name)]
+            said[term][side] = value
+        elif name in ("times", "plus"):
+            loadings.append(Loading(_text(note), name, value))  # type: ignore[arg-type]
+        elif name == "factor":
+            term, sheet = _text(value), _text(note)
+            if sheet not in book:
+                faults.append(f"{term}: there is no sheet {sheet!r}{nearest(sheet, book)}")
+            elif term in factors:
+                faults.append(f"{term} stands twice in sheet {TERMS!r}")
+            else:
+                pairs, bases[term], groups[term], wrong = _levels(term, book[sheet])
+                factors[term] = pairs
+                faults += [f"sheet {sheet!r}: {fault}" for fault in wrong]
+        else:
+            faults.append(f"sheet {TERMS!r}, row {place}: {name!r} is no term")
+    decimals = said.get("decimals")
+    said["decimals"] = None if decimals in ("", "none", None) else _whole(decimals)
+    told: dict[str, Any] = {k: _text(said[k]) for k in ("currency", "valid_from") if k in said}
+    told |= {n: tuple(said[n]) for n in ("relativity_limits", "premium_limits")}
+    told |= {"decimals": said["decimals"], "loadings": tuple(loadings)}
+    made: Tariff | None = None
+    try:
+        own = {term: base for term, base in bases.items() if base}
+        made = tariff_from(base_premium, factors, base=own, **told)
+    except InputError as error:
+        faults += error.faults or [error.problem]
+    if faults or made is None:
+        raise InputError("a tariff that cannot be used", where=where, faults=faults)
+    try:
+        return made.grouped(groups)
+    except InputError as error:
+        raise InputError(error.problem, where=where, faults=error.faults) from error
+
+
+def _sheets(tariff: Tariff, audit: pl.DataFrame | None) -> dict[str, list[list[Cell]]]:
+    terms = tariff.terms
+    decimals: Cell = "none" if terms.decimals is None else float(terms.decimals)
+    head: list[list[Cell]] = [
+        ["term", "value", "note"],
+        ["base premium", tariff.base_premium, "per policy-year"],
+        ["currency", terms.currency],
+        ["valid_from", terms.valid_from],
+        ["decimals", decimals],
+    ]
+    for name, (limits, side) in LIMITS.items():
+        head.append([name, getattr(terms, limits)[side]])
+    head += [[one.kind, float(one.value), one.name] for one in terms.loadings]
+    sheets: dict[str, list[list[Cell]]] = {TERMS: head}
+    for place, factor in enumerate(tariff.factors, start=1):
+        name = _sheet_name(place, factor.term)
+        head.append(["factor", factor.term, name])
+        sheets[name] = _rows(factor)
+    if audit is not None:
+        said = audit.with_columns((~pl.selectors.numeric()).cast(pl.String)).rows()
+        plain = [[float(v) if isinstance(v, int | float) else v for v in row] for row in said]
+        sheets[AUDIT] = [list(audit.columns), *plain]
+    return sheets
+
+
+def _rows(factor: Factor) -> list[list[Cell]]:
+    charged = list(factor.groups) or factor.names
+    rows: list[list[Cell]] = [[*factor.variables, "relativity", "charged_as", "role"]]
+    for pair, value, group, name in zip(
+        product(*factor.levels), factor.relativities, charged, factor.names, strict=True
+    ):
+        role = "base" if pair == factor.base else None
+        rows.append([*pair, value, group if group != name else None, role])
+    return rows
+
+
+def _sheet_name(place: int, term: str) -> str:
+    plain = re.sub(r"[^\w -]", "_", term)
+    return f"{place} {plain}"[:31].strip()
+
+
+def _levels(
+    term: str, rows: Sequence[Sequence[Cell]]
+) -> tuple[list[tuple[Any, Any]], str, dict[str, str], list[str]]:
+    variables = term.split(":")
+    head = [_text(v) for v in rows[0]] if rows else []
+    if head[: len(variables) + 1] != [*variables, "relativity"]:
+        return [], "", {}, [f"begins with {head}, not with {[*variables, 'relativity']}"]
+    at = len(variables)
+    pairs: list[tuple[Any, Any]] = []
+    base, groups = "", {}
+    for row in rows[1:]:
+        cells = [*row, None, None, None][: at + 3] if len(row) < at + 3 else list(row)
+        if all(v is None for v in cells):
+            continue
+        level = tuple(_text(v) for v in cells[:at])
+        pairs.append((level if at > 1 else level[0], cells[at]))
+        name = " × ".join(level)
+        if cells[at + 1] is not None:
+            groups[name] = _text(cells[at + 1])
+        if cells[at + 2] == "base":
+            base = name
+    return pairs, base, groups, []
+
+
+def _text(value: Cell) -> str:
+    """A level typed as a number is the text of it."""
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() else repr(value)
+    return "" if value is None else value
+
+
+def _whole(value: Cell) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _read_book(path: str | Path) -> dict[str, list[list[Cell]]]:
+    where = str(path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = {_attribute(s, "name"): _attribute(s, "id") for s in _all(
+                _part(archive, "xl/workbook.xml", where), "sheet")}  # fmt: skip
+            links = {
+                _attribute(r, "Id"): _attribute(r, "Target").removeprefix("/xl/")
+                for r in _all(_part(archive, "xl/_rels/workbook.xml.rels", where), "Relationship")
+            }
+            shared: list[str] = []
+            with suppress(KeyError):
+                strings = _part(archive, "xl/sharedStrings.xml", where)
+                shared = [_joined(item) for item in _all(strings, "si")]
+            return {
+                name: _cells(_part(archive, f"xl/{links[at]}", where), shared)
+                for name, at in names.items()
+            }
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror or error}", where=where) from error
+    except (zipfile.BadZipFile, KeyError, ValueError, IndexError, NotImplementedError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(
+            f"is no workbook that can be read: {error}", where=where, do="save it as .xlsx"
+        ) from error
+
+
+def _part(archive: zipfile.ZipFile, name: str, where: str) -> ElementTree.Element:
+    """One part, never more of it than the limit: the size a zip file states may be a lie."""
+    with archive.open(name) as stream:
+        data = stream.read(LARGEST + 1)
+    if len(data) > LARGEST:
+        raise InputError(f"{name} is larger than {LARGEST:,} bytes", where=where)
+    return parse_bytes(data, f"{where}, {name}")
+
+
+def _cells(sheet: ElementTree.Element, shared: Sequence[str]) -> list[list[Cell]]:
+    rows = []
+    for row in _all(sheet, "row"):
+        found: dict[int, Cell] = {}
+        for cell in (c for c in row if tag_of(c) == "c"):
+            letters = re.match(r"[A-Z]{1,3}", cell.get("r", ""))
+            place = len(found) if letters is None else _column(letters[0])
+            found[place] = _value(cell, shared)
+        rows.append([found.get(j) for j in range(max(found, default=-1) + 1)])
+    return rows
+
+
+def _value(cell: ElementTree.Element, shared: Sequence[str]) -> Cell:
+    kind = cell.get("t", "n")
+    if kind == "inlineStr":
+        return _joined(cell)
+    text = next((c.text for c in cell if tag_of(c) == "v"), None)
+    if text is None:
+        return None
+    if kind == "s":
+        return shared[int(text)]
+    return float(text) if kind == "n" else text
+
+
+def _joined(element: ElementTree.Element) -> str:
+    """The text of an item, its runs joined, phonetic guides left out."""
+    own = [c for c in element if tag_of(c) in ("t", "r", "is")]
+    return "".join((c.text or "") if tag_of(c) == "t" else _joined(c) for c in own)
+
+
+def _all(root: ElementTree.Element, name: str) -> list[ElementTree.Element]:
+    return [element for element in root.iter() if tag_of(element) == name]
+
+
+def _attribute(element: ElementTree.Element, name: str) -> str:
+    own: Mapping[str, str] = {k.rpartition("}")[2]: v for k, v in element.attrib.items()}
+    return own[name]
+
+
+def _column(letters: str) -> int:
+    place = 0
+    for letter in letters:
+        place = 26 * place + ord(letter) - 64
+    return place - 1
