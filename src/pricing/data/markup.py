@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 from pricing.errors import InputError
 
-__all__ = ["child_of", "parse", "parse_bytes", "tag_of", "text_of"]
+__all__ = ["child_of", "parse", "tag_of", "text_of"]
 
 LARGEST = 50_000_000  # bytes; the largest file of a table archive is under a tenth of it
 DEEPEST = 16  # elements one in another
@@ -63,36 +63,18 @@ def parse(path: str | Path) -> ElementTree.Element:
         size = Path(path).stat().st_size
         if size > LARGEST:
             raise InputError(f"{size:,} bytes; no table takes more than {LARGEST:,}", where=where)
-        return parse_bytes(Path(path).read_bytes(), where)
-    except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror or error}", where=where) from error
-
-
-def parse_bytes(data: bytes, where: str) -> ElementTree.Element:
-    """Read XML that is in memory, such as a part of a workbook, as :func:`parse` reads a file.
-
-    Raises
-    ------
-    InputError
-        As :func:`parse`; ``where`` says whose part it is.
-
-    Examples
-    --------
-    >>> text_of(parse_bytes(b"<a><b>1</b></a>", "book.xlsx"), "b")
-    '1'
-    """
-    try:
         parser = ElementTree.XMLParser(target=_Plain(where))
-        parser.feed(data)
+        parser.feed(Path(path).read_bytes())
         root: ElementTree.Element = parser.close()
     except InputError:
         raise
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror or error}", where=where) from error
     except (ElementTree.ParseError, ValueError, LookupError) as error:
         raise InputError(
             f"is not well-formed XML: {error}",
             where=where,
-            do="get the file from the archive again; it may be cut off or in another encoding "
-            "(save GB18030 and other multi-byte ones as UTF-8, in the declaration too)",
+            do="get the file from the archive again; it may be cut off or in another encoding",
         ) from error
     return root
 

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import re
 import zipfile
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from importlib import import_module
+from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import polars as pl
 
-from pricing.data.markup import parse_bytes, tag_of
 from pricing.errors import InputError, nearest
 from pricing.files import replacing
 from pricing.tariff.factor import Factor
@@ -24,7 +20,7 @@ from pricing.tariff.terms import Loading
 __all__ = ["read_workbook", "write_workbook"]
 
 Cell = str | float | None
-LARGEST = 50_000_000  # bytes of one part, unpacked
+LARGEST = 50_000_000  # bytes, unpacked
 TERMS, AUDIT = "base", "audit"
 SCALARS = ("currency", "valid_from", "decimals")
 LIMITS = {
@@ -53,7 +49,7 @@ def write_workbook(tariff: Tariff, path: str | Path, *, audit: pl.DataFrame | No
     Raises
     ------
     InputError
-        Where the package xlsxwriter is not installed, or a table is longer than a sheet.
+        For another suffix, and a table longer than a sheet.
 
     Notes
     -----
@@ -65,14 +61,8 @@ def write_workbook(tariff: Tariff, path: str | Path, *, audit: pl.DataFrame | No
     >>> write_workbook.__name__
     'write_workbook'
     """
-    try:
-        xlsxwriter = import_module("xlsxwriter")
-    except ImportError as error:
-        raise InputError(
-            "a workbook needs the package xlsxwriter, which is not installed",
-            where=str(path),
-            do="install xlsxwriter, or write the tariff with write_json",
-        ) from error
+    import xlsxwriter
+
     if Path(path).suffix.lower() != ".xlsx":
         raise InputError("is not an .xlsx file", where=str(path))
     sheets = _sheets(tariff, audit)
@@ -104,14 +94,13 @@ def write_workbook(tariff: Tariff, path: str | Path, *, audit: pl.DataFrame | No
 def read_workbook(path: str | Path) -> Tariff:
     """Read a rating table that :func:`write_workbook` wrote, perhaps changed by hand.
 
-    The archive is read with Python's own zip and XML readers: no macro, link or formula is run; of
-    a formula the value that Excel kept is taken.
+    No macro, link or formula is run; of a formula the value that Excel kept is taken. A level that
+    is typed as a number is the text of it.
 
     Raises
     ------
     InputError
-        For a file that is no workbook, is larger than 50 MB in a part or declares a document type;
-        and, all at once, for sheets, terms, levels and relativities that cannot be used.
+        For a file that is no workbook or is larger than 50 MB unpacked; and, all at once, for sheets, terms, levels and relativities that cannot be used.
 
     Examples
     --------
@@ -136,14 +125,14 @@ def read_workbook(path: str | Path) -> Tariff:
         if name is None:
             continue
         if name == "base premium":
-            base_premium = value
+            base_premium = _number(value)
         elif name in SCALARS:
             said[name] = value
         elif name in LIMITS:
             term, side = LIMITS[str(name)]
-            said[term][side] = value
+            said[term][side] = _number(value)
         elif name in ("times", "plus"):
-            loadings.append(Loading(_text(note), name, value))  # type: ignore[arg-type]
+            loadings.append(Loading(_text(note), name, _number(value)))  # type: ignore[arg-type]
         elif name == "factor":
             term, sheet = _text(value), _text(note)
             if sheet not in book:
@@ -231,7 +220,7 @@ def _levels(
         if all(v is None for v in cells):
             continue
         level = tuple(_text(v) for v in cells[:at])
-        pairs.append((level if at > 1 else level[0], cells[at]))
+        pairs.append((level if at > 1 else level[0], _number(cells[at])))
         name = " × ".join(level)
         if cells[at + 1] is not None:
             groups[name] = _text(cells[at + 1])
@@ -241,94 +230,46 @@ def _levels(
 
 
 def _text(value: Cell) -> str:
-    """A level typed as a number is the text of it."""
-    if isinstance(value, float):
-        return str(int(value)) if value.is_integer() else repr(value)
-    return "" if value is None else value
+    return "" if value is None else str(value)
 
 
 def _whole(value: Cell) -> Any:
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+    number = _number(value)
+    return int(number) if isinstance(number, float) and number.is_integer() else number
 
 
 def _read_book(path: str | Path) -> dict[str, list[list[Cell]]]:
+    """Every sheet as rows of text and numbers; the stated size is looked at before anything is unpacked."""
+    import fastexcel
+
     where = str(path)
     try:
         with zipfile.ZipFile(path) as archive:
-            names = {_attribute(s, "name"): _attribute(s, "id") for s in _all(
-                _part(archive, "xl/workbook.xml", where), "sheet")}  # fmt: skip
-            links = {
-                _attribute(r, "Id"): _attribute(r, "Target").removeprefix("/xl/")
-                for r in _all(_part(archive, "xl/_rels/workbook.xml.rels", where), "Relationship")
-            }
-            shared: list[str] = []
-            with suppress(KeyError):
-                strings = _part(archive, "xl/sharedStrings.xml", where)
-                shared = [_joined(item) for item in _all(strings, "si")]
-            return {
-                name: _cells(_part(archive, f"xl/{links[at]}", where), shared)
-                for name, at in names.items()
-            }
+            size = sum(part.file_size for part in archive.infolist())
+        if size > LARGEST:
+            raise InputError(f"is larger than {LARGEST:,} bytes unpacked", where=where)
+        book = fastexcel.read_excel(path)
+        return {
+            name: _cells(book.load_sheet(name, header_row=None, dtypes="string").to_polars())
+            for name in book.sheet_names
+        }
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror or error}", where=where) from error
-    except (zipfile.BadZipFile, KeyError, ValueError, IndexError, NotImplementedError) as error:
-        if isinstance(error, InputError):
-            raise
+    except (zipfile.BadZipFile, fastexcel.FastExcelError) as error:
         raise InputError(
-            f"is no workbook that can be read: {error}", where=where, do="save it as .xlsx"
+            f"is no workbook that can be read: {str(error).splitlines()[0]}",
+            where=where,
+            do="save it as .xlsx",
         ) from error
 
 
-def _part(archive: zipfile.ZipFile, name: str, where: str) -> ElementTree.Element:
-    """One part, never more of it than the limit: the size a zip file states may be a lie."""
-    with archive.open(name) as stream:
-        data = stream.read(LARGEST + 1)
-    if len(data) > LARGEST:
-        raise InputError(f"{name} is larger than {LARGEST:,} bytes", where=where)
-    return parse_bytes(data, f"{where}, {name}")
+def _cells(sheet: pl.DataFrame) -> list[list[Cell]]:
+    return [list(row) for row in sheet.rows()]
 
 
-def _cells(sheet: ElementTree.Element, shared: Sequence[str]) -> list[list[Cell]]:
-    rows = []
-    for row in _all(sheet, "row"):
-        found: dict[int, Cell] = {}
-        for cell in (c for c in row if tag_of(c) == "c"):
-            letters = re.match(r"[A-Z]{1,3}", cell.get("r", ""))
-            place = len(found) if letters is None else _column(letters[0])
-            found[place] = _value(cell, shared)
-        rows.append([found.get(j) for j in range(max(found, default=-1) + 1)])
-    return rows
-
-
-def _value(cell: ElementTree.Element, shared: Sequence[str]) -> Cell:
-    kind = cell.get("t", "n")
-    if kind == "inlineStr":
-        return _joined(cell)
-    text = next((c.text for c in cell if tag_of(c) == "v"), None)
-    if text is None:
-        return None
-    if kind == "s":
-        return shared[int(text)]
-    return float(text) if kind == "n" else text
-
-
-def _joined(element: ElementTree.Element) -> str:
-    """The text of an item, its runs joined, phonetic guides left out."""
-    own = [c for c in element if tag_of(c) in ("t", "r", "is")]
-    return "".join((c.text or "") if tag_of(c) == "t" else _joined(c) for c in own)
-
-
-def _all(root: ElementTree.Element, name: str) -> list[ElementTree.Element]:
-    return [element for element in root.iter() if tag_of(element) == name]
-
-
-def _attribute(element: ElementTree.Element, name: str) -> str:
-    own: Mapping[str, str] = {k.rpartition("}")[2]: v for k, v in element.attrib.items()}
-    return own[name]
-
-
-def _column(letters: str) -> int:
-    place = 0
-    for letter in letters:
-        place = 26 * place + ord(letter) - 64
-    return place - 1
+def _number(value: Cell) -> Any:
+    """A number where one is written, else what is written, for the refusal to say."""
+    try:
+        return None if value is None else float(value)
+    except ValueError:
+        return value
