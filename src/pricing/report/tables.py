@@ -7,20 +7,23 @@ import re
 import polars as pl
 from great_tables import GT
 
-from pricing.result.figure import FONTS
 from pricing.result.words import Language, label, level_label
 
 __all__ = ["render"]
 
 PERCENT = {
     "fair_discount", "adjusted_discount", "adjusted_lower", "adjusted_upper", "monotone", "loss_ratio", "discount", "present_discount", "prudent_discount",
-    "mean_discount", "loss_ratio_before", "loss_ratio_after", "effect", "credibility",
+    "mean_discount", "loss_ratio_before", "loss_ratio_after", "effect", "credibility", "passes",
+    "share_exposure", "share_premium", "share_actual", "share_expected", "share",
 }  # fmt: skip
 MONEY = {
     "premium_charged", "amount", "standard_premium", "discounted_premium", "discount_given", "claims_cost",
-    "severity", "pure_premium", "premium",
+    "severity", "pure_premium", "premium", "expected_amount", "amount_excess", "large_charge",
+    "own_excess", "charge_rate", "threshold", "mean_excess", "value_at_risk", "tail_value_at_risk",
+    "stop_loss_premium",
 }  # fmt: skip
 NAMES = {"term", "column", "quantity"}  # columns whose values are names of columns
+STYLE = re.compile(r"<style>.*?</style>\s*", re.DOTALL)
 ONE_PLACE = {"exposure", "expected", "accepted", "rejected", "input", "chi_squared"}
 
 
@@ -70,14 +73,8 @@ def render(table: pl.DataFrame, lang: Language, *, name: str) -> str:
         .sub_missing(missing_text="–")
         .cols_align(align="right", columns=[*figures])
         .cols_label(cases={c: label(c, lang) for c in table.columns})
-        .tab_options(
-            table_font_names=FONTS.split(", "),
-            table_font_size="13px",
-            table_width="100%",
-            data_row_padding="4px",
-        )
     )
-    return str(page.as_raw_html())
+    return STYLE.sub("", str(page.as_raw_html()))  # the page has one style for all its tables
 
 
 def _words(column: pl.Series, lang: Language) -> dict[str, str]:

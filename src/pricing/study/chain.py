@@ -12,6 +12,7 @@ import polars as pl
 
 from pricing.claims.models import Frequency, fit_frequency
 from pricing.claims.recovery import recover
+from pricing.claims.severity import Severity, fit_severity
 from pricing.data.book import simulate, true_parameters
 from pricing.data.check import Checked, check_book, write_rejected
 from pricing.errors import InputError
@@ -22,11 +23,15 @@ from pricing.experience.person_years import PersonYears, person_years
 from pricing.experience.views import actual_to_expected, one_way
 from pricing.files import fingerprint, replacing
 from pricing.health.effect import GroupEffect, group_effect, programme_effect
-from pricing.health.schedule import design_schedule
+from pricing.health.schedule import Schedule, design_schedule
+from pricing.losses.severity_law import SeverityLaw, sample_severity
 from pricing.result.shape import Basis, Result
 from pricing.result.words import Language, say
 from pricing.study.settings import Settings, Table, read_settings
 from pricing.study.tables import checked_table, money_columns, require_banded, same_book
+from pricing.study.validate import validate
+from pricing.study.year import amounts_on_level, large_claims, severity_of_year, total_of_year
+from pricing.validation.holdout import hold_out, person_fold
 
 __all__ = ["DataCheck", "Study", "open_study"]
 
@@ -180,9 +185,19 @@ class Study:
                 where=self.name,
                 do="give every row its year, or leave out start and end",
             )
+        return self._collect(rows.filter(*conditions), by, claims=claims, filters=filters)
+
+    def _collect(
+        self,
+        rows: pl.DataFrame,
+        by: Sequence[str],
+        *,
+        claims: str = "claims",
+        filters: Sequence[str] = (),
+    ) -> Experience:
         whole = money_columns(rows)
         return Experience.collect(
-            rows.filter(*conditions),
+            rows,
             by,
             claims=claims,
             amount="amount" if "amount" in whole else None,
@@ -211,15 +226,19 @@ class Study:
         -------
         dict of str to Result
             In reading order: data_check, one_way:…, frequency, actual_to_expected:…,
-            group_effect, schedule, and where given programme_effect and recovery.
+            group_effect, schedule, and where given programme_effect and recovery. Where the study
+            file asks for them: severity and product (``[model] severity``), lift, lorenz,
+            calibration and murphy on what the models have not seen (``[validation]``),
+            pooled_large, mean_excess, tail_fit and aggregate_loss (``[losses]``).
         """
         s = self.settings
         progress("data")
         results: dict[str, Result] = {"data_check": self.data_check()}
         factors = list(variables(s.model.frequency))
+        cost = list(variables(s.model.severity or ""))
         views = s.model.one_way or [*factors, s.discount.group]
         checks = s.model.actual_to_expected or views
-        keys = dict.fromkeys([*factors, s.discount.group, *views, *checks])
+        keys = dict.fromkeys([*factors, *cost, s.discount.group, *views, *checks])
         seen = self.experience(list(keys))
         progress("claims")
         effect, model = group_effect(
@@ -233,13 +252,16 @@ class Study:
         )
         results |= {f"one_way:{name}": one_way(seen, name) for name in views}
         results["frequency"] = model
+        severity = self._severity(seen, model)
+        if severity is not None:
+            results |= {"severity": severity, "product": model * severity}
         results |= {
             f"actual_to_expected:{name}": actual_to_expected(seen, model.rate(), name)
             for name in checks
         }
         progress("health")
         results["group_effect"] = effect
-        results["schedule"] = design_schedule(
+        schedule = results["schedule"] = design_schedule(
             effect,
             self._with_money(seen, effect, model),
             group=s.discount.group,
@@ -249,6 +271,13 @@ class Study:
             evidence=s.discount.evidence,
             present=s.discount.present,
         )
+        fitted = (effect, model, severity)
+        if s.validation is not None:
+            progress("validation")
+            results |= self._validated(list(dict.fromkeys([*model.keys, *cost])), model)
+        if s.losses is not None:
+            progress("losses")
+            results |= self._losses(seen, fitted, schedule)
         if s.programme_effect is not None:
             progress("programme")
             results["programme_effect"] = self._programme()
@@ -256,6 +285,128 @@ class Study:
             progress("truth")
             results["recovery"] = recover(model, self._true_model(seen, model))
         return results
+
+    def _severity(self, seen: Experience, model: Frequency) -> Severity | None:
+        formula = self.settings.model.severity
+        if formula is None:
+            return None
+        if "amount" not in seen.cells.columns:
+            raise InputError(
+                "a severity needs claim amounts, and the tables hold none",
+                where="model.severity",
+                do="map the amounts, or leave model.severity out",
+            )
+        bases = {**self.settings.model.base, **model.details["base"]}
+        return fit_severity(
+            seen,
+            formula,
+            nil="keep",
+            base={k: v for k, v in bases.items() if k in variables(formula)},
+            errors=self.settings.model.errors,
+        )
+
+    def _validated(self, keys: list[str], model: Frequency) -> dict[str, Result]:
+        """Judge the models on the last year, or on one person in five, fitted to the rest."""
+        wanted, name = self.settings.validation, self.settings.model.cluster
+        assert wanted is not None
+        if wanted.hold_out == "year":
+            years = self._years()
+            if len(years) < 2:
+                raise InputError(
+                    f"there is no earlier year to fit to: the rows have {years or 'no year'}",
+                    where="validation.hold_out",
+                    do='give the rows their year, or hold_out = "person"',
+                )
+            train, test = self.experience(keys, end=years[-2]), self.experience(keys, start=years[-1])
+        else:
+            assert name is not None
+            dealt = self.person_years.rows.with_columns(person_fold(name, 5))
+            train, test = hold_out(self._collect(dealt, [*keys, "fold"]), "fold", ["5"])
+        return validate(
+            train.by(*keys),
+            test.by(*keys),
+            model.details["formula"],
+            severity=self.settings.model.severity,
+            base=model.details["base"],
+        )
+
+    def _losses(
+        self,
+        seen: Experience,
+        fitted: tuple[GroupEffect, Frequency, Severity | None],
+        schedule: Schedule,
+    ) -> dict[str, Result]:
+        """Large claims, and the distribution of a year's total."""
+        wanted, group = self.settings.losses, self.settings.discount.group
+        assert wanted is not None
+        effect, model, severity = fitted
+        years, year = self._years(), wanted.year
+        if year is not None and year not in years:
+            raise InputError(
+                f"no row is of the year {year}: the rows have {years or 'no year'}",
+                where="losses.year",
+                do="name one of them, or leave it out for the last",
+            )
+        year = years[-1] if year is None and years else year
+        book = self.experience(list(seen.keys), start=year, end=year)
+        results: dict[str, Result] = {}
+        law: SeverityLaw
+        claims, note = self._amounts()
+        if year is None:
+            note += "; all person-years are taken as the book of one year"
+        if claims is None:
+            if wanted.large is not None:
+                raise InputError(
+                    "large claims need claim amounts, and the tables hold none",
+                    where="losses.large",
+                    do="map the amounts, or leave losses.large out",
+                )
+            premium = self.settings.premium
+            cost = 1.0 if premium is None else premium.cost_per_claim
+            law, events = sample_severity([cost]), 1.0
+        else:
+            events = claims.height / seen.basis.claims
+            claims = amounts_on_level(claims, year, wanted.trend)
+            note += f"; brought to {year} at {wanted.trend:.1%} a year" if wanted.trend else ""
+            if wanted.large is not None:
+                results |= large_claims(claims, seen, wanted.large, by=group)
+            law = severity_of_year(claims, wanted.large, severity, book, seen, model)
+        results["aggregate_loss"] = total_of_year(
+            self._with_money(book, effect, model),
+            model,
+            wanted,
+            law=law,
+            per_claim=events,
+            schedule=schedule,
+            group=group,
+            note=note,
+        )
+        return results
+
+    def _amounts(self) -> tuple[pl.DataFrame | None, str]:
+        """Single claims with their policy year's factors; rows with an amount where there are none."""
+        found, rows = self.person_years, self.person_years.rows
+        if not found.claims.is_empty():
+            own = found.claims.select("policy_id", "policy_year", "amount")
+            placed = own.join(
+                rows.drop("amount"), on=["policy_id", "policy_year"], how="left", maintain_order="left"
+            )
+            return placed, "amounts are those of single claims"
+        if "amount" not in money_columns(rows):
+            return None, "every claim costs the same"
+        year = pl.col("period").alias("year") if "period" in rows.columns else pl.lit(None)
+        return (
+            rows.filter(pl.col("amount") > 0).with_columns(year),
+            "amounts are those of a person-year with a claim, taken as one event",
+        )
+
+    def _years(self) -> list[int]:
+        """Years of the rows in order; none where some row has none."""
+        rows = self.person_years.rows
+        name = next((c for c in ("year", "period") if c in rows.columns), None)
+        if name is None or rows[name].null_count():
+            return []
+        return [int(y) for y in rows[name].unique().sort()]
 
     def _with_money(self, seen: Experience, effect: GroupEffect, model: Frequency) -> Experience:
         """Take premiums and amounts from the tables, or set them as ``[premium]`` says."""
