@@ -184,7 +184,11 @@ def test_the_decision_comes_first(ran, root):
     first = root.find("section")[0]
     said = [both(li)["en"][0] for li in first.find("li")]
     assert said[0] == ran.results["schedule"].finding("en")
-    assert len(said) == 3
+    assert len(said) == 4
+    assert ran.results["aggregate_loss"].finding("en") in said
+    assert len(sections) - 1 <= 12
+    links = [a.attributes["href"] for a in root.find("nav")[0].find("a")]
+    assert links == [f"#{name}" for name in sections[1:]]
 
 
 def test_every_finding_of_every_result_stands_in_the_page(ran, root):

@@ -196,7 +196,9 @@ def _product_blocks(tariff: Product) -> list[Block]:
     strongest = tariff.facts["strongest"]
     for term in sorted(terms, key=lambda t: t != strongest):
         rows = tariff.relativities(term).drop("term").rename({"level": term})
-        figure = {lang: tariff.figure(lang, term) for lang in LANGUAGES} if rows.height > 1 else None
+        figure = (
+            {lang: tariff.figure(lang, term) for lang in LANGUAGES} if rows.height > 1 else None
+        )
         heading = {lang: label(term, lang) for lang in LANGUAGES}
         said = finding if not blocks else dict.fromkeys(LANGUAGES, "")
         blocks.append(_assemble(f"product-{term}", heading, said, figure, rows))
@@ -297,11 +299,15 @@ def _note(name: str, first: Result) -> Texts:
     basis = first.basis
     facts = {
         "currency": basis.currency,
-        "filters": ", ".join(basis.filters),
         "exposure": basis.exposure,
         "claims": basis.claims,
     }
-    return {lang: say(notes[name], lang, **facts) for lang in LANGUAGES}
+    of = {"en": " ({})", "zh": "（{}）"}
+    said = ", ".join(basis.filters)
+    return {
+        lang: say(notes[name], lang, **facts, of=of[lang].format(said) if said else "")
+        for lang in LANGUAGES
+    }
 
 
 def _basis(study: Study, results: Mapping[str, Result], lang: Language) -> list[str]:

@@ -56,6 +56,9 @@ def render(table: pl.DataFrame, lang: Language, *, name: str) -> str:
     tenths = [c for c in figures if c in ONE_PLACE and c not in whole]
     p_value = [c for c in figures if c == "p_value"]
     rest = [c for c in figures if c not in {*whole, *percent, *money, *tenths, *p_value}]
+    places: dict[int, list[str]] = {}
+    for column in rest:
+        places.setdefault(_places(table[column]), []).append(column)
     shown = shown.with_columns(
         pl.when(pl.col(c) < 1e-4)
         .then(pl.lit("< 0.0001"))
@@ -69,11 +72,12 @@ def render(table: pl.DataFrame, lang: Language, *, name: str) -> str:
         .fmt_percent(columns=percent, decimals=1)
         .fmt_number(columns=money, decimals=0 if _large(table, money) else 2)
         .fmt_number(columns=tenths, decimals=1)
-        .fmt_number(columns=rest, decimals=4)
         .sub_missing(missing_text="–")
         .cols_align(align="right", columns=[*figures])
         .cols_label(cases={c: label(c, lang) for c in table.columns})
     )
+    for decimals, columns in places.items():
+        page = page.fmt_number(columns=columns, decimals=decimals)
     return STYLE.sub("", str(page.as_raw_html()))  # the page has one style for all its tables
 
 
@@ -89,6 +93,12 @@ def _formula_label(formula: str, lang: Language) -> str:
 
 def _is_effect_bound(table: pl.DataFrame, column: str) -> bool:
     return "effect" in table.columns and column in ("lower", "upper")
+
+
+def _places(column: pl.Series) -> int:
+    """Decimals of a figure of no kind: as many as its largest value leaves worth reading."""
+    most = column.drop_nulls().abs().max()
+    return 4 if most is None or most < 100 else 2 if most < 1000 else 1  # type: ignore[operator]
 
 
 def _large(table: pl.DataFrame, columns: list[str]) -> bool:

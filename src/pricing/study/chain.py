@@ -178,6 +178,8 @@ class Study:
                 raise InputError("the person-years carry no year to select by")
             conditions.append(pl.col(year) >= bound if symbol == ">=" else pl.col(year) <= bound)
             filters.append(f"{year} {symbol} {bound}")
+        if start is not None and start == end:
+            filters = [f"{year} = {start}"]
         unknown = rows[year].null_count() if filters and year else 0
         if unknown:
             raise InputError(
@@ -317,7 +319,10 @@ class Study:
                     where="validation.hold_out",
                     do='give the rows their year, or hold_out = "person"',
                 )
-            train, test = self.experience(keys, end=years[-2]), self.experience(keys, start=years[-1])
+            train, test = (
+                self.experience(keys, end=years[-2]),
+                self.experience(keys, start=years[-1]),
+            )
         else:
             assert name is not None
             dealt = self.person_years.rows.with_columns(person_fold(name, 5))
@@ -351,6 +356,7 @@ class Study:
         book = self.experience(list(seen.keys), start=year, end=year)
         results: dict[str, Result] = {}
         law: SeverityLaw
+        events: float | None
         claims, note = self._amounts()
         if year is None:
             note += "; all person-years are taken as the book of one year"
@@ -363,9 +369,10 @@ class Study:
                 )
             premium = self.settings.premium
             cost = 1.0 if premium is None else premium.cost_per_claim
-            law, events = sample_severity([cost]), 1.0
+            law, events = sample_severity([cost]), None
         else:
-            events = claims.height / seen.basis.claims
+            single = not self.person_years.claims.is_empty()
+            events = None if single else claims.height / seen.basis.claims
             claims = amounts_on_level(claims, year, wanted.trend)
             note += f"; brought to {year} at {wanted.trend:.1%} a year" if wanted.trend else ""
             if wanted.large is not None:
@@ -389,7 +396,10 @@ class Study:
         if not found.claims.is_empty():
             own = found.claims.select("policy_id", "policy_year", "amount")
             placed = own.join(
-                rows.drop("amount"), on=["policy_id", "policy_year"], how="left", maintain_order="left"
+                rows.drop("amount"),
+                on=["policy_id", "policy_year"],
+                how="left",
+                maintain_order="left",
             )
             return placed, "amounts are those of single claims"
         if "amount" not in money_columns(rows):

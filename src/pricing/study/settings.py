@@ -263,7 +263,9 @@ def _cross_faults(raw: Mapping[str, Any]) -> list[str]:
     for place, text in formulas.items():
         faults += _formula_faults(place, text, known)
     if _section(raw, "validation").get("hold_out") == "person" and "cluster" not in model:
-        faults.append('validation.hold_out: "person" needs model.cluster, the column that names them')
+        faults.append(
+            'validation.hold_out: "person" needs model.cluster, the column that names them'
+        )
     names = [("discount.group", discount.get("group", "health_group"))]
     for views in ("one_way", "actual_to_expected"):
         names += [(f"model.{views}", n) for n in _strings(model.get(views))]

@@ -51,8 +51,8 @@ def validate(
     Examples
     --------
     >>> import polars as pl
-    >>> rows = pl.DataFrame({"age": ["20", "40", "60"] * 2, "year": [2023] * 3 + [2024] * 3,
-    ...                      "exposure": [50.0] * 6, "claims": [4, 8, 20, 5, 9, 18]})
+    >>> rows = pl.DataFrame({"age": ["20", "40", "60"] * 4, "year": [2023] * 6 + [2024] * 6,
+    ...                      "exposure": 50.0, "claims": [4, 8, 20, 5, 9, 18] * 2})
     >>> seen = Experience.collect(rows, ["age", "year"])
     >>> found = validate(seen.where(pl.col("year") < 2024), seen.where(pl.col("year") == 2024), "age")
     >>> round(found["calibration"].facts["ratio"], 3), list(found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import polars as pl
 
@@ -10,6 +11,8 @@ from pricing.claims.models import Frequency
 from pricing.claims.severity import Severity
 from pricing.experience.cells import Experience
 from pricing.health.schedule import Schedule
+from pricing.losses.aggregate import aggregate_loss
+from pricing.losses.count_law import binomial_count
 from pricing.losses.large import pool_large
 from pricing.losses.portfolio_loss import aggregate_experience
 from pricing.losses.severity_law import SeverityLaw, sample_severity
@@ -55,11 +58,11 @@ def large_claims(
 
     Examples
     --------
-    >>> claims = pl.DataFrame({"tier": ["a", "b"] * 30, "amount": [float(k) for k in range(1, 61)]})
+    >>> claims = pl.DataFrame({"tier": ["a", "b"] * 30, "amount": [3.6e3 / k for k in range(1, 61)]})
     >>> rows = pl.DataFrame({"tier": ["a", "b"], "exposure": [60.0, 40.0], "claims": [30, 30]})
-    >>> found = large_claims(claims, Experience.collect(rows, ["tier"]), 30.0, by="tier")
+    >>> found = large_claims(claims, Experience.collect(rows, ["tier"]), 100.0, by="tier")
     >>> list(found), found["pooled_large"].facts["large_claims"]
-    (['pooled_large', 'mean_excess', 'tail_fit'], 30)
+    (['pooled_large', 'mean_excess', 'tail_fit'], 35)
     """
     basis = experience.basis
     return {
@@ -75,7 +78,7 @@ def total_of_year(
     settings: Losses,
     *,
     law: SeverityLaw,
-    per_claim: float,
+    per_claim: float | None,
     schedule: Schedule,
     group: str,
     note: str,
@@ -92,8 +95,9 @@ def total_of_year(
         Line and level.
     law : SeverityLaw
         Amount of one event, at the money of the year.
-    per_claim : float
-        Events per claim: below one where the amounts are of rows with several claims.
+    per_claim : float, optional
+        Rows with an amount per claim, where the amounts are of rows and not of claims: a row then
+        has one event or none. Left out, every claim has its own amount.
     schedule : Schedule
         Discounts by group; the premium of the headline is that of the best-estimate one.
     group : str
@@ -110,7 +114,8 @@ def total_of_year(
     -----
     Frequency, amounts and dispersion are taken as known, policies as independent: the year's own
     uncertainty (a trend that was misjudged, an epidemic) comes on top, and the basis says so.
-    Amounts of rows carry the dispersion of the row's claims themselves, so the rows are Poisson.
+    Amounts of rows carry the dispersion of a row's claims in themselves: the number of rows that
+    have one is binomial.
 
     Examples
     --------
@@ -118,25 +123,29 @@ def total_of_year(
     >>> from pricing.health.schedule import design_schedule
     >>> rows = pl.DataFrame({"health_group": ["G0", "G1"] * 50, "exposure": 1.0, "claims": [1, 0] * 50,
     ...                      "amount": [70.0, 0.0] * 50, "standard_premium": 60.0})
-    >>> rows = pl.concat([rows, rows.with_columns(claims=1, amount=70.0)])
+    >>> rows = pl.concat([rows, rows.with_columns(claims=pl.lit(1, pl.Int64), amount=70.0)])
     >>> book = Experience.collect(rows, ["health_group"], amount="amount", sums=["standard_premium"])
     >>> effect, model = group_effect(book, "1", group="health_group", order=["G0", "G1"])
-    >>> year = total_of_year(book, model, Losses(line=0.9), law=sample_severity([70.0]), per_claim=1.0,
+    >>> year = total_of_year(book, model, Losses(line=0.9), law=sample_severity([70.0]), per_claim=None,
     ...     schedule=design_schedule(effect, book), group="health_group", note="all claims cost 70")
     >>> round(year.mean), year.frames["schedules"]["state"].to_list()
     (10500, ['no_discount', 'proposed', 'prudent'])
     """
     charged = _charged(book, schedule, group)
-    dispersion = max(float(model.facts["dispersion"]), 1.0)
-    found = aggregate_experience(
-        book,
-        model.rate() * per_claim,
-        law,
-        dispersion=dispersion if per_claim == 1.0 else 1.0,
-        premium=charged["proposed"],
-        line=settings.line,
-        level=settings.level,
-    )
+    asked: dict[str, Any] = {
+        "premium": charged["proposed"],
+        "line": settings.line,
+        "level": settings.level,
+    }
+    if per_claim is None:
+        dispersion = max(float(model.facts["dispersion"]), 1.0)
+        found = aggregate_experience(book, model.rate(), law, dispersion=dispersion, **asked)
+    else:
+        rows = int(book.values("rows").sum())
+        events = per_claim * book.cells.select((model.rate() * pl.col("exposure")).sum()).item()
+        found = aggregate_loss(
+            binomial_count(rows, min(events / rows, 1.0)), law, basis=book.basis, **asked
+        )
     schedules = pl.DataFrame(
         {
             "state": list(charged),
@@ -153,8 +162,12 @@ def total_of_year(
 
 
 def severity_of_year(
-    claims: pl.DataFrame, large: float | None, severity: Severity | None, book: Experience,
-    seen: Experience, model: Frequency,
+    claims: pl.DataFrame,
+    large: float | None,
+    severity: Severity | None,
+    book: Experience,
+    seen: Experience,
+    model: Frequency,
 ) -> SeverityLaw:
     """Take the amounts seen, the fitted tail above what is large, and the mean of the year's mix.
 
@@ -175,7 +188,7 @@ def severity_of_year(
     Examples
     --------
     >>> from pricing.claims.models import fit_frequency
-    >>> rows = pl.DataFrame({"tier": ["a", "b"], "exposure": 1.0, "claims": [2, 2]})
+    >>> rows = pl.DataFrame({"tier": ["a", "b"] * 2, "exposure": 1.0, "claims": 1})
     >>> seen = Experience.collect(rows, ["tier"])
     >>> claims = pl.DataFrame({"amount": [10.0, 20.0, 20.0, 30.0]})
     >>> severity_of_year(claims, None, None, seen, seen, fit_frequency(seen, "tier")).mean
@@ -207,5 +220,7 @@ def _charged(book: Experience, schedule: Schedule, group: str) -> dict[str, floa
     )
     both = standard.join(table, on="_group", how="left", maintain_order="left")
     states = table.columns[1:]
-    sums = both.select((pl.col("standard_premium") * (1 - pl.col(n))).sum().alias(n) for n in states)
+    sums = both.select(
+        (pl.col("standard_premium") * (1 - pl.col(n))).sum().alias(n) for n in states
+    )
     return {n: float(v) for n, v in sums.row(0, named=True).items()}
