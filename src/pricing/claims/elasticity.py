@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -121,7 +122,7 @@ def arc_elasticity(
     own = errors or model.facts["errors"]
     covariances = [model.covariance(e) for e in dict.fromkeys((own, "model"))]
     z = float(ndtri(0.5 + level / 2))
-    arcs = [*zip(order[:-1], order[1:], strict=True), (order[0], order[-1])]
+    arcs = [*pairwise(order), (order[0], order[-1])]
     rows = []
     for low, high in arcs:
         weight = np.zeros(len(model.columns))

@@ -190,7 +190,7 @@ def _blocks(name: str, result: Result, *, named: bool, brief: bool) -> list[Bloc
 
 def _product_blocks(tariff: Product) -> list[Block]:
     """The relativities of each factor of the pure premium; its finding stands before the first."""
-    blocks = []
+    blocks: list[Block] = []
     finding = {lang: tariff.finding(lang) for lang in LANGUAGES}
     terms = [t for t in tariff.table["term"].unique(maintain_order=True) if t != "(intercept)"]
     strongest = tariff.facts["strongest"]
