@@ -368,6 +368,21 @@ def test_figures_are_printed_by_their_kind():
         assert f">{word}<" in html, word
 
 
+def test_decimals_follow_the_size_of_the_figures():
+    table = pl.DataFrame(
+        {
+            "relativity": [0.5, 1.25],
+            "std_error": [182.5972, 90.0],
+            "deviance": [146_209.8006, 2.0],
+            "estimate": [0.25147, 26_048.8573],
+        }
+    )
+    html = render(table, "en", name="t")
+    for word in ("1.2500", "182.60", "146,209.8", "0.25147", "26,049"):
+        assert f">{word}<" in html, word
+    assert "<style" not in html
+
+
 # Whole or not at all
 
 

@@ -56,9 +56,6 @@ def render(table: pl.DataFrame, lang: Language, *, name: str) -> str:
     tenths = [c for c in figures if c in ONE_PLACE and c not in whole]
     p_value = [c for c in figures if c == "p_value"]
     rest = [c for c in figures if c not in {*whole, *percent, *money, *tenths, *p_value}]
-    places: dict[int, list[str]] = {}
-    for column in rest:
-        places.setdefault(_places(table[column]), []).append(column)
     shown = shown.with_columns(
         pl.when(pl.col(c) < 1e-4)
         .then(pl.lit("< 0.0001"))
@@ -76,8 +73,12 @@ def render(table: pl.DataFrame, lang: Language, *, name: str) -> str:
         .cols_align(align="right", columns=[*figures])
         .cols_label(cases={c: label(c, lang) for c in table.columns})
     )
-    for decimals, columns in places.items():
-        page = page.fmt_number(columns=columns, decimals=decimals)
+    for column in rest:
+        places = _places(table[column])
+        if places is None:
+            page = page.fmt_number(columns=column, n_sigfig=5)
+        else:
+            page = page.fmt_number(columns=column, decimals=places)
     return STYLE.sub("", str(page.as_raw_html()))  # the page has one style for all its tables
 
 
@@ -95,10 +96,15 @@ def _is_effect_bound(table: pl.DataFrame, column: str) -> bool:
     return "effect" in table.columns and column in ("lower", "upper")
 
 
-def _places(column: pl.Series) -> int:
-    """Decimals of a figure of no kind: as many as its largest value leaves worth reading."""
-    most = column.drop_nulls().abs().max()
-    return 4 if most is None or most < 100 else 2 if most < 1000 else 1  # type: ignore[operator]
+def _places(column: pl.Series) -> int | None:
+    """Decimals of a figure of no kind; None where small and large stand in one column."""
+    sizes = [abs(float(v)) for v in column.drop_nulls() if v]
+    most = max(sizes, default=0.0)
+    if most < 100:
+        return 4
+    if min(sizes) < 1 and most >= 1000:
+        return None
+    return 2 if most < 1000 else 1
 
 
 def _large(table: pl.DataFrame, columns: list[str]) -> bool:

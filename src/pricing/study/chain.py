@@ -23,14 +23,13 @@ from pricing.experience.person_years import PersonYears, person_years
 from pricing.experience.views import actual_to_expected, one_way
 from pricing.files import fingerprint, replacing
 from pricing.health.effect import GroupEffect, group_effect, programme_effect
-from pricing.health.schedule import Schedule, design_schedule
-from pricing.losses.severity_law import SeverityLaw, sample_severity
+from pricing.health.schedule import design_schedule
 from pricing.result.shape import Basis, Result
 from pricing.result.words import Language, say
 from pricing.study.settings import Settings, Table, read_settings
 from pricing.study.tables import checked_table, money_columns, require_banded, same_book
 from pricing.study.validate import validate
-from pricing.study.year import amounts_on_level, large_claims, severity_of_year, total_of_year
+from pricing.study.year import losses_of_year
 from pricing.validation.holdout import hold_out, person_fold
 
 __all__ = ["DataCheck", "Study", "open_study"]
@@ -273,13 +272,29 @@ class Study:
             evidence=s.discount.evidence,
             present=s.discount.present,
         )
-        fitted = (effect, model, severity)
         if s.validation is not None:
             progress("validation")
             results |= self._validated(list(dict.fromkeys([*model.keys, *cost])), model)
         if s.losses is not None:
             progress("losses")
-            results |= self._losses(seen, fitted, schedule)
+            premium = s.premium
+
+            def book(year: int | None) -> Experience:
+                own = self.experience(list(seen.keys), start=year, end=year)
+                return self._with_money(own, effect, model)
+
+            results |= losses_of_year(
+                s.losses,
+                self.person_years,
+                self._years(),
+                seen=seen,
+                book=book,
+                model=model,
+                severity=severity,
+                schedule=schedule,
+                group=s.discount.group,
+                cost=1.0 if premium is None else premium.cost_per_claim,
+            )
         if s.programme_effect is not None:
             progress("programme")
             results["programme_effect"] = self._programme()
@@ -333,81 +348,6 @@ class Study:
             model.details["formula"],
             severity=self.settings.model.severity,
             base=model.details["base"],
-        )
-
-    def _losses(
-        self,
-        seen: Experience,
-        fitted: tuple[GroupEffect, Frequency, Severity | None],
-        schedule: Schedule,
-    ) -> dict[str, Result]:
-        """Large claims, and the distribution of a year's total."""
-        wanted, group = self.settings.losses, self.settings.discount.group
-        assert wanted is not None
-        effect, model, severity = fitted
-        years, year = self._years(), wanted.year
-        if year is not None and year not in years:
-            raise InputError(
-                f"no row is of the year {year}: the rows have {years or 'no year'}",
-                where="losses.year",
-                do="name one of them, or leave it out for the last",
-            )
-        year = years[-1] if year is None and years else year
-        book = self.experience(list(seen.keys), start=year, end=year)
-        results: dict[str, Result] = {}
-        law: SeverityLaw
-        events: float | None
-        claims, note = self._amounts()
-        if year is None:
-            note += "; all person-years are taken as the book of one year"
-        if claims is None:
-            if wanted.large is not None:
-                raise InputError(
-                    "large claims need claim amounts, and the tables hold none",
-                    where="losses.large",
-                    do="map the amounts, or leave losses.large out",
-                )
-            premium = self.settings.premium
-            cost = 1.0 if premium is None else premium.cost_per_claim
-            law, events = sample_severity([cost]), None
-        else:
-            single = not self.person_years.claims.is_empty()
-            events = None if single else claims.height / seen.basis.claims
-            claims = amounts_on_level(claims, year, wanted.trend)
-            note += f"; brought to {year} at {wanted.trend:.1%} a year" if wanted.trend else ""
-            if wanted.large is not None:
-                results |= large_claims(claims, seen, wanted.large, by=group)
-            law = severity_of_year(claims, wanted.large, severity, book, seen, model)
-        results["aggregate_loss"] = total_of_year(
-            self._with_money(book, effect, model),
-            model,
-            wanted,
-            law=law,
-            per_claim=events,
-            schedule=schedule,
-            group=group,
-            note=note,
-        )
-        return results
-
-    def _amounts(self) -> tuple[pl.DataFrame | None, str]:
-        """Single claims with their policy year's factors; rows with an amount where there are none."""
-        found, rows = self.person_years, self.person_years.rows
-        if not found.claims.is_empty():
-            own = found.claims.select("policy_id", "policy_year", "amount")
-            placed = own.join(
-                rows.drop("amount"),
-                on=["policy_id", "policy_year"],
-                how="left",
-                maintain_order="left",
-            )
-            return placed, "amounts are those of single claims"
-        if "amount" not in money_columns(rows):
-            return None, "every claim costs the same"
-        year = pl.col("period").alias("year") if "period" in rows.columns else pl.lit(None)
-        return (
-            rows.filter(pl.col("amount") > 0).with_columns(year),
-            "amounts are those of a person-year with a claim, taken as one event",
         )
 
     def _years(self) -> list[int]:

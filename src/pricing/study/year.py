@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +10,9 @@ import polars as pl
 
 from pricing.claims.models import Frequency
 from pricing.claims.severity import Severity
+from pricing.errors import InputError
 from pricing.experience.cells import Experience
+from pricing.experience.person_years import PersonYears
 from pricing.health.schedule import Schedule
 from pricing.losses.aggregate import aggregate_loss
 from pricing.losses.count_law import binomial_count
@@ -21,8 +24,115 @@ from pricing.losses.threshold import mean_excess
 from pricing.losses.year_loss import AggregateLoss
 from pricing.result.shape import Result
 from pricing.study.settings import Losses
+from pricing.study.tables import money_columns
 
-__all__ = ["amounts_on_level", "large_claims", "severity_of_year", "total_of_year"]
+__all__ = [
+    "amounts_on_level",
+    "large_claims",
+    "losses_of_year",
+    "severity_of_year",
+    "total_of_year",
+]
+
+
+def losses_of_year(
+    wanted: Losses,
+    found: PersonYears,
+    years: Sequence[int],
+    *,
+    seen: Experience,
+    book: Callable[[int | None], Experience],
+    model: Frequency,
+    severity: Severity | None,
+    schedule: Schedule,
+    group: str,
+    cost: float,
+) -> dict[str, Result]:
+    """Give the large claims of a book and the distribution of one year's total.
+
+    Parameters
+    ----------
+    wanted : Losses
+        What the study file asks for.
+    found : PersonYears
+        Rows and single claims.
+    years : sequence of int
+        Years of the rows, in order; none where the rows are taken as one year.
+    seen : Experience
+        All cells, with the group among their keys.
+    book : callable
+        Gives the cells of a year with ``standard_premium``.
+    model, severity, schedule, group
+        As for :func:`total_of_year` and :func:`severity_of_year`.
+    cost : float
+        What a claim costs where there are no amounts.
+
+    Returns
+    -------
+    dict of str to Result
+        pooled_large, mean_excess and tail_fit where ``large`` is given; aggregate_loss.
+
+    Raises
+    ------
+    InputError
+        For a year without rows, large claims without amounts, and as the parts.
+
+    Examples
+    --------
+    >>> from pricing.health.effect import group_effect
+    >>> from pricing.health.schedule import design_schedule
+    >>> rows = pl.DataFrame({"health_group": ["G0", "G1"] * 50, "exposure": 1.0, "claims": [1, 0, 1, 1] * 25,
+    ...                      "amount": [7.0, 0.0, 7.0, 7.0] * 25, "standard_premium": 9.0})
+    >>> seen = Experience.collect(rows, ["health_group"], amount="amount", sums=["standard_premium"])
+    >>> effect, model = group_effect(seen, "1", group="health_group", order=["G0", "G1"])
+    >>> found = losses_of_year(Losses(), PersonYears(rows, pl.DataFrame()), [], seen=seen,
+    ...     book=lambda year: seen, model=model, severity=None, schedule=design_schedule(effect, seen),
+    ...     group="health_group", cost=1.0)
+    >>> round(found["aggregate_loss"].mean)
+    525
+    """
+    year = wanted.year
+    if year is not None and year not in years:
+        raise InputError(
+            f"no row is of the year {year}: the rows have {list(years) or 'no year'}",
+            where="losses.year",
+            do="name one of them, or leave it out for the last",
+        )
+    year = years[-1] if year is None and years else year
+    own = book(year)
+    results: dict[str, Result] = {}
+    law: SeverityLaw
+    events: float | None = None
+    claims, note = _amounts(found)
+    if year is None:
+        note += "; all person-years are taken as the book of one year"
+    if claims is None:
+        if wanted.large is not None:
+            raise InputError(
+                "large claims need claim amounts, and the tables hold none",
+                where="losses.large",
+                do="map the amounts, or leave losses.large out",
+            )
+        law = sample_severity([cost])
+    else:
+        if found.claims.is_empty():
+            events = claims.height / seen.basis.claims
+        claims = amounts_on_level(claims, year, wanted.trend)
+        note += f"; brought to {year} at {wanted.trend:.1%} a year" if wanted.trend else ""
+        if wanted.large is not None:
+            results |= large_claims(claims, seen, wanted.large, by=group)
+        law = severity_of_year(claims, wanted.large, severity, own, seen, model)
+    results["aggregate_loss"] = total_of_year(
+        own,
+        model,
+        wanted,
+        law=law,
+        per_claim=events,
+        schedule=schedule,
+        group=group,
+        note=note,
+    )
+    return results
 
 
 def amounts_on_level(claims: pl.DataFrame, year: int | None, trend: float) -> pl.DataFrame:
@@ -224,3 +334,22 @@ def _charged(book: Experience, schedule: Schedule, group: str) -> dict[str, floa
         (pl.col("standard_premium") * (1 - pl.col(n))).sum().alias(n) for n in states
     )
     return {n: float(v) for n, v in sums.row(0, named=True).items()}
+
+
+def _amounts(found: PersonYears) -> tuple[pl.DataFrame | None, str]:
+    """Single claims with their policy year's factors; rows with an amount where there are none."""
+    rows = found.rows
+    if not found.claims.is_empty():
+        own = found.claims.select("policy_id", "policy_year", "amount")
+        keys = ["policy_id", "policy_year"]
+        placed = own.join(rows.drop("amount"), on=keys, how="left", maintain_order="left")
+        return placed, "amounts are those of single claims"
+    if "amount" not in money_columns(rows):
+        return None, "every claim costs the same"
+    year = (
+        pl.col("period").alias("year") if "period" in rows.columns else pl.lit(None).alias("year")
+    )
+    return (
+        rows.filter(pl.col("amount") > 0).with_columns(year),
+        "amounts are those of a person-year with a claim, taken as one event",
+    )
