@@ -155,7 +155,7 @@ def _seen(
 def _place(renewals: pl.DataFrame, claims: pl.DataFrame) -> pl.DataFrame:
     terms = renewals.select("policy_id", "policy_year", "end", incurred="start").sort("incurred")
     own = claims.drop("policy_year", "end", strict=False)  # the terms' are the ones that count
-    found = own.sort("incurred").join_asof(
+    found = own.sort("incurred", maintain_order=True).join_asof(
         terms, on="incurred", by="policy_id", strategy="backward", check_sortedness=False
     )
     outside = (pl.col("incurred") >= pl.col("end")).fill_null(True)
