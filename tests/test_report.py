@@ -184,7 +184,11 @@ def test_the_decision_comes_first(ran, root):
     first = root.find("section")[0]
     said = [both(li)["en"][0] for li in first.find("li")]
     assert said[0] == ran.results["schedule"].finding("en")
-    assert len(said) == 3
+    assert len(said) == 4
+    assert ran.results["aggregate_loss"].finding("en") in said
+    assert len(sections) - 1 <= 12
+    links = [a.attributes["href"] for a in root.find("nav")[0].find("a")]
+    assert links == [f"#{name}" for name in sections[1:]]
 
 
 def test_every_finding_of_every_result_stands_in_the_page(ran, root):
@@ -362,6 +366,21 @@ def test_figures_are_printed_by_their_kind():
         "–",
     ):
         assert f">{word}<" in html, word
+
+
+def test_decimals_follow_the_size_of_the_figures():
+    table = pl.DataFrame(
+        {
+            "relativity": [0.5, 1.25],
+            "std_error": [182.5972, 90.0],
+            "deviance": [146_209.8006, 2.0],
+            "estimate": [0.25147, 26_048.8573],
+        }
+    )
+    html = render(table, "en", name="t")
+    for word in ("1.2500", "182.60", "146,209.8", "0.25147", "26,049"):
+        assert f">{word}<" in html, word
+    assert "<style" not in html
 
 
 # Whole or not at all

@@ -79,11 +79,17 @@ def test_results_come_in_reading_order(huoli, randhie):
     assert names == [
         "data_check",
         *(f"one_way:{n}" for n in views),
-        "frequency",
+        *("frequency", "severity", "product"),
         *(f"actual_to_expected:{n}" for n in checks),
-        *("group_effect", "schedule", "programme_effect", "recovery"),
+        *("group_effect", "schedule"),
+        *("lift", "lorenz", "calibration", "murphy", "calibration:amount"),
+        *("pooled_large", "mean_excess", "tail_fit", "aggregate_loss"),
+        *("programme_effect", "recovery"),
     ]
-    assert list(randhie.results)[-2:] == ["group_effect", "schedule"]
+    assert list(randhie.results)[-7:] == [
+        *("group_effect", "schedule", "lift", "lorenz", "calibration", "murphy"),
+        "aggregate_loss",
+    ]
     for name, result in [*huoli.results.items(), *randhie.results.items()]:
         assert result.kind == name.partition(":")[0]
         assert result.basis.fingerprint, name

@@ -27,11 +27,15 @@ class PersonYears:
     counts : mapping of str to int
         ``cut_at_exit`` and ``cut_at_window``: terms shortened to the policy's end and to the
         window; ``outside_window``: terms without a day in it.
+    claims : polars.DataFrame
+        The claims that count, one a row, each with the ``policy_year`` it fell in; empty where the
+        book came as person-years.
     """
 
     rows: pl.DataFrame
     unmatched_claims: pl.DataFrame
     counts: Mapping[str, int] = field(default_factory=dict)
+    claims: pl.DataFrame = field(default_factory=pl.DataFrame)
 
 
 def person_years(
@@ -115,7 +119,9 @@ def person_years(
         claims.filter(~within).with_columns(reason=pl.lit("incurred outside the window")),
         placed.filter(pl.col("end").is_null()).with_columns(reason=pl.lit("in no policy year")),
     ]
-    return PersonYears(_rows(policies, terms, placed), pl.concat(aside, how="diagonal"), counts)
+    inside = placed.drop_nulls("end").drop("end")
+    unmatched = pl.concat(aside, how="diagonal")
+    return PersonYears(_rows(policies, terms, placed), unmatched, counts, inside)
 
 
 def _seen(
@@ -149,7 +155,7 @@ def _seen(
 def _place(renewals: pl.DataFrame, claims: pl.DataFrame) -> pl.DataFrame:
     terms = renewals.select("policy_id", "policy_year", "end", incurred="start").sort("incurred")
     own = claims.drop("policy_year", "end", strict=False)  # the terms' are the ones that count
-    found = own.sort("incurred").join_asof(
+    found = own.sort("incurred", maintain_order=True).join_asof(
         terms, on="incurred", by="policy_id", strategy="backward", check_sortedness=False
     )
     outside = (pl.col("incurred") >= pl.col("end")).fill_null(True)

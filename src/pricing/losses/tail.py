@@ -162,9 +162,10 @@ class TailFit(Result):
         )
         money = f"{label('claim_amount', lang)} ({self.basis.currency})"
         figure.update_layout(
-            xaxis={"title": {"text": money}, "type": "log", "dtick": "D2"},
-            yaxis={"title": {"text": label("share_above", lang)}, "type": "log", "dtick": 1},
+            xaxis={"title": {"text": money}, "type": "log", **_ticks(table["amount"])},
+            yaxis={"title": {"text": label("share_above", lang)}, "type": "log"},
         )
+        figure.update_yaxes(_ticks(table["observed"], percent=True))
         return figure
 
     def _above(self, amount: float) -> None:
@@ -440,3 +441,12 @@ def _seen(y: Array, threshold: float, share: float, xi: float, sigma: float) -> 
             "fitted": fitted,
         }
     )
+
+
+def _ticks(values: pl.Series, *, percent: bool = False) -> dict[str, Any]:
+    """Whole labels at 1, 2 and 5 of each decade seen, at 1 alone where the decades are many."""
+    low, high = (math.log10(float(v)) for v in (values.min(), values.max()))  # type: ignore[arg-type]
+    steps = (1, 2, 5) if high - low < 2 else (1,)
+    marks = [k * 10.0**d for d in range(math.floor(low), math.ceil(high) + 1) for k in steps]
+    text = [f"{100 * m:.6g}%" if percent else f"{m:,.6g}" for m in marks]
+    return {"tickmode": "array", "tickvals": marks, "ticktext": text}

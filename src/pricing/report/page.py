@@ -16,6 +16,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from plotly.offline import get_plotlyjs
 
 from pricing.claims.models import Frequency
+from pricing.claims.product import Product
+from pricing.claims.rating import RatingModel
 from pricing.files import replacing, require_replaceable
 from pricing.report.tables import render
 from pricing.result.figure import FONTS
@@ -27,20 +29,29 @@ __all__ = ["MARK", "write"]
 
 MARK = {"mark": "run.json", "what": "a report"}  # what only a report folder holds
 
-ORDER = (
-    "schedule",
-    "group_effect",
-    "programme_effect",
-    "recovery",
-    "frequency",
-    "actual_to_expected",
-    "one_way",
-    "data_check",
-)
+SECTIONS = {  # one question each, and the kinds of results that answer it
+    "schedule": ("schedule",),
+    "group_effect": ("group_effect",),
+    "programme_effect": ("programme_effect",),
+    "aggregate_loss": ("aggregate_loss",),
+    "product": ("product",),
+    "frequency": ("frequency", "severity"),
+    "large_claims": ("pooled_large", "mean_excess", "tail_fit"),
+    "validation": ("calibration", "lift", "lorenz", "murphy"),
+    "recovery": ("recovery",),
+    "experience": ("actual_to_expected", "one_way"),
+    "data_check": ("data_check",),
+}
 ASIDE = {  # saved, too wide to print
     "schedule": ("exposure", "monotone", "discounted_premium", "loss_ratio_before"),
+    "lift": ("lowest_rate", "highest_rate"),
+    "calibration": ("rate_lower", "rate_upper", "lower_poisson", "upper_poisson"),
+    "pooled_large": ("base", "std_error", "amount_capped", "amount_charged"),
 }
-DECISION = ("schedule", "group_effect", "programme_effect", "frequency", "data_check")
+EVERY = {"lorenz": 10, "mean_excess": 4}  # every how many points of a curve are printed
+DECISION = (
+    "schedule", "group_effect", "programme_effect", "aggregate_loss", "frequency", "data_check",
+)  # fmt: skip
 
 
 Texts = Mapping[Language, str]
@@ -134,41 +145,74 @@ def _page(study: Study, results: Mapping[str, Result]) -> str:
 
 
 def _decisions(results: Mapping[str, Result]) -> list[Texts]:
-    """The three findings a manager reads first."""
+    """The four findings a manager reads first."""
     kinds = {result.kind: result for result in reversed(list(results.values()))}
-    first = [kinds[name] for name in DECISION if name in kinds][:3]
+    first = [kinds[name] for name in DECISION if name in kinds][:4]
     return [{lang: result.finding(lang) for lang in LANGUAGES} for result in first]
 
 
 def _sections(results: Mapping[str, Result]) -> list[Section]:
     sections = []
-    for kind in ORDER:
-        own = {name: r for name, r in results.items() if r.kind == kind}
+    tariff = any(isinstance(r, Product) for r in results.values())
+    for name, kinds in SECTIONS.items():
+        own = {n: r for kind in kinds for n, r in results.items() if r.kind == kind}
         if own:
-            blocks = [block for name, r in own.items() for block in _blocks(name, r)]
-            first = next(iter(own.values()))
-            note = _note(kind, first.basis.currency)
-            sections.append(Section(kind, _both(f"section.{kind}"), tuple(blocks), note))
+            several = len({r.kind for r in own.values()}) > 1
+            blocks = [b for n, r in own.items() for b in _blocks(n, r, named=several, brief=tariff)]
+            title = "parts" if name == "frequency" and tariff else name
+            note = _note(name, next(iter(own.values())))
+            sections.append(Section(name, _both(f"section.{title}"), tuple(blocks), note))
     return sections
 
 
-def _blocks(name: str, result: Result) -> list[Block]:
-    if isinstance(result, Frequency):
-        return _model_blocks(result)
-    heading = {lang: label(name.partition(":")[2], lang) for lang in LANGUAGES}
-    shown = result.table.drop(ASIDE.get(result.kind, ()))
+def _blocks(name: str, result: Result, *, named: bool, brief: bool) -> list[Block]:
+    """The blocks of one result; ``named`` where others share its section."""
+    if isinstance(result, Product):
+        return _product_blocks(result)
+    if isinstance(result, RatingModel):
+        return _brief_blocks(result) if brief else _model_blocks(result)
+    about = name.partition(":")[2]
+    heading = {lang: label(about, lang) for lang in LANGUAGES}
+    if named:
+        of = _both(f"section.{result.kind}")
+        heading = {n: f"{of[n]} · {heading[n]}" if about else of[n] for n in LANGUAGES}
+    shown = result.table.drop(ASIDE.get(result.kind, ()), strict=False)
+    shown = shown.gather_every(EVERY.get(result.kind, 1))
     if result.kind == "data_check":  # as delivered: premiums a year, not yet earned
         given = {n: f"{n}_given" for n in ("standard_premium", "premium")}
         shown = shown.filter(pl.col("input") > 0).with_columns(pl.col("quantity").replace(given))
     blocks = [_block(name, result, shown, heading)]
-    if "states" in result.frames:
-        blocks.append(_table_block("budget", result.frames["states"], _both("section.budget")))
-    if "faults" in result.frames and not result.frames["faults"].is_empty():
-        blocks.append(_table_block("faults", result.frames["faults"], _both("section.faults")))
+    for frame, title in (("states", "budget"), ("schedules", "schedules"), ("faults", "faults")):
+        if frame in result.frames and not result.frames[frame].is_empty():
+            blocks.append(_table_block(title, result.frames[frame], _both(f"section.{title}")))
     return blocks
 
 
-def _model_blocks(model: Frequency) -> list[Block]:
+def _product_blocks(tariff: Product) -> list[Block]:
+    """The relativities of each factor of the pure premium; its finding stands before the first."""
+    blocks: list[Block] = []
+    finding = {lang: tariff.finding(lang) for lang in LANGUAGES}
+    terms = [t for t in tariff.table["term"].unique(maintain_order=True) if t != "(intercept)"]
+    strongest = tariff.facts["strongest"]
+    for term in sorted(terms, key=lambda t: t != strongest):
+        rows = tariff.relativities(term).drop("term").rename({"level": term})
+        figure = (
+            {lang: tariff.figure(lang, term) for lang in LANGUAGES} if rows.height > 1 else None
+        )
+        heading = {lang: label(term, lang) for lang in LANGUAGES}
+        said = finding if not blocks else dict.fromkeys(LANGUAGES, "")
+        blocks.append(_assemble(f"product-{term}", heading, said, figure, rows))
+    return blocks
+
+
+def _brief_blocks(model: RatingModel) -> list[Block]:
+    """A part of the tariff: its strongest factor drawn, all its relativities in one table."""
+    shown = model.table.filter(pl.col("role") != "intercept").drop("std_error_model", strict=False)
+    block = _block(model.kind, model, shown, _both(f"section.{model.kind}_model"))
+    return [block, _tests_block(model, finding=False), _statistics_block(model)]
+
+
+def _model_blocks(model: RatingModel) -> list[Block]:
     """The relativities of each term, then its tests and statistics."""
     blocks = []
     for term in dict.fromkeys(c.term for c in model.columns if c.variables):
@@ -178,17 +222,23 @@ def _model_blocks(model: Frequency) -> list[Block]:
         figure = {lang: model.figure(lang, term) for lang in LANGUAGES} if several else None
         heading = {lang: label(term, lang) for lang in LANGUAGES}
         finding = dict.fromkeys(LANGUAGES, "")
-        blocks.append(_assemble(f"frequency-{term}", heading, finding, figure, shown))
-    facts = {
-        name: model.facts[name]
-        for name in ("rows", "parameters", "deviance", "null_deviance", "pearson", "dispersion",
-                     "log_likelihood", "aic", "bic")
-    }  # fmt: skip
-    finding = {lang: model.finding(lang) for lang in LANGUAGES}
+        blocks.append(_assemble(f"{model.kind}-{term}", heading, finding, figure, shown))
+    return [_tests_block(model, finding=True), *blocks, _statistics_block(model)]
+
+
+def _tests_block(model: RatingModel, *, finding: bool) -> Block:
+    said = {lang: model.finding(lang) if finding else "" for lang in LANGUAGES}
     tests = model.frames["tests"]
-    head = _assemble("frequency-tests", _both("section.tests"), finding, None, tests)
-    statistics = _table_block("statistics", pl.DataFrame([facts]), _both("section.statistics"))
-    return [head, *blocks, statistics]
+    return _assemble(f"{model.kind}-tests", _both("section.tests"), said, None, tests)
+
+
+def _statistics_block(model: RatingModel) -> Block:
+    names = ("rows", "parameters", "deviance", "null_deviance", "pearson", "dispersion",
+             "log_likelihood", "aic", "bic")  # fmt: skip
+    facts = {n: model.facts[n] for n in names if model.facts.get(n) is not None}
+    return _table_block(
+        f"{model.kind}-statistics", pl.DataFrame([facts]), _both("section.statistics")
+    )
 
 
 def _block(name: str, result: Result, table: pl.DataFrame, heading: Texts) -> Block:
@@ -234,16 +284,30 @@ def _both(key: str) -> Texts:
     return {lang: say(key, lang) for lang in LANGUAGES}
 
 
-def _note(kind: str, currency: str) -> Texts:
+def _note(name: str, first: Result) -> Texts:
     notes = {
         "schedule": "section.note_budget",
         "group_effect": "section.note_group",
+        "aggregate_loss": "section.note_year",
+        "product": "section.note_product",
         "frequency": "section.note_errors",
-        "actual_to_expected": "section.note_expected",
+        "validation": "section.note_validation",
+        "experience": "section.note_expected",
     }
-    if kind not in notes:
+    if name not in notes:
         return dict.fromkeys(LANGUAGES, "")
-    return {lang: say(notes[kind], lang, currency=currency) for lang in LANGUAGES}
+    basis = first.basis
+    facts = {
+        "currency": basis.currency,
+        "exposure": basis.exposure,
+        "claims": basis.claims,
+    }
+    of = {"en": " ({})", "zh": "（{}）"}
+    said = ", ".join(basis.filters)
+    return {
+        lang: say(notes[name], lang, **facts, of=of[lang].format(said) if said else "")
+        for lang in LANGUAGES
+    }
 
 
 def _basis(study: Study, results: Mapping[str, Result], lang: Language) -> list[str]:

@@ -7,20 +7,23 @@ import re
 import polars as pl
 from great_tables import GT
 
-from pricing.result.figure import FONTS
 from pricing.result.words import Language, label, level_label
 
 __all__ = ["render"]
 
 PERCENT = {
     "fair_discount", "adjusted_discount", "adjusted_lower", "adjusted_upper", "monotone", "loss_ratio", "discount", "present_discount", "prudent_discount",
-    "mean_discount", "loss_ratio_before", "loss_ratio_after", "effect", "credibility",
+    "mean_discount", "loss_ratio_before", "loss_ratio_after", "effect", "credibility", "passes",
+    "share_exposure", "share_premium", "share_actual", "share_expected", "share",
 }  # fmt: skip
 MONEY = {
     "premium_charged", "amount", "standard_premium", "discounted_premium", "discount_given", "claims_cost",
-    "severity", "pure_premium", "premium",
+    "severity", "pure_premium", "premium", "expected_amount", "amount_excess", "large_charge",
+    "own_excess", "charge_rate", "threshold", "mean_excess", "value_at_risk", "tail_value_at_risk",
+    "stop_loss_premium",
 }  # fmt: skip
 NAMES = {"term", "column", "quantity"}  # columns whose values are names of columns
+STYLE = re.compile(r"<style>.*?</style>\s*", re.DOTALL)
 ONE_PLACE = {"exposure", "expected", "accepted", "rejected", "input", "chi_squared"}
 
 
@@ -66,18 +69,17 @@ def render(table: pl.DataFrame, lang: Language, *, name: str) -> str:
         .fmt_percent(columns=percent, decimals=1)
         .fmt_number(columns=money, decimals=0 if _large(table, money) else 2)
         .fmt_number(columns=tenths, decimals=1)
-        .fmt_number(columns=rest, decimals=4)
         .sub_missing(missing_text="–")
         .cols_align(align="right", columns=[*figures])
         .cols_label(cases={c: label(c, lang) for c in table.columns})
-        .tab_options(
-            table_font_names=FONTS.split(", "),
-            table_font_size="13px",
-            table_width="100%",
-            data_row_padding="4px",
-        )
     )
-    return str(page.as_raw_html())
+    for column in rest:
+        places = _places(table[column])
+        if places is None:
+            page = page.fmt_number(columns=column, n_sigfig=5)
+        else:
+            page = page.fmt_number(columns=column, decimals=places)
+    return STYLE.sub("", str(page.as_raw_html()))  # the page has one style for all its tables
 
 
 def _words(column: pl.Series, lang: Language) -> dict[str, str]:
@@ -92,6 +94,17 @@ def _formula_label(formula: str, lang: Language) -> str:
 
 def _is_effect_bound(table: pl.DataFrame, column: str) -> bool:
     return "effect" in table.columns and column in ("lower", "upper")
+
+
+def _places(column: pl.Series) -> int | None:
+    """Decimals of a figure of no kind; None where small and large stand in one column."""
+    sizes = [abs(float(v)) for v in column.drop_nulls() if v]
+    most = max(sizes, default=0.0)
+    if most < 100:
+        return 4
+    if min(sizes) < 1 and most >= 1000:
+        return None
+    return 2 if most < 1000 else 1
 
 
 def _large(table: pl.DataFrame, columns: list[str]) -> bool:

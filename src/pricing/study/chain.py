@@ -12,6 +12,7 @@ import polars as pl
 
 from pricing.claims.models import Frequency, fit_frequency
 from pricing.claims.recovery import recover
+from pricing.claims.severity import Severity, fit_severity
 from pricing.data.book import simulate, true_parameters
 from pricing.data.check import Checked, check_book, write_rejected
 from pricing.errors import InputError
@@ -27,6 +28,9 @@ from pricing.result.shape import Basis, Result
 from pricing.result.words import Language, say
 from pricing.study.settings import Settings, Table, read_settings
 from pricing.study.tables import checked_table, money_columns, require_banded, same_book
+from pricing.study.validate import validate
+from pricing.study.year import losses_of_year
+from pricing.validation.holdout import hold_out, person_fold
 
 __all__ = ["DataCheck", "Study", "open_study"]
 
@@ -173,6 +177,8 @@ class Study:
                 raise InputError("the person-years carry no year to select by")
             conditions.append(pl.col(year) >= bound if symbol == ">=" else pl.col(year) <= bound)
             filters.append(f"{year} {symbol} {bound}")
+        if start is not None and start == end:
+            filters = [f"{year} = {start}"]
         unknown = rows[year].null_count() if filters and year else 0
         if unknown:
             raise InputError(
@@ -180,9 +186,19 @@ class Study:
                 where=self.name,
                 do="give every row its year, or leave out start and end",
             )
+        return self._collect(rows.filter(*conditions), by, claims=claims, filters=filters)
+
+    def _collect(
+        self,
+        rows: pl.DataFrame,
+        by: Sequence[str],
+        *,
+        claims: str = "claims",
+        filters: Sequence[str] = (),
+    ) -> Experience:
         whole = money_columns(rows)
         return Experience.collect(
-            rows.filter(*conditions),
+            rows,
             by,
             claims=claims,
             amount="amount" if "amount" in whole else None,
@@ -211,15 +227,19 @@ class Study:
         -------
         dict of str to Result
             In reading order: data_check, one_way:…, frequency, actual_to_expected:…,
-            group_effect, schedule, and where given programme_effect and recovery.
+            group_effect, schedule, and where given programme_effect and recovery. Where the study
+            file asks for them: severity and product (``[model] severity``), lift, lorenz,
+            calibration and murphy on what the models have not seen (``[validation]``),
+            pooled_large, mean_excess, tail_fit and aggregate_loss (``[losses]``).
         """
         s = self.settings
         progress("data")
         results: dict[str, Result] = {"data_check": self.data_check()}
         factors = list(variables(s.model.frequency))
+        cost = list(variables(s.model.severity or ""))
         views = s.model.one_way or [*factors, s.discount.group]
         checks = s.model.actual_to_expected or views
-        keys = dict.fromkeys([*factors, s.discount.group, *views, *checks])
+        keys = dict.fromkeys([*factors, *cost, s.discount.group, *views, *checks])
         seen = self.experience(list(keys))
         progress("claims")
         effect, model = group_effect(
@@ -233,13 +253,16 @@ class Study:
         )
         results |= {f"one_way:{name}": one_way(seen, name) for name in views}
         results["frequency"] = model
+        severity = self._severity(seen, model)
+        if severity is not None:
+            results |= {"severity": severity, "product": model * severity}
         results |= {
             f"actual_to_expected:{name}": actual_to_expected(seen, model.rate(), name)
             for name in checks
         }
         progress("health")
         results["group_effect"] = effect
-        results["schedule"] = design_schedule(
+        schedule = results["schedule"] = design_schedule(
             effect,
             self._with_money(seen, effect, model),
             group=s.discount.group,
@@ -249,6 +272,29 @@ class Study:
             evidence=s.discount.evidence,
             present=s.discount.present,
         )
+        if s.validation is not None:
+            progress("validation")
+            results |= self._validated(list(dict.fromkeys([*model.keys, *cost])), model)
+        if s.losses is not None:
+            progress("losses")
+            premium = s.premium
+
+            def book(year: int | None) -> Experience:
+                own = self.experience(list(seen.keys), start=year, end=year)
+                return self._with_money(own, effect, model)
+
+            results |= losses_of_year(
+                s.losses,
+                self.person_years,
+                self._years(),
+                seen=seen,
+                book=book,
+                model=model,
+                severity=severity,
+                schedule=schedule,
+                group=s.discount.group,
+                cost=1.0 if premium is None else premium.cost_per_claim,
+            )
         if s.programme_effect is not None:
             progress("programme")
             results["programme_effect"] = self._programme()
@@ -256,6 +302,61 @@ class Study:
             progress("truth")
             results["recovery"] = recover(model, self._true_model(seen, model))
         return results
+
+    def _severity(self, seen: Experience, model: Frequency) -> Severity | None:
+        formula = self.settings.model.severity
+        if formula is None:
+            return None
+        if "amount" not in seen.cells.columns:
+            raise InputError(
+                "a severity needs claim amounts, and the tables hold none",
+                where="model.severity",
+                do="map the amounts, or leave model.severity out",
+            )
+        bases = {**self.settings.model.base, **model.details["base"]}
+        return fit_severity(
+            seen,
+            formula,
+            nil="keep",
+            base={k: v for k, v in bases.items() if k in variables(formula)},
+            errors=self.settings.model.errors,
+        )
+
+    def _validated(self, keys: list[str], model: Frequency) -> dict[str, Result]:
+        """Judge the models on the last year, or on one person in five, fitted to the rest."""
+        wanted, name = self.settings.validation, self.settings.model.cluster
+        assert wanted is not None
+        if wanted.hold_out == "year":
+            years = self._years()
+            if len(years) < 2:
+                raise InputError(
+                    f"there is no earlier year to fit to: the rows have {years or 'no year'}",
+                    where="validation.hold_out",
+                    do='give the rows their year, or hold_out = "person"',
+                )
+            train, test = (
+                self.experience(keys, end=years[-2]),
+                self.experience(keys, start=years[-1]),
+            )
+        else:
+            assert name is not None
+            dealt = self.person_years.rows.with_columns(person_fold(name, 5))
+            train, test = hold_out(self._collect(dealt, [*keys, "fold"]), "fold", ["5"])
+        return validate(
+            train.by(*keys),
+            test.by(*keys),
+            model.details["formula"],
+            severity=self.settings.model.severity,
+            base=model.details["base"],
+        )
+
+    def _years(self) -> list[int]:
+        """Years of the rows in order; none where some row has none."""
+        rows = self.person_years.rows
+        name = next((c for c in ("year", "period") if c in rows.columns), None)
+        if name is None or rows[name].null_count():
+            return []
+        return [int(y) for y in rows[name].unique().sort()]
 
     def _with_money(self, seen: Experience, effect: GroupEffect, model: Frequency) -> Experience:
         """Take premiums and amounts from the tables, or set them as ``[premium]`` says."""

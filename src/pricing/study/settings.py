@@ -85,9 +85,10 @@ class Band(Strict):
 
 
 class Model(Strict):
-    """``[model]``: the frequency model without the health group."""
+    """``[model]``: the frequency model without the health group; the severity, if asked for."""
 
     frequency: str
+    severity: str | None = None
     base: dict[str, str] = {}
     errors: Literal["robust", "model", "quasi"] = "robust"
     cluster: str | None = None
@@ -114,6 +115,22 @@ class Premium(Strict):
     cost_per_claim: float = Field(gt=0)
 
 
+class Validation(Strict):
+    """``[validation]``: which part of the book the models are judged on, unseen."""
+
+    hold_out: Literal["year", "person"]
+
+
+class Losses(Strict):
+    """``[losses]``: large claims, and what the book of one year may come to."""
+
+    year: int | None = None
+    trend: float = Field(default=0.0, gt=-1, lt=1)
+    large: float | None = Field(default=None, gt=0)
+    line: float = Field(default=1.0, gt=0)
+    level: float = Field(default=0.995, gt=0, lt=1)
+
+
 class Effect(Strict):
     """``[programme_effect]``: the ladder of adjustments from naive to most believed."""
 
@@ -133,6 +150,8 @@ class Settings(Strict):
     discount: Discount
     premium: Premium | None = None
     programme_effect: Effect | None = None
+    validation: Validation | None = None
+    losses: Losses | None = None
 
 
 def read_settings(path: str | Path) -> Settings:
@@ -210,6 +229,8 @@ def _siblings(place: tuple[str | int, ...]) -> list[str]:
         "discount": Discount,
         "premium": Premium,
         "programme_effect": Effect,
+        "validation": Validation,
+        "losses": Losses,
     }
     if len(place) > 1:
         model = by_section.get(str(place[0]), Settings)
@@ -236,11 +257,15 @@ def _cross_faults(raw: Mapping[str, Any]) -> list[str]:
         faults += _band_faults(name, cut, known)
     model, discount = _section(raw, "model"), _section(raw, "discount")
     ladder = _section(_section(raw, "programme_effect"), "ladder")
-    formulas = {"model.frequency": model.get("frequency")}
+    formulas = {"model.frequency": model.get("frequency"), "model.severity": model.get("severity")}
     formulas["programme_effect.oracle"] = _section(raw, "programme_effect").get("oracle")
     formulas |= {f"programme_effect.ladder.{name}": text for name, text in ladder.items()}
     for place, text in formulas.items():
         faults += _formula_faults(place, text, known)
+    if _section(raw, "validation").get("hold_out") == "person" and "cluster" not in model:
+        faults.append(
+            'validation.hold_out: "person" needs model.cluster, the column that names them'
+        )
     names = [("discount.group", discount.get("group", "health_group"))]
     for views in ("one_way", "actual_to_expected"):
         names += [(f"model.{views}", n) for n in _strings(model.get(views))]

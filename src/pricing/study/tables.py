@@ -79,7 +79,8 @@ def require_banded(rows: pl.DataFrame, settings: Settings) -> None:
                 f"{name}: {below.height:,} of {rows.height:,} rows have {cut.column} below the first "
                 f"edge {cut.edges[0]:g}: {few}"
             )
-    used = {*variables(settings.model.frequency), *settings.model.one_way}
+    used = {*variables(settings.model.frequency), *variables(settings.model.severity or "")}
+    used |= {*settings.model.one_way}
     used |= {*settings.model.actual_to_expected, settings.discount.group}
     faults = [fault for fault in faults if fault.partition(":")[0] in used]
     if faults:
