@@ -82,12 +82,12 @@ def test_results_come_in_reading_order(huoli, randhie):
         *("frequency", "severity", "product"),
         *(f"actual_to_expected:{n}" for n in checks),
         *("group_effect", "schedule"),
-        *("lift", "lorenz", "calibration", "murphy", "calibration:amount"),
+        *("lift", "lorenz", "calibration", "murphy", "calibration:amount", "contest"),
         *("pooled_large", "mean_excess", "tail_fit", "aggregate_loss"),
         *("programme_effect", "recovery"),
     ]
-    assert list(randhie.results)[-7:] == [
-        *("group_effect", "schedule", "lift", "lorenz", "calibration", "murphy"),
+    assert list(randhie.results)[-8:] == [
+        *("group_effect", "schedule", "lift", "lorenz", "calibration", "murphy", "contest"),
         "aggregate_loss",
     ]
     for name, result in [*huoli.results.items(), *randhie.results.items()]:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import polars as pl
 
+from pricing.claims.challenger import fit_challenger
+from pricing.claims.contest import contest
 from pricing.claims.models import Frequency, fit_frequency
 from pricing.claims.recovery import recover
 from pricing.claims.severity import Severity, fit_severity
@@ -167,13 +169,12 @@ class Study:
         claims : str
             Column of claim counts.
         """
-        rows = self.person_years.rows
-        year = next((c for c in ("year", "period") if c in rows.columns), None)
+        rows, year = self.person_years.rows, self._year()
         conditions, filters = [pl.lit(True)], []
         for bound, symbol in ((start, ">="), (end, "<=")):
             if bound is None:
                 continue
-            if year is None:
+            if not year:
                 raise InputError("the person-years carry no year to select by")
             conditions.append(pl.col(year) >= bound if symbol == ">=" else pl.col(year) <= bound)
             filters.append(f"{year} {symbol} {bound}")
@@ -338,23 +339,33 @@ class Study:
                 self.experience(keys, end=years[-2]),
                 self.experience(keys, start=years[-1]),
             )
+            dealt = self.person_years.rows.with_columns(fold=pl.col(self._year()).cast(pl.String))
         else:
             assert name is not None
             dealt = self.person_years.rows.with_columns(person_fold(name, 5))
             train, test = hold_out(self._collect(dealt, [*keys, "fold"]), "fold", ["5"])
-        return validate(
+        found = validate(
             train.by(*keys),
             test.by(*keys),
             model.details["formula"],
             severity=self.settings.model.severity,
             base=model.details["base"],
         )
+        if wanted.challenger:
+            cells = self._collect(dealt, [*model.keys, "fold"])
+            challenger = fit_challenger(cells, model.keys, folds="fold")
+            found["contest"] = contest(cells, challenger, model)
+        return found
+
+    def _year(self) -> str:
+        """The column that holds the year, the empty name where there is none."""
+        rows = self.person_years.rows
+        return next((c for c in ("year", "period") if c in rows.columns), "")
 
     def _years(self) -> list[int]:
         """Years of the rows in order; none where some row has none."""
-        rows = self.person_years.rows
-        name = next((c for c in ("year", "period") if c in rows.columns), None)
-        if name is None or rows[name].null_count():
+        rows, name = self.person_years.rows, self._year()
+        if not name or rows[name].null_count():
             return []
         return [int(y) for y in rows[name].unique().sort()]
 

@@ -116,9 +116,10 @@ class Premium(Strict):
 
 
 class Validation(Strict):
-    """``[validation]``: which part of the book the models are judged on, unseen."""
+    """``[validation]``: which part of the book the models are judged on, unseen, and by whom."""
 
     hold_out: Literal["year", "person"]
+    challenger: bool = False
 
 
 class Losses(Strict):
