@@ -112,7 +112,7 @@ def mean_effects(table: pl.DataFrame, levels: Levels) -> dict[str, float]:
     0.693147
     """
     seen = table.filter(pl.col("term").is_in(list(levels)), pl.col("relativity").is_not_null())
-    means = seen.group_by("term").agg(
+    means = seen.group_by("term", maintain_order=True).agg(
         (pl.col("relativity") * pl.col("exposure")).sum() / pl.col("exposure").sum()
     )
     return {term: float(np.log(mean)) for term, mean in means.iter_rows()}

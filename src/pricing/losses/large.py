@@ -349,7 +349,12 @@ def _bases(experience: Experience, by: str | None, expected: pl.Expr | None) -> 
     sums = {"exposure": pl.col("exposure").sum(), "base": pl.col("_base").sum()}
     if by is None:
         return cells.select(segment=pl.lit(WHOLE), **sums).head(1)
-    return cells.group_by(by).agg(**sums).sort(by).with_columns(pl.col(by).cast(pl.String))
+    return (
+        cells.group_by(by, maintain_order=True)
+        .agg(**sums)
+        .sort(by)
+        .with_columns(pl.col(by).cast(pl.String))
+    )
 
 
 def _by_segment(rows: pl.DataFrame, by: str | None, amount: str) -> pl.DataFrame:
@@ -362,4 +367,4 @@ def _by_segment(rows: pl.DataFrame, by: str | None, amount: str) -> pl.DataFrame
     ]
     if by is None:
         return rows.select(sums).select(pl.lit(WHOLE).alias("segment"), pl.all())
-    return rows.group_by(by).agg(sums)
+    return rows.group_by(by, maintain_order=True).agg(sums)

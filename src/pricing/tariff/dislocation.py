@@ -213,7 +213,7 @@ def _risks(frame: pl.LazyFrame, keys: list[str], exposure: str, counted: bool) -
     """Policies that no factor tells apart, added up: one row each."""
     rows = pl.col("rows").sum() if counted else pl.len()
     sums = [rows.cast(pl.Int64).alias("_rows"), pl.col(exposure).cast(pl.Float64).sum().alias("_e")]
-    grouped = frame.group_by(keys).agg(*sums) if keys else frame.select(*sums)
+    grouped = frame.group_by(keys, maintain_order=True).agg(*sums) if keys else frame.select(*sums)
     found = grouped.collect(engine="streaming").filter(pl.col("_rows") > 0)
     return found.sort(keys) if keys else found
 
