@@ -15,6 +15,7 @@ import polars as pl
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from plotly.offline import get_plotlyjs
 
+from pricing.claims.contest import SHOWN, Contest
 from pricing.claims.models import Frequency
 from pricing.claims.product import Product
 from pricing.claims.rating import RatingModel
@@ -46,6 +47,7 @@ ASIDE = {  # saved, too wide to print
     "schedule": ("exposure", "monotone", "discounted_premium", "loss_ratio_before"),
     "lift": ("lowest_rate", "highest_rate"),
     "calibration": ("rate_lower", "rate_upper", "lower_poisson", "upper_poisson"),
+    "segments": ("actual", "expected_model", "expected_challenger", "gain", "z", "p_value"),
     "pooled_large": ("base", "std_error", "amount_capped", "amount_charged"),
 }
 EVERY = {"lorenz": 10, "mean_excess": 4}  # every how many points of a curve are printed
@@ -185,6 +187,9 @@ def _blocks(name: str, result: Result, *, named: bool, brief: bool) -> list[Bloc
     for frame, title in (("states", "budget"), ("schedules", "schedules"), ("faults", "faults")):
         if frame in result.frames and not result.frames[frame].is_empty():
             blocks.append(_table_block(title, result.frames[frame], _both(f"section.{title}")))
+    if isinstance(result, Contest):
+        drawn = result.segments.head(SHOWN).drop(ASIDE["segments"])
+        blocks.append(_table_block("segments", drawn, _both("section.segments")))
     return blocks
 
 
