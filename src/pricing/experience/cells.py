@@ -129,10 +129,11 @@ class Experience:
         # polars goes on over rows out of their domain, the others stop: there they are looked at first
         many = (counted(rows, rows=nw.len())["rows"] if is_here(rows) else 0) or look()
         quantities, groups, names, whole = measured(rows, keys, exposure, claims, amount, sums)
-        cells = to_cells(quantities, list(groups), list(names), rows=many).rename(groups | names)
+        cells = to_cells(quantities, list(groups), list(names), rows=many)
+        cells = cells.rename(groups | names).select(*keys, "rows", *names.values())
         if _faulty(cells, keys):
             look()
-        return cls._of(_whole(cells.drop("_rows"), whole), tuple(keys), basis or Basis())
+        return cls._of(_whole(cells, whole), tuple(keys), basis or Basis())
 
     @classmethod
     def _of(cls, cells: pl.DataFrame, keys: tuple[str, ...], basis: Basis) -> Experience:
@@ -446,7 +447,7 @@ def _faulty(cells: pl.DataFrame, keys: Sequence[str]) -> bool:
         else pl.col(k).is_null()
         for k in keys
     ]
-    return not cells.filter(pl.any_horizontal(pl.col("rows") < pl.col("_rows"), *absent)).is_empty()
+    return not cells.filter(pl.any_horizontal(pl.col("exposure").is_nan(), *absent)).is_empty()
 
 
 def _whole(cells: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:

@@ -17,7 +17,6 @@ from pricing.experience.shards import Shards
 __all__ = ["Book", "Engine", "engine_for"]
 
 Engine = Literal["in-memory", "streaming"]
-FEW_ROWS = 200_000
 
 
 @dataclass(frozen=True)
@@ -130,7 +129,7 @@ def engine_for(rows: Shards) -> Engine:
     >>> engine_for(Shards.of(pl.DataFrame({"start": [date(2024, 1, 1)]})))
     'in-memory'
     """
-    return "in-memory" if rows.eager is not None and rows.eager <= FEW_ROWS else "streaming"
+    return "in-memory" if rows.eager is not None else "streaming"
 
 
 def _require(

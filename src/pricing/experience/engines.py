@@ -136,8 +136,8 @@ def to_cells(
     Returns
     -------
     polars.DataFrame
-        Keys (text, Enum or numbers; a Boolean becomes ``no`` and ``yes``), sums, and ``_rows``, the
-        rows of the cell; in no order.
+        Keys (text, Enum or numbers; a Boolean becomes ``no`` and ``yes``), sums, and ``rows``, those
+        of the cell; in no order.
 
     Notes
     -----
@@ -159,17 +159,17 @@ def to_cells(
     cells = None
     if is_here(frame) and rows <= FEW_IN_A_CELL * _most_cells([schema[key] for key in keys]):
         cells = _grouped(frame, keys, sums, rows)
-    if cells is None or cells["_rows"].max() > FEW_IN_A_CELL:  # type: ignore[operator]
+    if cells is None or cells["rows"].max() > FEW_IN_A_CELL:  # type: ignore[operator]
         high = {s: f"{s}_high" for s in sums}
         parts = frame.with_columns(
             *(((nw.col(s) + QUANTUM) - QUANTUM).alias(h) for s, h in high.items())
         ).with_columns(*(nw.col(s) - nw.col(h) for s, h in high.items()))
         cells = _grouped(parts, keys, [*sums, *high.values()], rows).select(
-            *keys, *(pl.col(s) + pl.col(h) for s, h in high.items()), "_rows"
+            *keys, *(pl.col(s) + pl.col(h) for s, h in high.items()), "rows"
         )
     cells = cells.with_columns(_level(pl.col(key), schema[key]).alias(key) for key in keys)
     if any(schema[key].is_decimal() for key in keys):  # two decimals may be one double
-        cells = cells.group_by(keys, maintain_order=True).agg(pl.col(*sums, "_rows").sum())
+        cells = cells.group_by(keys, maintain_order=True).agg(pl.col(*sums, "rows").sum())
     return cells
 
 
@@ -187,15 +187,15 @@ def _grouped(
 ) -> pl.DataFrame:
     many = rows > MANY_ROWS
     if isinstance(native := frame.to_native(), pl.LazyFrame):
-        adding = [pl.col(sums).sum(), pl.len().cast(pl.Int64).alias("_rows")]
+        adding = [pl.col(sums).sum(), pl.len().cast(pl.Int64).alias("rows")]
         groups = native.group_by(keys, maintain_order=not many)
         here: pl.DataFrame = (groups.agg(adding) if keys else native.select(adding)).collect(
             engine="streaming" if many else "in-memory"
         )
         return here
-    counted = [*(nw.col(s).sum() for s in sums), nw.len().alias("_rows")]
+    counted = [*(nw.col(s).sum() for s in sums), nw.len().alias("rows")]
     there = frame.group_by(keys).agg(*counted) if keys else frame.select(*counted)
-    return _collected(there).cast({"_rows": pl.Int64})
+    return _collected(there).cast({"rows": pl.Int64})
 
 
 def _collected(frame: nw.LazyFrame[Any], **options: Any) -> pl.DataFrame:

@@ -74,7 +74,8 @@ def measured(
     narwhals.LazyFrame, dict of str to str, dict of str to str, list of str
         The quantities, all Float64; the names of key and of quantity columns, theirs = ours, for
         to most engines ``Rows`` and ``rows`` are one name; and which sums count whole things.
-        ``rows`` counts the rows within their domain only, so that one outside is seen in the sum.
+        A row outside its domain has an exposure of NaN, so that it is seen in the sum. ``rows`` are
+        counted by who adds up.
 
     Examples
     --------
@@ -84,13 +85,12 @@ def measured(
     >>> quantities.rename(keys | sums).to_native().collect()["claims_squared_per_exposure"].item()
     8.0
     >>> whole
-    ['rows', 'claims', 'claims_squared']
+    ['claims', 'claims_squared']
     """
     schema = frame.collect_schema()
     groups = {f"k{i}": key for i, key in enumerate(keys)}
     e, n, a = (nw.col(name) for name in "ena")
     added: dict[str, nw.Expr] = {
-        "rows": nw.col("w"),
         "exposure": e,
         "claims": n,
         "exposure_squared": e * e,
@@ -122,8 +122,8 @@ def measured(
             "amount_without_claims": _where(~some, a),
         }
     counts = COUNTS_OF_CLAIMS if schema[claims].is_integer() else ()
-    whole = [name for name in added if name in ("rows", "amount_rows", "claim_rows", *counts)]
-    for i, name in enumerate(name for name in sums if name not in added):
+    whole = [name for name in added if name in ("amount_rows", "claim_rows", *counts)]
+    for i, name in enumerate(name for name in sums if name not in (*added, "rows")):
         taken[f"x{i}"] = name
         added[name] = nw.col(f"x{i}")
         whole += [name] if schema[name].is_integer() else []
@@ -135,7 +135,7 @@ def measured(
             **{name: nw.col(column).cast(nw.Float64) for name, column in taken.items()},
         )
         .with_columns(
-            w=_where(_within(taken), nw.lit(1.0)),
+            e=nw.when(_within(taken)).then(e).otherwise(nw.lit(math.nan)),
             r=n / e,
             z=nw.when(n < SERIES_FROM).then(n + SERIES_FROM).otherwise(n),
         )

@@ -23,6 +23,7 @@ __all__ = ["Add", "Job", "Shards"]
 Job = Callable[[pl.LazyFrame], pl.DataFrame]
 Add = Callable[[pl.DataFrame], pl.DataFrame]
 SHARD_ROWS = 1_000_000
+FEW_ROWS = 200_000  # so many are done in memory before a stream has started
 FEW = 8  # workers that add up what all the others made
 
 
@@ -37,7 +38,7 @@ class Shards:
     schema : polars.Schema
         Types of the columns as a job will find them.
     eager : int or None
-        How many rows there are, where they are in memory already.
+        How many rows there are, where they are few and in memory.
     """
 
     frame: nw.LazyFrame[Any]
@@ -68,8 +69,13 @@ class Shards:
         """
         lazy = opened(frame, columns or ())
         if is_here(lazy):
-            schema: pl.Schema = lazy.to_native().collect_schema()
-            return cls(lazy, schema, frame.height if isinstance(frame, pl.DataFrame) else None)
+            native: pl.LazyFrame = lazy.to_native()
+            schema = native.collect_schema()
+            rows = native.select(pl.len()).collect(engine="streaming").item()
+            if rows > FEW_ROWS:
+                return cls(lazy, schema, None)
+            names = [n for n in dict.fromkeys(columns or schema.names()) if n in schema]
+            return cls(opened(native.select(names).collect()), schema, rows)
         if columns is not None:
             columns = list(dict.fromkeys(columns))
             require_columns(columns, lazy.collect_schema().names())

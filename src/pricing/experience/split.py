@@ -14,13 +14,13 @@ from collections.abc import Sequence
 import polars as pl
 
 from pricing.experience.cells import Experience
-from pricing.experience.cover import FEW_ROWS, Book, survey
+from pricing.experience.cover import Book, survey
 from pricing.experience.domain import listed
 from pricing.experience.earning import earned_share, require_pattern
 from pricing.experience.engines import AnyFrame
 from pricing.experience.events import count_exits
 from pricing.experience.lexis import Lexis, Segment, lines, place, segments
-from pricing.experience.shards import Shards
+from pricing.experience.shards import FEW_ROWS, Shards
 from pricing.experience.strata import (
     Coded,
     cells_of,
