@@ -93,20 +93,12 @@ def cells(size: int, folder: Path) -> dict[str, Callable[[], object]]:
 def fit(size: int, folder: Path) -> dict[str, Callable[[], object]]:
     """Parquet to a Poisson GLM with row-exact robust errors."""
     path, keys = rows(size, folder), list(LEVELS)
-    narrow = {"age": 15, "group": 5, "sex": 2, "tier": 3, "channel": 4}  # 1,800 cells at most
-    formula = " + ".join(narrow)
     sums = [pl.col("exposure", "claims").sum()]
     return {
-        "ours": lambda: fit_frequency(
-            Experience.collect(pl.scan_parquet(path), list(narrow)), formula
-        ),
-        "floor": lambda: (
-            pl.scan_parquet(path).group_by(list(narrow)).agg(sums).collect(engine="streaming")
-        ),
+        "ours": lambda: fit_frequency(Experience.collect(pl.scan_parquet(path), keys), FORMULA),
+        "floor": lambda: pl.scan_parquet(path).group_by(keys).agg(sums).collect(engine="streaming"),
         "peer": lambda: (
-            _statsmodels_on_rows(path, formula)
-            if size <= STATSMODELS_ROWS
-            else _glum_on_rows(path, [k for k in keys if k in narrow])
+            _statsmodels_on_rows(path) if size <= STATSMODELS_ROWS else _glum_on_rows(path, keys)
         ),
     }
 
@@ -114,13 +106,13 @@ def fit(size: int, folder: Path) -> dict[str, Callable[[], object]]:
 STATSMODELS_ROWS = 1_000_000  # more take minutes and all of the memory
 
 
-def _statsmodels_on_rows(path: Path, formula: str) -> object:
+def _statsmodels_on_rows(path: Path) -> object:
     import statsmodels.api as sm
     import statsmodels.formula.api as smf
 
     rows = pl.read_parquet(path).to_pandas()
     model = smf.glm(
-        f"claims ~ {formula}", rows, family=sm.families.Poisson(), exposure=rows["exposure"]
+        f"claims ~ {FORMULA}", rows, family=sm.families.Poisson(), exposure=rows["exposure"]
     )
     return model.fit(cov_type="HC0")
 
