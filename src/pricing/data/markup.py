@@ -74,7 +74,8 @@ def parse(path: str | Path) -> ElementTree.Element:
         raise InputError(
             f"is not well-formed XML: {error}",
             where=where,
-            do="get the file from the archive again; it may be cut off or in another encoding",
+            do="get the file from the archive again; it may be cut off or in another encoding "
+            "(save GB18030 and other multi-byte ones as UTF-8, in the declaration too)",
         ) from error
     return root
 
