@@ -41,7 +41,7 @@ class Benefits(Compound):
 
     kind = "benefits"
 
-    def _joined(self, rates: dict[str, pl.Expr]) -> pl.Expr:  # type: ignore[override]
+    def _joined(self, rates: Mapping[str, pl.Expr]) -> pl.Expr:
         return pl.sum_horizontal(rates.values())
 
     def interval(self, frame: pl.DataFrame) -> pl.DataFrame:

@@ -19,7 +19,7 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 
 from pricing.errors import InputError
 from pricing.estimate.design import Floats
-from pricing.estimate.families import Family
+from pricing.estimate.family import Family
 from pricing.estimate.response import RESPONSES, Sums
 from pricing.experience.cells import Experience
 

@@ -34,7 +34,8 @@ from pricing.claims.severity import claims_with_amounts
 from pricing.errors import InputError, nearest
 from pricing.estimate.constraints import Direction
 from pricing.estimate.design import Floats
-from pricing.estimate.families import Family, Gamma, Poisson, QuasiPoisson
+from pricing.estimate.families import Gamma, Poisson, QuasiPoisson
+from pricing.estimate.family import Family
 from pricing.estimate.response import RESPONSES, Sums
 from pricing.experience.cells import Experience
 from pricing.files import fingerprint

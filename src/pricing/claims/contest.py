@@ -40,7 +40,8 @@ from pricing.claims.rating import RatingModel
 from pricing.claims.severity import claims_with_amounts
 from pricing.errors import InputError
 from pricing.estimate.design import Design, Floats, design
-from pricing.estimate.families import Family, read_family
+from pricing.estimate.families import read_family
+from pricing.estimate.family import Family
 from pricing.estimate.glm import GlmFit, fit_glm
 from pricing.estimate.response import RESPONSES, Sums
 from pricing.experience.cells import Experience

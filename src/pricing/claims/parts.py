@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, TypeVar
@@ -18,7 +19,7 @@ __all__ = ["Compound", "packed"]
 Frame = TypeVar("Frame", pl.DataFrame, pl.LazyFrame)
 
 
-class Compound(Result):
+class Compound(Result, ABC):
     """A model of several fitted parts, saved as one; it scores any frame by one expression."""
 
     kind = "compound"
@@ -51,8 +52,9 @@ class Compound(Result):
         """Expected amount per policy-year (per row, for a two-part model), as an expression."""
         return self._joined({name: part.rate() for name, part in self.parts.items()})
 
+    @abstractmethod
     def _joined(self, rates: Mapping[str, pl.Expr]) -> pl.Expr:
-        raise NotImplementedError
+        """One expected amount from those of the parts."""
 
     def score(
         self, frame: Frame, *, exposure: str | None = None, unknown: Unknown = "error"

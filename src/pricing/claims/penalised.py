@@ -23,7 +23,8 @@ from pricing.claims.relativities import Options, assemble
 from pricing.claims.severity import Severity, bases_of_all, claims_with_amounts
 from pricing.errors import InputError
 from pricing.estimate.design import Design, Floats, design, squares
-from pricing.estimate.families import Family, Gamma, Poisson, Tweedie
+from pricing.estimate.families import Gamma, Poisson, Tweedie
+from pricing.estimate.family import Family
 from pricing.estimate.glm import GlmFit
 from pricing.estimate.inference import infer
 from pricing.estimate.response import RESPONSES, Sums

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -30,7 +31,7 @@ class Product(Compound):
 
     kind = "product"
 
-    def _joined(self, rates: dict[str, pl.Expr]) -> pl.Expr:  # type: ignore[override]
+    def _joined(self, rates: Mapping[str, pl.Expr]) -> pl.Expr:
         return rates["frequency"] * rates["severity"]
 
     def relativities(self, factor: str) -> pl.DataFrame:

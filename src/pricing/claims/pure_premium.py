@@ -9,7 +9,8 @@ from pricing.claims.rating import Errors, RatingModel
 from pricing.claims.relativities import Options, fit_rating
 from pricing.errors import InputError
 from pricing.estimate.constraints import Direction
-from pricing.estimate.families import Family, Gamma, InverseGaussian, QuasiPoisson, Tweedie
+from pricing.estimate.families import Gamma, InverseGaussian, QuasiPoisson, Tweedie
+from pricing.estimate.family import Family
 from pricing.estimate.response import RESPONSES
 from pricing.experience.cells import Experience
 

@@ -15,7 +15,8 @@ from pricing.claims.rating import Errors, RatingModel, listed
 from pricing.errors import InputError
 from pricing.estimate.constraints import Direction, box
 from pricing.estimate.design import Column, Design, Floats, design
-from pricing.estimate.families import Family, alike
+from pricing.estimate.families import alike
+from pricing.estimate.family import Family
 from pricing.estimate.glm import GlmFit, fit_glm
 from pricing.estimate.inference import Inference, infer, wald_tests
 from pricing.estimate.response import Response

@@ -14,7 +14,8 @@ from pricing.claims.relativities import Options, fit_rating
 from pricing.errors import InputError
 from pricing.estimate.constraints import Direction
 from pricing.estimate.design import variables
-from pricing.estimate.families import Family, Gamma, InverseGaussian, Normal
+from pricing.estimate.families import Gamma, InverseGaussian, Normal
+from pricing.estimate.family import Family
 from pricing.estimate.response import RESPONSES
 from pricing.experience.cells import Experience
 

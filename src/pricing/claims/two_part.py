@@ -34,7 +34,7 @@ class TwoPart(Compound):
 
     kind = "two_part"
 
-    def _joined(self, rates: dict[str, pl.Expr]) -> pl.Expr:  # type: ignore[override]
+    def _joined(self, rates: Mapping[str, pl.Expr]) -> pl.Expr:
         return rates["occurrence"] * rates["amount"]
 
     def relativities(self, factor: str) -> pl.DataFrame:

@@ -13,7 +13,8 @@ from scipy.linalg import cho_factor, cho_solve
 from pricing.errors import InputError
 from pricing.estimate.constraints import Box
 from pricing.estimate.design import Column, Design, Floats, squares
-from pricing.estimate.families import Family, NegativeBinomial, Poisson
+from pricing.estimate.families import NegativeBinomial, Poisson
+from pricing.estimate.family import Family
 from pricing.estimate.response import RESPONSES, Response, Sums
 from pricing.experience.cells import Experience
 

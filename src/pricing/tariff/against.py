@@ -13,7 +13,8 @@ from pricing.claims.rating import RatingModel
 from pricing.claims.severity import claims_with_amounts
 from pricing.errors import InputError
 from pricing.estimate.design import Floats
-from pricing.estimate.families import Family, Tweedie, read_family
+from pricing.estimate.families import Tweedie, read_family
+from pricing.estimate.family import Family
 from pricing.estimate.response import RESPONSES, Response, Sums
 from pricing.experience.cells import Experience
 from pricing.tariff.factor import Factor

@@ -5,6 +5,7 @@ A step says what it does in full, so that a list of them, read from a file, does
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Literal, get_args
@@ -32,7 +33,7 @@ Total = Literal["fitted", "current", "observed"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Step:
+class Step(ABC):
     """One step of a refinement.
 
     Attributes
@@ -68,9 +69,9 @@ class Step:
         """Say what is wrong with the step by itself."""
         return []
 
+    @abstractmethod
     def what(self) -> str:
         """Say what is done, in figures and names."""
-        raise NotImplementedError
 
     def record(self) -> dict[str, Any]:
         """Give the step as it is written: kind, who, when, why, then its own."""
