@@ -43,7 +43,7 @@ def test_published_figures_on_data_that_are_not_shipped(dataset):
     dataset("freMTPL2freq.parquet")
     folder = Path(__file__).parents[2] / "shared" / "datasets"
     found = figures("motor", datasets=folder)
-    assert len(found) == 7
+    assert len(found) == 10
     assert [figure.record() for figure in found if not figure.ok] == []
 
 

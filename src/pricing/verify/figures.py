@@ -125,7 +125,10 @@ def _aggregate() -> list[Figure]:
 def _motor(datasets: Path) -> list[Figure]:
     from pricing.verify import motor
 
-    return [*_compare("motor", *motor.schelldorfer_wuthrich(datasets))]
+    return [
+        *_compare("motor", *motor.schelldorfer_wuthrich(datasets)),
+        *_compare("motor", *motor.scikit_learn_poisson(datasets)),
+    ]
 
 
 def _claims() -> list[Figure]:
