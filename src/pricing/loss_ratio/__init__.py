@@ -1,0 +1,1 @@
+"""Loss ratio: premium at current level, trend, indicated rate change, monitoring."""

@@ -1,0 +1,1 @@
+"""Reserving: claims triangles, completion, ultimates and their error."""
