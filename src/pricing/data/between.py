@@ -1,4 +1,4 @@
-"""Rules between the tables of a book: claims and renewals against policies."""
+"""Rules between the tables of a book: claims and renewals against policies, payments against claims."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _APART = 10_000_000  # days
 def check_book(tables: Mapping[str, Checked]) -> dict[str, Checked]:
     """Hold the tables of a book against each other: claims and renewals against policies.
 
-    A claim or renewal must be of an accepted policy and start within its cover, and the terms
-    of a policy must not overlap. Rows that break this go from accepted to rejected, with the
+    A claim or renewal must be of an accepted policy and start within its cover, a payment must be
+    of an accepted claim and not before it, and the terms of a policy must not overlap. Rows that break this go from accepted to rejected, with the
     rule, and the totals still add up. A term that runs past the end of its policy, as terms of
     policies that left within the year do, is kept with a warning: exposure ends with the policy.
 
@@ -49,6 +49,8 @@ def check_book(tables: Mapping[str, Checked]) -> dict[str, Checked]:
         book["claims"] = _moved(claims, _outside(claims, book["policies"], "incurred"))
     if (renewals := book.get("renewals")) and "policies" in book:
         book["renewals"] = _moved(renewals, _outside(renewals, book["policies"], "start"))
+    if (payments := book.get("payments")) and "claims" in book:
+        book["payments"] = _moved(payments, _of_no_claim(payments, book["claims"]))
     if renewals := book.get("renewals"):
         book["renewals"] = _moved(renewals, _overlaps(renewals))
     if (renewals := book.get("renewals")) and "policies" in book:
@@ -96,6 +98,22 @@ def _outside(checked: Checked, policies: Checked, day: str) -> pl.DataFrame:
         .then(pl.lit(f"{day}|outside_cover"))
     )
     held = _standing(checked).join(cover, on="policy_id", how="left", maintain_order="left")
+    return held.select("_index", rule=rule).drop_nulls("rule")
+
+
+def _of_no_claim(payments: Checked, claims: Checked) -> pl.DataFrame:
+    """Payments of no claim, of a rejected claim, or before the claim was incurred."""
+    known = claims.accepted.select("claim_id", "incurred")
+    seen = claims.held.typed["claim_id"].drop_nulls().unique().implode()
+    rule = (
+        pl.when(pl.col("incurred").is_null() & ~pl.col("claim_id").is_in(seen))
+        .then(pl.lit("claim_id|unknown_claim"))
+        .when(pl.col("incurred").is_null())
+        .then(pl.lit("claim_id|rejected_claim"))
+        .when(pl.col("paid") < pl.col("incurred"))
+        .then(pl.lit("paid|before_incurred"))
+    )
+    held = _standing(payments).join(known, on="claim_id", how="left", maintain_order="left")
     return held.select("_index", rule=rule).drop_nulls("rule")
 
 

@@ -72,7 +72,9 @@ def simulate(
           in_programme, valid_days, activity_score, habit_score, prevention_score,
           marker_score (0 to 1), health_value (0 to 1,000), health_group (G0 standard to G4),
           standard_premium and premium (yuan per full policy year);
-        - ``claims``: claim_id, policy_id, incurred, paid, amount (yuan), benefit;
+        - ``claims``: claim_id, policy_id, incurred, reported, paid, amount (yuan), benefit;
+        - ``payments``, a row per movement of a claim (report, interim, last): payment_id,
+          claim_id, paid (its day), amount and outstanding_change (yuan);
         - ``activity``, a row per policy month of members with a valid day: policy_id, month
           (its first day), valid_days, mean_daily_steps, active_minutes_per_week;
         - ``truth``, a row per policy year: policy_id, policy_year, latent_health,
@@ -105,7 +107,7 @@ def simulate(
     >>> import tempfile
     >>> book = simulate(Path(tempfile.mkdtemp()) / "book", policies=300, seed=1)
     >>> sorted(path.name for path in book.iterdir())
-    ['activity', 'claims', 'policies', 'renewals', 'truth', 'truth.json']
+    ['activity', 'claims', 'payments', 'policies', 'renewals', 'truth', 'truth.json']
     >>> renewals = pl.read_parquet(book / "renewals")
     >>> renewals.filter(policy_year=0)["health_group"].unique().to_list()
     ['G0']
@@ -179,16 +181,22 @@ def _tables(lives: Lives, first: int) -> dict[str, pl.DataFrame]:
     number = (pl.col("policy") + first + 1).cast(pl.String).str.zfill(9)
     policy_id = ("P" + number).alias("policy_id")
     years = lives.years.with_columns(policy_id)
+    claim_id = "C" + number + "-" + pl.col("number").cast(pl.String).str.zfill(2)
     return {
         "policies": lives.issued.select(
             policy_id, ("L" + number).alias("person_id"), pl.exclude("policy")
         ),
         "renewals": years.select(_RENEWAL_COLUMNS),
         "claims": lives.claims.select(
-            ("C" + number + "-" + pl.col("number").cast(pl.String).str.zfill(2)).alias("claim_id"),
+            claim_id.alias("claim_id"),
             policy_id,
             pl.exclude("policy", "number"),
             benefit=pl.lit("inpatient"),
+        ),
+        "payments": lives.payments.select(
+            (claim_id + "-" + pl.col("movement").cast(pl.String)).alias("payment_id"),
+            claim_id.alias("claim_id"),
+            pl.exclude("policy", "number", "movement"),
         ),
         "activity": lives.activity.select(policy_id, pl.exclude("policy")),
         "truth": years.select(_TRUTH_COLUMNS),

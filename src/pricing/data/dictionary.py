@@ -42,7 +42,7 @@ def data_dictionary(table: str | None = None) -> pl.DataFrame:
 
     Examples
     --------
-    >>> data_dictionary("claims").select("column", "type", "domain", "optional").row(4)
+    >>> data_dictionary("claims").select("column", "type", "domain", "optional").row(5)
     ('amount', 'number', '≥ 0, finite', False)
     """
     tables = TABLES if table is None else {table: contract(table)}

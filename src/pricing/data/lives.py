@@ -46,13 +46,14 @@ _APP = CHANNELS.index("app")
 class Lives(NamedTuple):
     """The course of some policies, one frame per noun, keyed by ``policy`` (row 0, 1, ...).
 
-    ``issued`` has a row per policy, ``years`` per policy year, ``claims`` per admission and
-    ``activity`` per month of membership.
+    ``issued`` has a row per policy, ``years`` per policy year, ``claims`` per admission,
+    ``payments`` per movement of a claim and ``activity`` per month of membership.
     """
 
     issued: pl.DataFrame
     years: pl.DataFrame
     claims: pl.DataFrame
+    payments: pl.DataFrame
     activity: pl.DataFrame
 
 
@@ -73,7 +74,7 @@ def live(truth: BookParameters, *, policies: int, seed: int, part: int = 0) -> L
     Returns
     -------
     Lives
-        Frames of issue, policy years, claims and activity.
+        Frames of issue, policy years, claims, payments and activity.
 
     Raises
     ------
@@ -93,7 +94,8 @@ def live(truth: BookParameters, *, policies: int, seed: int, part: int = 0) -> L
         course.renew_and_cover(year)
     years = pl.concat(course.years).sort("policy", "policy_year")
     activity = pl.concat(course.activity).sort("policy", "month")
-    return Lives(course.issued_frame(), years, _claims(truth, streams, years), activity)
+    claims = _claims(truth, streams, years)
+    return Lives(course.issued_frame(), years, claims, _payments(truth, streams, claims), activity)
 
 
 class _Course:
@@ -324,6 +326,7 @@ def _claims(truth: BookParameters, streams: Streams, years: pl.DataFrame) -> pl.
     index = (1 + truth.inflation) ** (calendar_years(incurred) - truth.price_year)
     amount = _severity(truth, years["tier"].to_numpy()[row]) * index
     amount = amount * _lognormal(streams("severity"), truth.severity_cv, row.size)
+    gone = streams("reported").random(row.size) ** (1 / truth.reported_share - 1)
     first = np.flatnonzero(np.r_[True, policy[1:] != policy[:-1]])[: row.size]
     number = np.arange(row.size) - np.repeat(first, np.diff(np.r_[first, row.size])) + 1
     return pl.DataFrame(
@@ -331,10 +334,42 @@ def _claims(truth: BookParameters, streams: Streams, years: pl.DataFrame) -> pl.
             "policy": policy,
             "number": number,
             "incurred": dates(incurred),
+            "reported": dates(incurred + (lag.astype(np.int64) * gone).astype(np.int64)),
             "paid": dates(incurred + lag.astype(np.int64)),
             "amount": np.round(amount, 2),
         }
     )
+
+
+def _payments(truth: BookParameters, streams: Streams, claims: pl.DataFrame) -> pl.DataFrame:
+    """Write the case reserve at the report, an interim payment of some claims, and the last one."""
+    size = claims.height
+    amount = claims["amount"].to_numpy()
+    reserve = np.round(amount * _lognormal(streams("reserve"), truth.case_estimate_cv, size), 2)
+    interim = streams("interim").random(size) < truth.interim_share
+    share = np.where(interim, 0.25 + streams("interim_share").random(size) / 2, 0.0)
+    paid, released = np.round(amount * share, 2), np.round(reserve * share, 2)
+    reported, last = (claims[name].to_physical() for name in ("reported", "paid"))
+    movements = (
+        (reported, np.zeros(size), reserve),
+        (reported + (last - reported) // 2, paid, -released),
+        (last, np.round(amount - paid, 2), np.round(released - reserve, 2)),
+    )
+    rows = [
+        claims.select(
+            "policy",
+            "number",
+            movement=pl.lit(i, pl.Int32),
+            paid=day.cast(pl.Date),
+            amount=pl.lit(pl.Series(money)),
+            outstanding_change=pl.lit(pl.Series(change)),
+        )
+        for i, (day, money, change) in enumerate(movements)
+    ]
+    kept = pl.concat(
+        [rows[0], rows[1].filter(pl.lit(pl.Series(interim, dtype=pl.Boolean))), rows[2]]
+    )
+    return kept.sort("policy", "number", "movement")
 
 
 def _log_rate(truth: BookParameters, age: Ints, male: Flags, region: Ints, tier: Ints) -> Floats:

@@ -23,6 +23,9 @@ _ACROSS = {
     "policy_id|unknown_policy": "policy_id must be in the policies table",
     "policy_id|rejected_policy": "the policy was rejected, so its rows cannot be priced",
     "incurred|outside_cover": "incurred must lie in the policy's cover, from start to before end",
+    "claim_id|unknown_claim": "claim_id must be in the claims table",
+    "claim_id|rejected_claim": "the claim was rejected, so its payments cannot be counted",
+    "paid|before_incurred": "paid must not be before the claim was incurred",
     "start|outside_cover": "the term must start within the policy's cover, from start to before end",
     "start|overlap": "terms of one policy must not overlap; both of an overlapping pair go",
 }

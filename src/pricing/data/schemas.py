@@ -1,4 +1,4 @@
-"""The four tables an insurer delivers: each column's type, unit, domain and meaning."""
+"""The five tables an insurer delivers: each column's type, unit, domain and meaning."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import dataframely as dy
 import polars as pl
 
-__all__ = ["TABLES", "Claims", "PersonYears", "Policies", "Renewals", "about"]
+__all__ = ["TABLES", "Claims", "Payments", "PersonYears", "Policies", "Renewals", "about"]
 
 EXITS = ("lapse", "death", "cancelled", "expired")
 _FIRST, _LAST, _OPEN_END = dt.date(1900, 1, 1), dt.date(2199, 12, 31), dt.date(9999, 12, 31)
@@ -134,6 +134,7 @@ class Claims(dy.Schema):
     claim_id = _key("The claim's number")
     policy_id = _text("The policy the claim was made on")
     incurred = _day("Day the claim was incurred")
+    reported = _day("Day the claim was reported", optional=True)
     paid = _day("Day the claim was paid; empty while it is open", optional=True)
     amount = _money("Amount paid or reserved")
     benefit = _text("Benefit the claim falls under", optional=True)
@@ -142,6 +143,27 @@ class Claims(dy.Schema):
     def paid_not_before_incurred(cls) -> pl.Expr:
         """`paid` must not be before `incurred`."""
         return pl.col("paid") >= pl.col("incurred")
+
+    @dy.rule()
+    def reported_not_before_incurred(cls) -> pl.Expr:
+        """`reported` must not be before `incurred`."""
+        return pl.col("reported") >= pl.col("incurred")
+
+
+class Payments(dy.Schema):
+    """One row per movement of a claim: what was paid or taken back, how the reserve changed."""
+
+    payment_id = _key("The movement's number")
+    claim_id = _text("The claim it belongs to")
+    paid = _day("Day of the payment, or of the change in the reserve")
+    amount = dy.Float64(
+        **about("Amount paid; below zero where money came back, zero where only the reserve moved",
+                "currency units")
+    )  # fmt: skip
+    outstanding_change = dy.Float64(
+        nullable=True,
+        **about("Change of the claim's outstanding reserve", "currency units", optional=True),
+    )
 
 
 class PersonYears(dy.Schema):
@@ -166,6 +188,7 @@ TABLES: dict[str, type[dy.Schema]] = {
     "policies": Policies,
     "renewals": Renewals,
     "claims": Claims,
+    "payments": Payments,
     "person_years": PersonYears,
 }
 

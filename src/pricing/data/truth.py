@@ -35,17 +35,27 @@ _LENGTHS = {
 }
 _SUM_TO_ONE = ("region_share", "tier_share", "channel_share", "value_weights")
 _FRACTIONS = (
-    *("male_share", "latent_persistence", "steps_latent", "day_icc", "steps_weight"),
+    *(
+        "reported_share",
+        "interim_share",
+        "male_share",
+        "latent_persistence",
+        "steps_latent",
+        "day_icc",
+        "steps_weight",
+    ),
     *("cancellation_rate", "death_rate", "opt_out_rate", "score_persistence"),
     *("region_share", "tier_share", "channel_share", "value_weights", "score_latent", "discounts"),
 )
 _ABOVE_ZERO = (
     *("age_mean", "age_sd", "programme_rate_ratio", "severity_mean", "severity_cv"),
     *("tier_severity", "paid_lag_mean", "paid_lag_cv", "steps_mean", "steps_cv", "day_icc"),
+    "reported_share",
     *("minutes_mean", "credibility_days", "target_loss_ratio"),
 )
 _NOT_BELOW_ZERO = (
     *(
+        "case_estimate_cv",
         "steps_response",
         "wear_sd",
         "minutes_sd",
@@ -123,6 +133,15 @@ class BookParameters:
         Mean days from admission to payment, lognormal, whole days.
     paid_lag_cv : float
         Coefficient of variation of that lag.
+    reported_share : float
+        Share of that lag gone by, on average, when the claim is reported: lag times a uniform
+        number to the power 1 / share - 1.
+    case_estimate_cv : float
+        Coefficient of variation of the case reserve set at the report, lognormal around the
+        amount.
+    interim_share : float
+        Share of claims with an interim payment, of half the amount on average, half-way between
+        report and last payment.
     cancellation_rate : float
         Probability that a policy is cancelled within a full policy year.
     death_rate : float
@@ -247,6 +266,9 @@ class BookParameters:
     price_year: int = 2023
     paid_lag_mean: float = 45.0
     paid_lag_cv: float = 1.0
+    reported_share: float = 0.3
+    case_estimate_cv: float = 0.3
+    interim_share: float = 0.2
 
     cancellation_rate: float = 0.008
     death_rate: float = 0.0012

@@ -144,7 +144,7 @@ class Settings(Strict):
     """A whole study file."""
 
     study: Head
-    tables: dict[Literal["person_years", "policies", "renewals", "claims"], Table] = {}
+    tables: dict[Literal["person_years", "policies", "renewals", "claims", "payments"], Table] = {}
     simulate: Simulated | None = None
     bands: dict[str, Band] = {}
     model: Model
