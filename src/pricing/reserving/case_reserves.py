@@ -100,7 +100,7 @@ def reserve_development(
                 "lag": pl.Series(range(size - 1), dtype=pl.Int32),
                 "share_paid": share_paid,
                 "share_held": share_held,
-                "worth": worth[:-1],
+                "run_off_worth": worth[:-1],
             }
         )
     }

@@ -37,6 +37,7 @@ def chain_ladder(
     Examples
     --------
     >>> from datetime import date
+    >>> import polars as pl
     >>> from pricing.reserving.triangle import claim_triangle
     >>> rows = pl.DataFrame({"incurred": [date(2022, 1, 1)] * 2 + [date(2023, 1, 1)],
     ...     "paid": [date(2022, 6, 1), date(2023, 6, 1), date(2023, 6, 1)], "amount": [60.0, 40.0, 90.0]})
@@ -62,6 +63,7 @@ def growth(
     Examples
     --------
     >>> from datetime import date
+    >>> import polars as pl
     >>> from pricing.reserving.triangle import claim_triangle
     >>> rows = pl.DataFrame({"incurred": [date(2022, 1, 1)] * 2 + [date(2023, 1, 1)],
     ...     "paid": [date(2022, 6, 1), date(2023, 6, 1), date(2023, 6, 1)], "amount": [60.0, 40.0, 90.0]})

@@ -98,7 +98,7 @@ class Pattern(Result):
         )
         grain = label(f"period_{self.facts['grain']}", lang)
         return figure.update_layout(
-            xaxis={"title": {"text": f"{label('lag', lang)} ({grain})"}},
+            xaxis={"title": {"text": f"{label('lag', lang)} ({grain})"}, "zeroline": False},
             yaxis={
                 "title": {"text": label("completion", lang)},
                 "tickformat": ".0%",
@@ -319,11 +319,7 @@ def _developed(filled: Floats, average: Average, last: int | None, sigma: Sigma)
     import pandas as pd
 
     cl = chainladder()
-
-    size = filled.shape[0]
-    rows, lags = np.indices(filled.shape)
-    seen = rows + lags < size
-    rows, lags = rows[seen], lags[seen]
+    rows, lags = np.nonzero(np.isfinite(filled))
 
     def january(years: Any) -> Any:
         return pd.to_datetime([f"{year}-01-01" for year in years])
@@ -332,14 +328,14 @@ def _developed(filled: Floats, average: Average, last: int | None, sigma: Sigma)
         {
             "origin": january(YEAR + rows),
             "valuation": january(YEAR + rows + lags),
-            "value": filled[seen],
+            "value": filled[rows, lags],
         }
     )
     triangle = cl.Triangle(
         frame, origin="origin", development="valuation", columns="value", cumulative=True
     )
     # a ratio below zero is dropped unless told otherwise; told so, Mack's process error loses cells
-    keeping = {"drop_below": -np.inf} if (filled[seen] < 0).any() else {}
+    keeping = {"drop_below": -np.inf} if (filled < 0).any() else {}
     return cl.Development(
         average=average,
         n_periods=-1 if last is None else last,

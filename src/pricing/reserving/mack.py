@@ -103,10 +103,21 @@ def mack(
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         model = chainladder().MackChainladder().fit(found.model)
-        error = np.array(model.mack_std_err_.values[0, 0, :, -1], dtype=float)
-        total = float(np.asarray(model.total_mack_std_err_).ravel()[0])
-    error = np.where(np.isnan(error) & (np.arange(size) == 0) & (tail == 1.0), 0.0, error)
-    if not (np.isfinite(error).all() and np.isfinite(total)):
+        # chainladder writes a zero as NaN; what is truly unknown has been refused above and below
+        parts = [
+            np.nan_to_num(np.array(risk.values[0, 0, :, -1], dtype=float), posinf=np.inf)
+            for risk in (
+                model.parameter_risk_,
+                model.process_risk_,
+                model.total_parameter_risk_,
+                model.total_process_risk_,
+            )
+        ]
+        error = np.hypot(parts[0], parts[1])
+        total = float(np.hypot(parts[2], parts[3])[0])
+        of_tail = [found.model.sigma_.values[0, 0, 0], found.model.std_err_.values[0, 0, 0]]
+    unknown = tail != 1.0 and not all(np.isfinite(v[size - 1 :]).all() for v in of_tail)
+    if unknown or not (np.isfinite(error).all() and np.isfinite(total)):
         raise InputError(
             "Mack's error of the tail is not known: it is drawn from the logarithms of σ and of f − 1",
             do="leave the tail out, or take odp_bootstrap",

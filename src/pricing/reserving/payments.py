@@ -63,7 +63,7 @@ def require_domain(
 
     Examples
     --------
-    >>> cells = pl.DataFrame({"o": [24_288], "d": [24_288], "payments": [3], "known": [3], "early": [1],
+    >>> cells = pl.DataFrame({"o": [24_288], "d": [24_288], "rows": [3], "known": [3], "early": [1],
     ...     "amount": [5.0], "amount_squared": [9.0]})
     >>> require_domain(cells, [], "incurred", "paid", "amount")
     Traceback (most recent call last):
@@ -71,12 +71,12 @@ def require_domain(
       - 'paid' is before 'incurred' in 1 of 3 rows
       do: hold the table against its contract; ...
     """
-    rows = int(cells["payments"].sum())
+    rows = int(cells["rows"].sum())
     if not rows:
         raise InputError("there are no rows", do="check the source and the filters")
 
     def count(of: pl.Expr) -> int:
-        return int(cells.filter(of)["payments"].sum())
+        return int(cells.filter(of)["rows"].sum())
 
     broken = count(~pl.col("amount").is_finite())
     faults = [
@@ -108,7 +108,7 @@ def first_origin(cells: pl.DataFrame, last: int, start: date | None, grain: Grai
 
     Examples
     --------
-    >>> cells = pl.DataFrame({"o": [24_288, 24_290], "d": [24_289, 24_290], "payments": [1, 1]})
+    >>> cells = pl.DataFrame({"o": [24_288, 24_290], "d": [24_289, 24_290], "rows": [1, 1]})
     >>> first_origin(cells, 24_290, None, "month")
     24288
     """
@@ -124,7 +124,7 @@ def first_origin(cells: pl.DataFrame, last: int, start: date | None, grain: Grai
             raise InputError(f"the start, {start}, is after the valuation")
         kept = kept.filter(pl.col("o") >= first)
     if kept.is_empty():
-        rows, of = int(cells["payments"].sum()), first_day(last + 1, grain)
+        rows, of = int(cells["rows"].sum()), first_day(last + 1, grain)
         raise InputError(
             f"none of {rows:,} payments was made before {of}, the day after the valuation",
             do="check the valuation date and the start",
@@ -132,7 +132,7 @@ def first_origin(cells: pl.DataFrame, last: int, start: date | None, grain: Grai
     if start is None:
         first = int(kept["o"].min())  # type: ignore[arg-type]
     if last - first >= MOST:
-        few = int(kept.filter(pl.col("o") <= last - MOST)["payments"].sum())
+        few = int(kept.filter(pl.col("o") <= last - MOST)["rows"].sum())
         raise InputError(
             f"{last - first + 1:,} origins, from {first_day(first, grain)} on; at most {MOST} are "
             f"taken, and {few:,} payments lie before",

@@ -58,7 +58,11 @@ class StatutoryIBNR(Result):
     def figure(self, lang: Language = "en") -> go.Figure:
         """Draw the IBNR of every method, the one taken in colour."""
         table = self.table
-        colours = [COLOURS["second" if taken else "estimate"] for taken in table["taken"]]
+        kinds = table.select("taken", "named_method").iter_rows()
+        colours = [
+            COLOURS["second" if taken else "estimate" if named else "bars"]
+            for taken, named in kinds
+        ]
         figure = go.Figure(layout={"template": "pricing"})
         figure.add_bar(
             x=[label(method, lang) for method in table["method"]],

@@ -50,7 +50,7 @@ class Triangle(Result):
     """Payments by origin and lag, whole periods up to the valuation.
 
     ``.table``: the segment keys, origin (first day of the period), lag (whole periods after it),
-    payments (number), amount and amount_squared; cells without a payment are absent.
+    payments (number of rows whose amount is not 0), amount and amount_squared; cells without a payment are absent.
     """
 
     kind = "triangle"
@@ -172,6 +172,7 @@ class Triangle(Result):
         )  # fmt: skip
         basis = replace(
             self.basis,
+            rows=self.basis.rows + other.basis.rows,
             source=" + ".join(
                 dict.fromkeys(s for s in (self.basis.source, other.basis.source) if s)
             ),
@@ -213,14 +214,13 @@ class Triangle(Result):
                 xref="paper", yref="paper", x=0, y=1.08, showarrow=False,
                 font={"color": COLOURS["line"]},
             )  # fmt: skip
-        grain = label(f"period_{self.grain}", lang)
+        grain, unit = label(f"period_{self.grain}", lang), label(self.facts["unit"], lang)
+        what = label("cumulative_amount", lang)
         return figure.update_layout(
             hovermode="closest",
             legend={"orientation": "v", "x": 1.02, "y": 1.0, "yanchor": "top"},
-            xaxis={"title": {"text": f"{label('lag', lang)} ({grain})"}},
-            yaxis={
-                "title": {"text": f"{label('cumulative_amount', lang)} ({self.basis.currency})"}
-            },
+            xaxis={"title": {"text": f"{label('lag', lang)} ({grain})"}, "zeroline": False},
+            yaxis={"title": {"text": f"{what} ({unit})"}, "rangemode": "tozero"},
         )
 
 
@@ -312,9 +312,9 @@ def claim_triangle(
     require_domain(cells, by, origin, day, amount)
     first = first_origin(cells, last, start, grain)
     early = (pl.col("o") < first) & (start is not None)
-    outside = int(cells.filter(early)["payments"].sum())
+    outside = int(cells.filter(early)["rows"].sum())
     kept = cells.filter((pl.col("o") >= first) & (pl.col("d") <= last))
-    beyond = int(cells["payments"].sum()) - outside - int(kept["payments"].sum())
+    beyond = int(cells["rows"].sum()) - outside - int(kept["rows"].sum())
     starts = [first_day(i, grain) for i in range(first, last + 1)]
     table = kept.with_columns(
         origin=pl.lit(pl.Series(starts, dtype=pl.Date)).gather(pl.col("o") - first),
@@ -328,7 +328,7 @@ def claim_triangle(
     if outside:
         note = f"{outside:,} rows of origins before {details['first']} left out"
         basis = replace(basis, filters=(*basis.filters, note))
-    return _triangle(table, details, basis, beyond)
+    return _triangle(table, details, replace(basis, rows=int(kept["rows"].sum())), beyond)
 
 
 def _cells(
@@ -356,7 +356,8 @@ def _cells(
         )
         .group_by(*keys, "o", "d")
         .agg(
-            payments=pl.len().cast(pl.Int64),
+            rows=pl.len().cast(pl.Int64),
+            payments=(value != 0).sum().cast(pl.Int64),
             known=value.count().cast(pl.Int64),
             early=pl.col("early").sum().cast(pl.Int64),
             amount=value.sum(),
@@ -394,7 +395,6 @@ def _triangle(
     basis = replace(
         basis,
         period=f"{details['first']} / {valuation}",
-        rows=int(totals["payments"]),
         fingerprint=fingerprint(*rounded.columns, str(grain), str(valuation), *columns),
         notes=(
             *(n for n in basis.notes if not n.startswith("valued at")),

@@ -55,6 +55,7 @@ class Ultimates(Result):
     def figure(self, lang: Language = "en") -> go.Figure:
         """Draw what is known and what is to come, stacked, with the interval of the ultimate."""
         table, grain = self.table, self.facts["grain"]
+        unit = label(self.facts["unit"], lang)
         places = [period_name(day, grain) for day in table["origin"]]
         figure = go.Figure(layout={"template": "pricing"})
         for name, colour in (("latest", "bars"), ("ibnr", "estimate")):
@@ -90,7 +91,7 @@ class Ultimates(Result):
         return figure.update_layout(
             barmode="relative",
             xaxis={"title": {"text": label("origin", lang)}, "type": "category"},
-            yaxis={"title": {"text": f"{label('ultimate', lang)} ({self.basis.currency})"}},
+            yaxis={"title": {"text": f"{label('ultimate', lang)} ({unit})"}},
         )
 
 
