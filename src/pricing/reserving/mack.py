@@ -93,13 +93,14 @@ def mack(
             do="take a coarser grain, or odp_bootstrap",
         )
     found = fitted(triangle, measure=measure, average=average, last=last, sigma=sigma, tail=tail)
+    still = (found.sigma == 0) | ~np.isfinite(found.sigma)
+    if sigma == "log-linear" and still[found.ratios > 1].any():
+        raise InputError("σ is zero at some lags, which has no logarithm", do='take sigma="mack"')
     if not np.isfinite(found.sigma).all():
         raise InputError(
             f"σ is not known at {int((~np.isfinite(found.sigma)).sum()):,} of {size - 1:,} lags",
             do="take more of the latest origins (last=...), or odp_bootstrap",
         )
-    if sigma == "log-linear" and (found.sigma[:-1] == 0).any():
-        raise InputError("σ is zero at some lags, which has no logarithm", do='take sigma="mack"')
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         model = chainladder().MackChainladder().fit(found.model)

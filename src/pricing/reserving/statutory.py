@@ -34,7 +34,7 @@ NAMED = (
     "expected_loss",
 )
 ARTICLE = "健康保险管理办法 (2019 No. 3), article 49"
-YEARS, SHARE = 3.0, 0.10
+YEARS, SHARE, FLOOR = 3.0, 0.10, "tenth_of_paid"
 
 
 class StatutoryIBNR(Result):
@@ -162,12 +162,14 @@ def statutory_ibnr(
     if short:
         floor = SHARE * max(of_year, 0.0)
         rows.append(
-            {"method": "tenth_of_paid", "ultimate": reported + floor, "reported_amount": reported,
+            {"method": FLOOR, "ultimate": reported + floor, "reported_amount": reported,
              "ibnr": floor, "named_method": True}
         )  # fmt: skip
     of = [row for row in rows if row["named_method"]]
-    most = max(of, key=lambda row: float(row["ibnr"]))
-    least = min(of, key=lambda row: float(row["ibnr"]))
+    # to the cent, the article's order among equals
+    of.sort(key=lambda row: [*NAMED, FLOOR].index(row["method"]))
+    most = max(of, key=lambda row: round(float(row["ibnr"]), 2))
+    least = min(of, key=lambda row: round(float(row["ibnr"]), 2))
     schema = {"method": pl.String, "ultimate": pl.Float64, "reported_amount": pl.Float64, "ibnr": pl.Float64,
               "named_method": pl.Boolean}  # fmt: skip
     table = pl.DataFrame(rows, schema=schema).with_columns(taken=pl.col("method") == most["method"])
