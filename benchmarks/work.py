@@ -401,6 +401,77 @@ def _exploded(path: Path, factors: list[str]) -> pl.DataFrame:
     return pl.concat(frames).group_by(keys).agg(pl.exclude(keys).sum())
 
 
+def payments(size: int, folder: Path) -> Path:
+    """Write claim payments of five years to Parquet: 60 months of incurral, paid within 60 months."""
+    path = folder / f"payments-{size}.parquet"
+    parts = []
+    for chunk, first in enumerate(range(0, size, 1_000_000)):
+        n = min(1_000_000, size - first)
+        draw = np.random.default_rng([13, chunk])
+        incurred = draw.integers(18_262, 20_089, n)  # 2020 to 2024
+        paid = incurred + np.minimum(draw.exponential(90.0, n), 1_700).astype(int)
+        part = folder / f"payments-{size}-{chunk}.parquet"
+        pl.DataFrame(
+            {
+                "payment_id": np.arange(first, first + n),
+                "claim_id": draw.integers(0, size // 2 + 1, n),
+                "incurred": incurred,
+                "paid": np.minimum(paid, 20_088),
+                "amount": draw.lognormal(7.0, 1.2, n).round(2),
+            }
+        ).with_columns(pl.col("incurred", "paid").cast(pl.Int32).cast(pl.Date)).write_parquet(part)
+        parts.append(part)
+    pl.scan_parquet(parts).sink_parquet(path)
+    for part in parts:
+        part.unlink()
+    return path
+
+
+CHAINLADDER_ROWS = 1_000_000  # more take minutes and all of the memory
+
+
+def triangle(size: int, folder: Path) -> dict[str, Callable[[], object]]:
+    """Payments to a triangle of 60 by 60 months, with the squares that carry its error."""
+    from pricing.reserving.triangle import claim_triangle
+
+    path = payments(size, folder)
+    months = [
+        pl.col(c).dt.year() * 12 + pl.col(c).dt.month().cast(pl.Int32) for c in ("incurred", "paid")
+    ]
+
+    def peer() -> object:
+        import warnings
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import chainladder as cl
+
+            frame = pl.read_parquet(
+                path, columns=["incurred", "paid", "amount"], n_rows=CHAINLADDER_ROWS
+            )
+            return cl.Triangle(
+                frame.to_pandas(), origin="incurred", development="paid", columns="amount",
+                cumulative=False,
+            )  # fmt: skip
+
+    return {
+        "ours": lambda: claim_triangle(pl.scan_parquet(path), valuation=date(2024, 12, 31)),
+        "floor": lambda: (
+            pl.scan_parquet(path)
+            .group_by(o=months[0], d=months[1])
+            .agg(pl.len(), pl.col("amount").sum())
+            .collect(engine="streaming")
+        ),
+        "peer": peer,
+    }
+
+
+def _triangle_peer(size: int) -> str:
+    return "chainladder.Triangle of the frame" + (
+        "" if size <= CHAINLADDER_ROWS else f", of {CHAINLADDER_ROWS:,} payments only"
+    )
+
+
 BENCHMARKS = {
     "cells": Benchmark(
         1e7, "polars group-by of the same sums", "DuckDB group-by of the same sums", cells
@@ -424,6 +495,12 @@ BENCHMARKS = {
     ),
     "aggregate_loss": Benchmark(
         1 << 16, "two Fourier transforms and a power", "Panjer's recursion in numpy", aggregate
+    ),
+    "triangle": Benchmark(
+        1e7,
+        "polars group-by of month of incurral and of payment, number and sum",
+        _triangle_peer,
+        triangle,
     ),
     "study_report": Benchmark(1e5, "reading the tables", "", study_report),
 }

@@ -187,12 +187,22 @@ def _models() -> list[Figure]:
     ]
 
 
+def _reserving() -> list[Figure]:
+    from pricing.verify import reserving
+
+    found: list[Figure] = []
+    for source, printed, ours in (reserving.raa_figures(), reserving.genins_figures()):
+        found += _compare("reserving", source, printed, ours)
+    return found
+
+
 AREAS: Mapping[str, Callable[[], list[Figure]]] = {
     "aggregate": _aggregate,
     "claims": _claims,
     "credibility": _credibility,
     "exposure": _exposure,
     "models": _models,
+    "reserving": _reserving,
     "tables": _tables,
 }
 
