@@ -264,11 +264,19 @@ def with_unearned(
     filled = every.join(flows, on=keys, how="left").with_columns(pl.col(others).fill_null(0.0))
     filled = filled.rename({f"written_{premium}": "written", f"returned_{premium}": "returned"})
     filled = filled.sort(keys)
-    booked, earned = pl.col("written") - pl.col("returned"), pl.col(premium)
-    over = (lambda e: e.over(by)) if by else (lambda e: e)
-    level = over(booked.cum_sum()) - over(earned.cum_sum())
-    nothing = level.abs() <= 1e-12 * over(pl.col("written").cum_sum())  # what rounding leaves
+    booked, earned, so_far = (
+        pl.col("written") - pl.col("returned"),
+        pl.col(premium),
+        by or pl.lit(0),
+    )
+    level = booked.cum_sum().over(so_far) - earned.cum_sum().over(so_far)
+    nothing = level.abs() <= 1e-12 * pl.col("written").cum_sum().over(
+        so_far
+    )  # what rounding leaves
+    booking = ("written_", "returned_")
     return filled.with_columns(unearned=pl.when(nothing).then(0.0).otherwise(level)).select(
-        *keys, "exposure", "written", "returned", pl.col(premium).alias("earned"), "unearned",
-        *(c for c in others if c not in ("exposure", premium) and not c.endswith(f"_{premium}")),
-    )  # fmt: skip
+        *(*keys, "exposure", "written", "returned"),
+        pl.col(premium).alias("earned"),
+        "unearned",
+        *(c for c in others if c not in ("exposure", premium) and not c.startswith(booking)),
+    )

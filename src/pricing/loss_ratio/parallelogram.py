@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any, Literal
 
@@ -228,7 +228,7 @@ def _levels(steps: pl.DataFrame, applies_to: str, low: int, high: int, grain: st
 
 
 def _require(
-    steps: pl.DataFrame, periods: Sequence[int | date], said: dict[str, str], months: int
+    steps: pl.DataFrame, periods: Sequence[int | date], said: Mapping[str, str], months: int
 ) -> list[date]:
     faults = [
         f"no {what} {word!r}{nearest(str(word), _CHOICES[what])}"
@@ -253,7 +253,7 @@ def _require(
     except (TypeError, ValueError) as error:
         raise InputError(f"periods are calendar years or first days: {error}") from error
     grain: Any = said["every"]
-    wrong = named.filter(named != pl.select(period_of(named, grain)).to_series())
+    wrong = named.filter(named != pl.select(period_of(pl.lit(named), grain)).to_series())
     if len(wrong):
         raise InputError(f"{wrong[0]} is not the first day of a {grain}", where="periods")
     return firsts
