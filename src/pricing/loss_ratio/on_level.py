@@ -39,6 +39,7 @@ class OnLevel(Result):
         total = self.table.group_by("period", maintain_order=True).agg(
             pl.col("earned", "premium_at_current_level").sum()
         )
+        most = max(*total["earned"], *total["premium_at_current_level"], 1e-12)
         figure = go.Figure(layout={"template": "pricing", "barmode": "group", "height": 440})
         x = total["period"].to_list()
         for column, colour in (
@@ -74,7 +75,7 @@ class OnLevel(Result):
                 "title": {"text": f"{label('premium', lang)} ({self.basis.currency})"},
                 "side": "right",
                 "showgrid": False,
-                "rangemode": "tozero",
+                "range": [0, 2 * most],  # the bars keep to the lower half
             },
             yaxis2={
                 "title": {"text": label("on_level_factor", lang)},
@@ -322,6 +323,10 @@ def _result(
     total = total.filter(pl.col("earned") > 0).with_columns(
         factor=pl.col("premium_at_current_level") / pl.col("earned")
     )
+    if total.is_empty():
+        raise InputError(
+            f"no premium is earned by the valuation on {valuation}", do="check the premium column"
+        )
     far = total.sort((pl.col("factor") - 1).abs(), descending=True, maintain_order=True).row(
         0, named=True
     )

@@ -46,7 +46,7 @@ class Waterfall(Result):
     def figure(self, lang: Language = "en") -> go.Figure:
         """Draw the steps from last year's loss ratio to this year's."""
         t = self.table.filter(pl.col("step") != "volume")
-        names = [level_label(v, lang) for v in t["step"].to_list()]
+        names = [level_label(v, lang).replace(" ", "<br>") for v in t["step"].to_list()]
         ratio, points = t["loss_ratio"].to_list(), t["points"].to_list()
         ends = {0, t.height - 1}
         heights = [ratio[i] if i in ends else points[i] / 100 for i in range(t.height)]
