@@ -100,14 +100,22 @@ TERMS = st.lists(
 
 
 @settings(max_examples=40, deadline=None)
-@given(TERMS, st.dates(date(2019, 6, 1), date(2023, 6, 1)), st.sampled_from(["month", "quarter", "year"]))
+@given(
+    TERMS,
+    st.dates(date(2019, 6, 1), date(2023, 6, 1)),
+    st.sampled_from(["month", "quarter", "year"]),
+)
 def test_every_period_is_what_a_counter_of_days_counts(terms, valuation, grain):
     ours = {t for t in terms if t[0] <= valuation and (t[2] is None or t[2] > t[0])}
     if not ours:
         with pytest.raises(InputError, match="no term begins"):
-            premium_by_period(frame(terms), valuation=valuation, grain=grain, by="tier", exit="left")
+            premium_by_period(
+                frame(terms), valuation=valuation, grain=grain, by="tier", exit="left"
+            )
         return
-    found = premium_by_period(frame(terms), valuation=valuation, grain=grain, by="tier", exit="left")
+    found = premium_by_period(
+        frame(terms), valuation=valuation, grain=grain, by="tier", exit="left"
+    )
     expected = by_day(terms, valuation, grain)
     level = defaultdict(float)
     for period, tier, _, written, returned, earned, unearned in found.rows():
@@ -134,7 +142,11 @@ def book(n=2_000, seed=3):
         "tier": draw.choice(["basic", "plus", "高端档"], n),
     }
     days = pl.col("start", "left").cast(pl.Int32).cast(pl.Date)
-    return pl.DataFrame(columns).with_columns(days).with_columns(end=pl.col("start").dt.offset_by("1y"))
+    return (
+        pl.DataFrame(columns)
+        .with_columns(days)
+        .with_columns(end=pl.col("start").dt.offset_by("1y"))
+    )
 
 
 OPTIONS = {"valuation": date(2023, 5, 17), "by": ["tier"], "exit": "left"}
@@ -182,7 +194,9 @@ def test_grains_add_up_and_segments_too():
     month = premium_by_period(terms, **OPTIONS)
     year = premium_by_period(terms, grain="year", **OPTIONS)
     sums = pl.col("exposure", "written", "returned", "earned").sum()
-    rolled = month.group_by(pl.col("period").dt.truncate("1y"), "tier").agg(sums).sort("period", "tier")
+    rolled = (
+        month.group_by(pl.col("period").dt.truncate("1y"), "tier").agg(sums).sort("period", "tier")
+    )
     same(year.drop("unearned").sort("period", "tier"), rolled)
     whole = premium_by_period(terms, valuation=OPTIONS["valuation"], exit="left")
     same(whole, month.group_by("period").agg(pl.exclude("tier").sum()).sort("period"))
@@ -192,7 +206,9 @@ def test_a_cut_term_is_written_net_where_the_exit_is_not_said():
     terms = frame([(date(2023, 1, 1), date(2024, 1, 1), date(2023, 7, 2), 365.0, "a")])
     gross = premium_by_period(terms, valuation=date(2023, 12, 31), exit="left")
     assert gross["written"].sum() == pytest.approx(365.0)
-    assert gross.filter(pl.col("period") == date(2023, 7, 1))["returned"].item() == pytest.approx(183)
+    assert gross.filter(pl.col("period") == date(2023, 7, 1))["returned"].item() == pytest.approx(
+        183
+    )
     net = premium_by_period(terms.with_columns(end="left"), valuation=date(2023, 12, 31))
     assert net["written"].to_list()[0] == pytest.approx(182.0)
     assert net["returned"].sum() == 0
@@ -254,7 +270,12 @@ def test_a_segment_may_not_take_our_name():
 
 
 def history(rows, schema=None):
-    schema = schema or {"day": pl.Date, "change": pl.Float64, "tier": pl.String, "applies_to": pl.String}
+    schema = schema or {
+        "day": pl.Date,
+        "change": pl.Float64,
+        "tier": pl.String,
+        "applies_to": pl.String,
+    }
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
@@ -288,7 +309,9 @@ def test_a_history_must_have_its_columns():
 
 
 def test_the_index_is_a_product_by_segment():
-    changes = history([(D1, 0.1, None, None), (D2, 0.2, "基础档", None), (D2, -0.05, None, "in_force")])
+    changes = history(
+        [(D1, 0.1, None, None), (D2, 0.2, "基础档", None), (D2, -0.05, None, "in_force")]
+    )
     found = rate_index(changes, by=["tier"], base="start")
     assert found.filter(pl.col("tier") == "基础档")["rate_level"].to_list() == pytest.approx(
         [1, 1.1, 1.1 * 1.2 * 0.95]
@@ -336,13 +359,20 @@ def test_the_level_of_a_row_is_the_product_of_what_applies(changes, rows):
         "day": pl.Date, "change": pl.Float64, "tier": pl.String, "sex": pl.String, "applies_to": pl.String
     }  # fmt: skip
     steps = checked_changes(pl.DataFrame(changes, schema=schema, orient="row"))
-    book = pl.DataFrame(rows, schema={"start": pl.Date, "tier": pl.String, "sex": pl.String}, orient="row")
+    book = pl.DataFrame(
+        rows, schema={"start": pl.Date, "tier": pl.String, "sex": pl.String}, orient="row"
+    )
     for kinds in (["in_force"], ["in_force", "new_and_renewal"]):
         expected = []
         for day, tier, sex in rows:
             level = 1.0
             for when, change, its_tier, its_sex, kind in changes:
-                if when <= day and its_tier in (None, tier) and its_sex in (None, sex) and kind in kinds:
+                if (
+                    when <= day
+                    and its_tier in (None, tier)
+                    and its_sex in (None, sex)
+                    and kind in kinds
+                ):
                     level *= 1 + change
             expected.append(level)
         found = with_level(book, steps, "start", applies_to=kinds)["rate_level"].to_list()
@@ -354,6 +384,8 @@ def test_a_level_no_term_has_is_refused_unless_the_enum_knows_it():
     terms = pl.DataFrame({"tier": ["basic", "plus"]})
     with pytest.raises(InputError, match="no term has tier 'plsu'; did you mean 'plus'"):
         require_levels(terms, steps)
-    require_levels(terms.with_columns(pl.col("tier").cast(pl.Enum(["basic", "plus", "plsu"]))), steps)
+    require_levels(
+        terms.with_columns(pl.col("tier").cast(pl.Enum(["basic", "plus", "plsu"]))), steps
+    )
     with pytest.raises(InputError, match="column 'tier' of the changes is not in the terms"):
         require_levels(terms.rename({"tier": "teir"}), steps)

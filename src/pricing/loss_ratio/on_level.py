@@ -9,7 +9,7 @@ from math import isfinite
 import plotly.graph_objects as go
 import polars as pl
 
-from pricing.errors import InputError
+from pricing.errors import InputError, nearest
 from pricing.experience.domain import listed
 from pricing.loss_ratio.earned import Grain, money_flows, taken_terms, with_unearned
 from pricing.loss_ratio.rate_changes import checked_changes, require_levels, with_level
@@ -163,25 +163,38 @@ def on_level(
     """
     by = listed(by)
     steps = checked_changes(changes)
-    if tariff is not None:
-        terms = terms.lazy().with_columns(at_today=tariff)
+    names = terms.lazy().collect_schema().names()
+    asked = [] if tariff is None else tariff.meta.root_names()
+    faults = [
+        f"column {n!r} is missing{nearest(n, names)}"
+        for n in dict.fromkeys([rated, *asked])
+        if n not in names
+    ]
+    if faults:
+        raise InputError("terms that cannot serve as asked", faults=faults)
     own = [premium]
-    if standard != premium and standard in terms.lazy().collect_schema().names():
-        own.append(standard)
-    needed = [*by, *steps.columns[:-3], *own]  # the segments of the changes among them
+    own += [standard] if standard != premium and standard in names else []
+    needed = [*by, *steps.columns[:-3], *own, "rate_day"]  # the segments of the changes among them
     needed += [standard, group] if present is not None else []
-    needed += ["at_today"] if tariff is not None else []
-    terms = terms.lazy()
-    if rated != "start":
-        terms, needed = terms.rename({rated: "rate_day"}), [*needed, "rate_day"]
+    terms = terms.lazy().with_columns(rate_day=pl.col(rated))
+    if tariff is not None:
+        terms, needed = terms.with_columns(at_today=tariff), [*needed, "at_today"]
     clash = [k for k in by if k in _ADDED or k in own]
     if clash:
         raise InputError(f"segment {clash[0]!r} has the name of a column of ours; rename it")
     rows = taken_terms(terms, needed, exit=exit, anniversary=anniversary, by=by)
     require_levels(rows, steps)
     rows = rows.filter(pl.col("term_start") <= valuation)
-    if rated == "start":
-        rows = rows.with_columns(rate_day=pl.col("term_start"))
+    if rows.is_empty():
+        raise InputError(
+            f"no term begins by the valuation on {valuation}",
+            do="check the valuation and the terms",
+        )
+    lacking = rows["rate_day"].null_count()
+    if lacking or rows.schema["rate_day"] != pl.Date:
+        raise InputError(
+            f"{rated!r} is no date in {lacking or rows.height:,} of {rows.height:,} rows"
+        )
     rows = _levelled(rows, steps, current)
     rows = rows.with_columns(
         at_current=_at_current(rows, premium, present, group, standard, priced=tariff is not None)

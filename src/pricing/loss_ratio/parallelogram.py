@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import date
+from datetime import date, datetime
 from typing import Any, Literal
 
 import numpy as np
@@ -247,6 +247,8 @@ def _require(
         raise InputError("the parallelograms cannot be drawn", faults=faults)
     try:
         firsts = [date(p, 1, 1) if isinstance(p, int) else p for p in periods]
+        if any(not isinstance(p, date) or isinstance(p, datetime) for p in firsts):
+            raise TypeError("one is neither")
         named = pl.Series(firsts, dtype=pl.Date)
         if (named.dt.year() < 1600).any() or (named.dt.year() > 3000).any():
             raise ValueError("years from 1600 to 3000 are taken")
