@@ -1,7 +1,7 @@
 """Premium by period against a counter that walks day by day, and a history of rates that is refused."""
 
 from collections import defaultdict
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 import numpy as np
@@ -99,7 +99,7 @@ TERMS = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     TERMS,
     st.dates(date(2019, 6, 1), date(2023, 6, 1)),
@@ -241,7 +241,7 @@ ONE = (date(2023, 1, 1), date(2024, 1, 1), None, 100.0, "a")
 
 
 @pytest.mark.parametrize(("rows", "options", "said"), [
-    ([ONE[:1] + (date(2022, 1, 1),) + ONE[2:], ONE], {}, "'end' is not after 'start' in 1 of 2"),
+    ([(*ONE[:1], date(2022, 1, 1), *ONE[2:]), ONE], {}, "'end' is not after 'start' in 1 of 2"),
     ([(None, *ONE[1:])], {}, "'start' is null in 1 of 1"),
     ([(ONE[0], None, *ONE[2:])], {}, "'end' is null in 1 of 1"),
     ([(*ONE[:3], None, "a")], {}, "'premium' is null, not finite or negative in 1"),
@@ -253,6 +253,11 @@ ONE = (date(2023, 1, 1), date(2024, 1, 1), None, 100.0, "a")
     ([ONE], {"by": ["teir"]}, "'teir' is missing; did you mean 'tier'"),
     ([ONE], {"premium": "premuim"}, "'premuim' is missing; did you mean 'premium'"),
     ([ONE], {"anniversary": "end"}, "'end' is after 'start' in 1 of 1"),
+    ([ONE], {"grain": "week"}, "no grain 'week'"),
+    ([ONE], {"valuation": "2024-12-31"}, "the valuation is a str, not a date"),
+    ([ONE], {"valuation": datetime(2024, 12, 31)}, "the valuation is a datetime, not a date"),
+    ([ONE], {"premium": "written"}, "premium 'written' has the name of a column of ours"),
+    ([ONE], {"by": ["premium"]}, "factor 'premium'"),
     ([ONE], {"exit": "tier"}, "'tier' is String, not a date"),
 ])  # fmt: skip
 def test_terms_that_are_refused(rows, options, said):
@@ -260,10 +265,21 @@ def test_terms_that_are_refused(rows, options, said):
         premium_by_period(frame(rows), **{"valuation": date(2024, 12, 31), **options})
 
 
-def test_a_segment_may_not_take_our_name():
-    terms = frame([ONE]).rename({"tier": "earned"})
-    with pytest.raises(InputError, match="segment 'earned' has the name"):
-        premium_by_period(terms, valuation=date(2024, 12, 31), by="earned")
+@pytest.mark.parametrize("name", ["earned", "term_end", "period"])
+def test_a_segment_may_not_take_our_name(name):
+    terms = frame([ONE]).rename({"tier": name})
+    with pytest.raises(InputError, match=f"segment '{name}' has the name"):
+        premium_by_period(terms, valuation=date(2024, 12, 31), by=name)
+
+
+def test_whole_numbers_and_yes_or_no_are_segments():
+    terms = book(200).with_columns(
+        age=pl.col("premium").cast(pl.Int32) % 3, app=pl.col("tier") == "plus"
+    )
+    found = premium_by_period(terms, valuation=date(2023, 5, 17), by=["age", "app"], grain="year")
+    assert (found.schema["age"], found.schema["app"]) == (pl.Int32, pl.Enum(["no", "yes"]))
+    whole = premium_by_period(terms, valuation=date(2023, 5, 17), grain="year")
+    assert found["earned"].sum() == pytest.approx(whole["earned"].sum(), rel=1e-12)
 
 
 # -- the history of rates ---------------------------------------------------------------------------
@@ -326,12 +342,20 @@ def test_the_index_is_a_product_by_segment():
     assert rate_index(history([]).select("day", "change")).rows() == [(None, 0.0, 1.0)]
 
 
+def test_the_index_takes_enums():
+    tiers = pl.Enum(["基础档", "plus"])
+    changes = history([(D1, 0.1, "plus", None)]).with_columns(pl.col("tier").cast(tiers))
+    found = rate_index(changes, by=["tier"], base="start")
+    assert found.schema["tier"] == tiers
+    assert found.filter(pl.col("tier") == "plus")["rate_level"].to_list() == [1.0, 1.1]
+
+
 def test_decimals_are_changes_too():
     changes = pl.DataFrame({"day": [D1], "change": [Decimal("0.05")]})
     assert checked_changes(changes)["change"].to_list() == [0.05]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     st.lists(
         st.tuples(

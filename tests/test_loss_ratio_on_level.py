@@ -251,7 +251,7 @@ CHANGES = st.lists(
 TIERS = pl.Enum(["基础档", "plus"])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(TERMS, CHANGES, st.dates(date(2020, 6, 1), date(2021, 9, 1)))
 def test_every_period_is_what_a_counter_of_days_counts(terms, changes, valuation):
     frame = pl.DataFrame(
@@ -332,6 +332,31 @@ def test_discounts_are_rate_changes_too():
     assert "折扣" in same.finding("zh")
 
 
+def test_each_health_group_gives_way_to_its_present_discount():
+    groups = pl.Series(["G0", "良好", "G2"] * 487)
+    charged = {"G0": 0.0, "良好": 0.03, "G2": 0.08}
+    present = {"G0": 0.0, "良好": 0.05, "G2": 0.12}
+    terms = (
+        even_book()
+        .with_columns(health_group=groups)
+        .with_columns(
+            premium=pl.col("standard_premium")
+            * (1 - pl.col("health_group").replace_strict(charged))
+        )
+    )
+    options = {"valuation": date(2019, 12, 31), "grain": "year", "by": ["health_group"]}
+    found = on_level(terms, ONE.clear(), present=present, **options).table
+    for group, factor in zip(
+        *found.select(pl.col("health_group").cast(pl.String), "on_level_factor"), strict=True
+    ):
+        assert factor == pytest.approx((1 - present[group]) / (1 - charged[group]), rel=1e-12)
+    own = on_level(terms, ONE.clear(), premium="standard_premium", present=present, **options).table
+    assert "standard_at_current_level" not in own.columns
+    assert own["premium_at_current_level"].to_list() == pytest.approx(
+        found["premium_at_current_level"].to_list(), rel=1e-12
+    )
+
+
 def test_exposures_are_extended_by_a_tariff():
     options = {"valuation": date(2018, 12, 31), "grain": "year"}
     terms = even_book()
@@ -341,9 +366,9 @@ def test_exposures_are_extended_by_a_tariff():
     standard = pl.lit(365 * 1.2 / 0.9)
     both = on_level(terms, ONE, tariff=standard, present={"G1": 0.1}, **options).table
     assert both["premium_at_current_level"].to_list() == pytest.approx(indexed, rel=1e-12)
+    some = pl.when(pl.col("start") > date(2015, 1, 1)).then(1.0)
     with pytest.raises(InputError, match="the tariff prices 1 of"):
-        first = pl.col("start") == date(2015, 1, 1)
-        on_level(terms, ONE, tariff=pl.when(~first).then(1.0), **options)
+        on_level(terms, ONE, tariff=some, **options)
 
 
 def test_current_may_be_a_day():

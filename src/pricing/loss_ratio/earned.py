@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Literal
 
 import polars as pl
@@ -18,6 +18,7 @@ __all__ = ["GRAINS", "Grain", "period_of", "premium_by_period"]
 Grain = Literal["month", "quarter", "year"]
 GRAINS = {"month": "1mo", "quarter": "1q", "year": "1y"}
 _OURS = ("period", "exposure", "written", "returned", "earned", "unearned")
+_TERM = ("term_start", "term_end", "term_left", "booked_in")
 
 
 def period_of(day: pl.Expr, grain: Grain) -> pl.Expr:
@@ -95,10 +96,23 @@ def premium_by_period(
     [(datetime.date(2023, 1, 1), 366.0, 0.0, 184.0, 182.0), (datetime.date(2024, 1, 1), 0.0, 0.0, 182.0, 0.0)]
     """
     by = listed(by)
+    require_options(valuation, grain, premium)
     rows = taken_terms(terms, [*by, premium], exit=exit, anniversary=anniversary, by=by)
-    rows = rows.rename({premium: "_premium"}) if premium in by else rows
     flows = money_flows(rows, [premium], valuation=valuation, grain=grain, by=by)
     return with_unearned(flows, premium, valuation=valuation, grain=grain, by=by)
+
+
+def require_options(valuation: date, grain: str, premium: str) -> None:
+    """Refuse a valuation that is no date, an unknown grain, a premium called like one of ours."""
+    faults = []
+    if not isinstance(valuation, date) or isinstance(valuation, datetime):
+        faults.append(f"the valuation is a {type(valuation).__name__}, not a date: {valuation!r}")
+    if grain not in GRAINS:
+        faults.append(f"no grain {grain!r}{nearest(str(grain), GRAINS)}")
+    if premium in (*_OURS, *_TERM):
+        faults.append(f"premium {premium!r} has the name of a column of ours; rename it")
+    if faults:
+        raise InputError("premium cannot be laid out by period so", faults=faults)
 
 
 def taken_terms(
@@ -119,7 +133,9 @@ def taken_terms(
     names = schema.names()
     faults = [f"column {n!r} is missing{nearest(n, names)}" for n in wanted if n not in names]
     faults += [
-        f"segment {k!r} has the name of a column of ours; rename it" for k in by if k in _OURS
+        f"segment {k!r} has the name of a column of ours; rename it"
+        for k in by
+        if k in (*_OURS, *_TERM)
     ]
     faults += [
         f"{n!r} is {schema[n]}, not a date"

@@ -11,7 +11,13 @@ import polars as pl
 
 from pricing.errors import InputError, nearest
 from pricing.experience.domain import listed
-from pricing.loss_ratio.earned import Grain, money_flows, taken_terms, with_unearned
+from pricing.loss_ratio.earned import (
+    Grain,
+    money_flows,
+    require_options,
+    taken_terms,
+    with_unearned,
+)
 from pricing.loss_ratio.rate_changes import checked_changes, require_levels, with_level
 from pricing.result.figure import COLOURS
 from pricing.result.series import SERIES
@@ -122,7 +128,8 @@ def on_level(
         As :func:`pricing.loss_ratio.rate_changes.checked_changes` takes them; every further column
         is a segment, and in the terms.
     rated : str
-        Column of the day whose rates the row was charged at, where that is not its start.
+        Column of the day whose rates the row was charged at, where that is not its start: the day
+        of the quotation, or, for the pieces of a term that was cut, the first day of the term.
     current : date, optional
         The day whose rates are current; after the last change where left out.
     present : mapping of group to discount, optional
@@ -162,6 +169,7 @@ def on_level(
     [1.1, 1.0]
     """
     by = listed(by)
+    require_options(valuation, grain, premium)
     steps = checked_changes(changes)
     names = terms.lazy().collect_schema().names()
     asked = [] if tariff is None else tariff.meta.root_names()
@@ -179,7 +187,7 @@ def on_level(
     terms = terms.lazy().with_columns(rate_day=pl.col(rated))
     if tariff is not None:
         terms, needed = terms.with_columns(at_today=tariff), [*needed, "at_today"]
-    clash = [k for k in by if k in _ADDED or k in own]
+    clash = [k for k in by if k in (*_ADDED, "in_force_level", *own)]
     if clash:
         raise InputError(f"segment {clash[0]!r} has the name of a column of ours; rename it")
     rows = taken_terms(terms, needed, exit=exit, anniversary=anniversary, by=by)
@@ -200,7 +208,7 @@ def on_level(
         at_current=_at_current(rows, premium, present, group, standard, priced=tariff is not None)
     )
     levelled = ["at_current"]
-    if standard in own:
+    if len(own) == 2:  # the standard premium stands beside the one charged
         if tariff is not None and present is not None:
             rows = rows.with_columns(standard_current=pl.col("at_today").cast(pl.Float64))
         else:
@@ -215,8 +223,8 @@ def on_level(
         *("period", *by, "exposure", "written", "returned", "earned", "unearned"),
         pl.col("at_current").alias("premium_at_current_level"),
         on_level_factor=factor,
-        **({"standard_premium": pl.col(standard)} if standard in own else {}),
-        **({"standard_at_current_level": pl.col("standard_current")} if standard in own else {}),
+        **({"standard_premium": pl.col(standard)} if len(own) == 2 else {}),
+        **({"standard_at_current_level": pl.col("standard_current")} if len(own) == 2 else {}),
     )
     return _result(table, by, rows.height, valuation, basis, _method(present, tariff))
 
