@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pricing.errors import InputError
+from pricing.experience.person_years import person_years
 from pricing.loss_ratio.earned import premium_by_period
 from pricing.loss_ratio.rate_changes import (
     checked_changes,
@@ -235,6 +236,44 @@ def test_a_term_of_two_years_writes_two_annual_premiums():
     found = premium_by_period(terms, valuation=date(2025, 12, 31), grain="year")
     assert found["written"].to_list() == pytest.approx([2000.0, 0.0, 0.0])
     assert found["earned"].sum() == pytest.approx(2000.0)
+
+
+def test_it_is_the_premium_that_person_years_earn():
+    """Policy years of policies, those of 29 February among them; exits cut them."""
+    draw = np.random.default_rng(5)
+    starts = [date(2020, 2, 29)] * 40 + [
+        date(2019, 3, 1) + int(d) * DAY for d in draw.integers(0, 700, 160)
+    ]
+    policies = pl.DataFrame(
+        {"policy_id": [f"p{i}" for i in range(200)], "start": starts}
+    ).with_columns(
+        birth_date=pl.lit(date(1980, 1, 1)),
+        end=pl.col("start") + pl.duration(days=pl.Series(draw.integers(200, 1_500, 200))),
+    )
+    years = policies.select("policy_id", policy_start="start", left="end").join(
+        pl.DataFrame({"policy_year": [0, 1, 2, 3, 4]}), how="cross"
+    )
+
+    def turn(k):
+        return pl.col("policy_start").dt.offset_by(
+            (pl.col("policy_year") + k).cast(pl.String) + "y"
+        )
+
+    renewals = years.with_columns(
+        start=turn(0), end=turn(1), premium=100.0 + 10 * pl.col("policy_year")
+    ).filter(pl.col("start") < pl.col("left"))
+    claims = pl.DataFrame(
+        schema={"policy_id": pl.String, "incurred": pl.Date, "amount": pl.Float64}
+    )
+    valuation = date(2022, 11, 11)
+    observed = (date(2000, 1, 1), valuation + DAY)
+    offered = renewals.drop("policy_start", "left").with_columns(health_group=pl.lit("G0"))
+    rows = person_years(policies, offered, claims, observed=observed).rows
+    found = premium_by_period(
+        renewals, valuation=valuation, exit="left", anniversary="policy_start"
+    )
+    assert found["earned"].sum() == pytest.approx(rows["premium"].sum(), rel=1e-12)
+    assert found["exposure"].sum() == pytest.approx(rows["exposure"].sum(), rel=1e-12)
 
 
 ONE = (date(2023, 1, 1), date(2024, 1, 1), None, 100.0, "a")

@@ -1,5 +1,6 @@
 """The waterfall adds up to the cent, knows no order, and gives each cause what is its own."""
 
+from datetime import date
 from decimal import Decimal
 from itertools import permutations
 from math import fsum
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pricing.errors import InputError
+from pricing.loss_ratio.on_level import on_level
 from pricing.loss_ratio.waterfall import STEPS, Waterfall, waterfall
 from pricing.result.shape import Result
 from pricing.result.words import label, level_label
@@ -280,3 +282,30 @@ def test_the_waterfall_speaks_draws_and_is_kept(lang, tmp_path):
         assert label(column, "zh") != column
     for step in found.table["step"]:
         assert level_label(step, "zh") != step
+
+
+def test_premium_at_current_level_feeds_it():
+    """The columns of on_level are those the waterfall reads; a rate change is then told from mix."""
+    days = pl.date_range(date(2021, 1, 1), date(2024, 1, 1), "1d", closed="left", eager=True)
+    rate = pl.when(pl.col("start") >= date(2022, 7, 1)).then(1.1).otherwise(1.0)
+    terms = (
+        pl.DataFrame({"start": days})
+        .with_columns(end=pl.col("start").dt.offset_by("1y"), standard_premium=1000 * rate)
+        .with_columns(premium=0.9 * pl.col("standard_premium"), tier=pl.lit("basic"))
+    )
+    changes = pl.DataFrame({"day": [date(2022, 7, 1)], "change": [0.1]})
+    levelled = on_level(
+        terms, changes, valuation=date(2023, 12, 31), grain="year", by=["tier"]
+    ).table
+    years = levelled.rename({"earned": "premium"}).with_columns(
+        claims=0.3 * pl.col("exposure"),
+        amount_capped=600 * pl.col("exposure"),
+        amount_excess=pl.lit(0.0),
+        completion=pl.lit(1.02),
+    )
+    found = waterfall(
+        *(years.filter(pl.col("period") == date(y, 1, 1)) for y in (2022, 2023)), by="tier"
+    )
+    adds_up(found)
+    assert {k for k, v in steps(found).items() if abs(v) > 1e-6} == {"rate_change"}
+    assert found.facts["change_points"] < -3
