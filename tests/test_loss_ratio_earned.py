@@ -450,5 +450,7 @@ def test_a_level_no_term_has_is_refused_unless_the_enum_knows_it():
     require_levels(
         terms.with_columns(pl.col("tier").cast(pl.Enum(["basic", "plus", "plsu"]))), steps
     )
+    with pytest.raises(InputError, match="'tier' is null in 1 of 2 terms"):
+        require_levels(pl.DataFrame({"tier": ["plsu", None]}), steps)
     with pytest.raises(InputError, match="column 'tier' of the changes is not in the terms"):
         require_levels(terms.rename({"tier": "teir"}), steps)

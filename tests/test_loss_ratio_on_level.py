@@ -424,6 +424,13 @@ def test_what_cannot_be_brought_on_level(options, said):
         on_level(even_book(), given_.pop("changes"), **given_)
 
 
+def test_nobody_stayed():
+    terms = even_book().with_columns(left=pl.col("start"))
+    changes = ONE.with_columns(health_group=pl.lit("G1"))
+    with pytest.raises(InputError, match="no term begins"):
+        on_level(terms, changes, valuation=date(2018, 12, 31), exit="left")
+
+
 def test_terms_that_earn_nothing():
     with pytest.raises(InputError, match="no premium is earned"):
         on_level(even_book().with_columns(premium=0.0), ONE, valuation=date(2018, 12, 31))

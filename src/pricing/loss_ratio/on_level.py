@@ -191,13 +191,14 @@ def on_level(
     if clash:
         raise InputError(f"segment {clash[0]!r} has the name of a column of ours; rename it")
     rows = taken_terms(terms, needed, exit=exit, anniversary=anniversary, by=by)
-    require_levels(rows, steps)
-    rows = rows.filter(pl.col("term_start") <= valuation)
-    if rows.is_empty():
+    begun = rows.filter(pl.col("term_start") <= valuation)
+    if begun.is_empty():
         raise InputError(
             f"no term begins by the valuation on {valuation}",
             do="check the valuation and the terms",
         )
+    require_levels(rows, steps)
+    rows = begun
     lacking = rows["rate_day"].null_count()
     if lacking or rows.schema["rate_day"] != pl.Date:
         raise InputError(

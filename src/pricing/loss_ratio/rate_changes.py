@@ -222,6 +222,8 @@ def require_levels(rows: pl.DataFrame, changes: pl.DataFrame) -> None:
         there = values.cast(pl.String).drop_nulls().to_list()
         named = changes[k].drop_nulls().unique().sort().cast(pl.String).to_list()
         faults += [f"no term has {k} {v!r}{nearest(v, there)}" for v in named if v not in there]
+        missing = rows[k].null_count()
+        faults += [f"{k!r} is null in {missing:,} of {rows.height:,} terms"] if missing else []
     if faults:
         raise InputError(
             "rate changes that meet no term",
