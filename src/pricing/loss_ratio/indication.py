@@ -150,7 +150,7 @@ def indicate(
         ``.table``: segment (the whole book first), premium_at_current_level, loss_ratio_own
         (projected, before credibility), credibility, loss_ratio (projected), permissible,
         indicated_change with std_error, lower_80, upper_80, lower, upper.
-        ``.frames["steps"]``: segment, premium_at_current_level, and in currency paid, completion,
+        ``.frames["steps"]``: segment, premium_at_current_level, and in currency paid, unpaid,
         trend, pooling, credibility, projected_claims (their sum), required_premium, change
         (required − present). ``.frames["sources"]``: error by source. ``.frames["months"]``: month,
         premium, paid, complete, ultimate, loss ratio as fitted. ``.tornado``.
@@ -402,7 +402,7 @@ def _steps(
             "segment": parts.names,
             "premium_at_current_level": parts.premium,
             "paid": parts.paid,
-            "completion": parts.unpaid,
+            "unpaid": parts.unpaid,
             "trend": own * parts.premium - parts.paid - parts.unpaid,
             "pooling": own * parts.premium * (projection.large.factor - 1),
             "credibility": ratios * parts.premium - whole,

@@ -20,7 +20,8 @@ MONEY = {
     "premium_charged", "amount", "standard_premium", "discounted_premium", "discount_given", "claims_cost",
     "severity", "pure_premium", "premium", "expected_amount", "amount_excess", "large_charge",
     "own_excess", "charge_rate", "threshold", "mean_excess", "value_at_risk", "tail_value_at_risk",
-    "stop_loss_premium",
+    "stop_loss_premium", "written", "returned", "earned", "unearned", "premium_at_current_level",
+    "standard_at_current_level", "claims_effect", "premium_effect",
 }  # fmt: skip
 NAMES = {"term", "column", "quantity"}  # columns whose values are names of columns
 STYLE = re.compile(r"<style>.*?</style>\s*", re.DOTALL)

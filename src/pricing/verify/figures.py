@@ -177,6 +177,19 @@ def _tables() -> list[Figure]:
     return found
 
 
+def _loss_ratio() -> list[Figure]:
+    from pricing.verify import loss_ratio
+
+    found: list[Figure] = []
+    for source, printed, ours in (
+        loss_ratio.user_guide(),
+        loss_ratio.one_change(),
+        loss_ratio.terms_of_two_years(),
+    ):
+        found += _compare("loss_ratio", source, printed, ours)
+    return found
+
+
 def _models() -> list[Figure]:
     from pricing.verify import models
 
@@ -201,6 +214,7 @@ AREAS: Mapping[str, Callable[[], list[Figure]]] = {
     "claims": _claims,
     "credibility": _credibility,
     "exposure": _exposure,
+    "loss_ratio": _loss_ratio,
     "models": _models,
     "reserving": _reserving,
     "tables": _tables,
