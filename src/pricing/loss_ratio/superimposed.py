@@ -39,7 +39,7 @@ class Superimposed(Result):
     def figure(self, lang: Language = "en") -> go.Figure:
         """Draw the three annual changes with their intervals."""
         t = self.table
-        return interval_figure(
+        figure = interval_figure(
             t["measure"].to_list(),
             t["estimate"].to_list(),
             t["lower"].to_list(),
@@ -48,8 +48,8 @@ class Superimposed(Result):
             factor="measure",
             lang=lang,
             reference=0.0,
-            percent=True,
         )
+        return figure.update_layout(yaxis={"tickformat": ".1%"})
 
 
 def superimposed_inflation(

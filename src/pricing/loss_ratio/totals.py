@@ -102,6 +102,8 @@ def read_totals(
         )
     if len(set(wanted)) < len(wanted):
         raise InputError(f"a column is used twice: {', '.join(wanted)}")
+    if frame.is_empty():
+        raise InputError("there are no rows")
     dates = _dates(frame[when], period)
     _require_sums(frame, (weight, total))
     wide = frame.select(
@@ -211,7 +213,7 @@ def _dates(column: pl.Series, period: Period) -> pl.Series:
         | ((column.drop_nulls().dt.month().cast(pl.Int32) - 1) % months != 0)
     )
     if len(off):
-        faults.append(f"{len(off):,} are no first day of a {period}, such as {off.min()}")
+        faults.append(f"{len(off):,} are no first day of a {period}, such as {off.sort()[0]}")
     if faults:
         raise InputError(
             "dates that name no period",
@@ -242,8 +244,6 @@ def _require_sums(frame: pl.DataFrame, names: Sequence[str]) -> None:
 
 
 def _require_periods(cells: pl.DataFrame, period: Period, weight: str, total: str) -> None:
-    if cells.is_empty():
-        raise InputError("there are no rows")
     sums = cells.group_by("first").agg(pl.col("weight", "total").sum()).sort("first")
     firsts = sums["first"].to_list()
     day, gaps, seen = firsts[0], [], set(firsts)

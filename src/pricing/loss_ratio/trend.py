@@ -435,7 +435,7 @@ def _fit(totals: Totals, z: Floats, share: Floats, by: tuple[str, ...]) -> _Fitt
         for j in range(1, k)
     }
     seen = seen.with_keys(**time)
-    model = fit_frequency(seen, " + ".join([*time, *by]), family="quasi_poisson", errors="quasi")
+    model = fit_frequency(seen, " + ".join([*time, *by]), errors="model")
     aliased = [c.name for c, b in zip(model.columns, model.coefficients, strict=True) if b != b]
     if aliased:
         raise InputError(
@@ -508,6 +508,7 @@ def _result(
         "lags": lags,
         "degrees_of_freedom": noise.degrees_of_freedom,
         "dispersion": noise.dispersion,
+        "scatter": math.sqrt(noise.dispersion * len(firsts) / float(fitted.mean.sum())),
         "autocorrelation": noise.correlation,
         "autocorrelation_p_value": noise.p_value,
     }

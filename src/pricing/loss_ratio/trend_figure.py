@@ -88,6 +88,6 @@ def trend_figure(
             "title": {"text": label(name, lang)},
             "tickformat": ".0%" if name == "loss_ratio" else None,
         },
-        legend={"itemsizing": "constant"},
+        legend={"itemsizing": "constant", "traceorder": "normal"},
     )
     return figure
