@@ -13,7 +13,15 @@ import numpy.typing as npt
 from pricing.errors import InputError
 from pricing.estimate.design import Floats
 
-__all__ = ["BreakKind", "Period", "Seasonality", "TimeAxis", "next_period", "read_breaks"]
+__all__ = [
+    "BreakKind",
+    "Period",
+    "Seasonality",
+    "TimeAxis",
+    "next_period",
+    "read_breaks",
+    "require_columns",
+]
 
 Period = Literal["month", "quarter", "year"]
 Seasonality = Literal["none", "month", "quarter", "harmonic"]
@@ -184,3 +192,30 @@ class TimeAxis:
         """Read what :meth:`written` wrote."""
         breaks = tuple((date.fromisoformat(day), kind) for day, kind in written["breaks"])
         return cls(**{**written, "breaks": breaks})
+
+
+def require_columns(axis: TimeAxis, z: Floats, firsts: Sequence[date]) -> None:
+    """Refuse periods too few for their columns, and columns that cannot be told apart.
+
+    Examples
+    --------
+    >>> axis, years = TimeAxis("year", 20.0), [date(2019, 1, 1), date(2020, 1, 1), date(2021, 1, 1)]
+    >>> require_columns(axis, axis.columns(years), years)
+    """
+    n, k = z.shape
+    if n <= k:
+        raise InputError(
+            f"{n} {axis.period}{'s' if n > 1 else ''} cannot carry {k} coefficients "
+            f"({', '.join(axis.names)}) and their error",
+            do=f"give {k + 1} or more, or leave out breaks and seasons",
+        )
+    scaled = z / np.linalg.norm(z, axis=0).clip(1e-300)
+    ranks = [np.linalg.matrix_rank(scaled[:, : j + 1], tol=1e-9) for j in range(k)]
+    alike = [axis.names[j] for j in range(1, k) if ranks[j] == ranks[j - 1]]
+    if alike:
+        raise InputError(
+            f"columns that cannot be told apart from those before them in {n} {axis.period}s "
+            f"from {firsts[0]}",
+            faults=alike,
+            do="leave out breaks near either end or near one another, or seasons not seen twice",
+        )

@@ -13,10 +13,17 @@ import polars as pl
 from pricing.errors import InputError, nearest
 from pricing.estimate.design import Floats
 from pricing.experience.cells import Experience
-from pricing.loss_ratio.time_axis import MONTHS, Period, next_period
+from pricing.loss_ratio.time_axis import (
+    MONTHS,
+    BreakKind,
+    Period,
+    Seasonality,
+    TimeAxis,
+    next_period,
+)
 from pricing.result.shape import Basis
 
-__all__ = ["SUMS", "Totals", "TrendResponse", "read_completion", "read_totals"]
+__all__ = ["SUMS", "Totals", "TrendResponse", "place_axis", "read_completion", "read_totals"]
 
 TrendResponse = Literal["frequency", "severity", "pure_premium", "loss_ratio"]
 SUMS: Mapping[str, tuple[str, str]] = {
@@ -186,6 +193,49 @@ def read_completion(
     share[at] = wide["completion"].to_numpy()
     error[at] = wide["std_error"].to_numpy() / share[at]
     return share, error
+
+
+def place_axis(
+    totals: Totals,
+    share: Floats,
+    period: Period,
+    seasonality: Seasonality,
+    harmonics: int,
+    breaks: tuple[tuple[date, BreakKind], ...],
+) -> TimeAxis:
+    """Centre the time axis on the weight of the periods, and refuse seasons and breaks it lacks.
+
+    Examples
+    --------
+    >>> days = [date(2023, 1, 1), date(2024, 1, 1), date(2025, 1, 1)]
+    >>> cells = pl.DataFrame({"first": [str(d) for d in days], "weight": 1.0, "total": 1.0})
+    >>> axis = place_axis(Totals(days, cells, Basis()), np.ones(3), "year", "none", 1, ())
+    >>> round(axis.years(date(2024, 7, 1)), 2)
+    -0.0
+    """
+    offered = {"month": ("month", "quarter", "harmonic"), "quarter": ("quarter", "harmonic")}
+    if seasonality != "none" and seasonality not in offered.get(period, ()):
+        raise InputError(
+            f"seasonality {seasonality!r} is not offered for periods of a {period}",
+            do=f"one of: {', '.join(['none', *offered.get(period, ())])}",
+        )
+    most = 3 if period == "month" else 1
+    if seasonality == "harmonic" and harmonics not in range(1, most + 1):
+        raise InputError(f"harmonics of a {period} go from 1 to {most}, got {harmonics!r}")
+    off = [day for day, _ in breaks if day not in totals.firsts[1:]]
+    if off:
+        raise InputError(
+            f"breaks that are no first day of a {period} after the first, up to the last",
+            faults=[str(day) for day in off],
+            do=f"give days such as {totals.firsts[min(1, len(totals.firsts) - 1)]}",
+        )
+    weight = totals.cells.group_by("first").agg(pl.col("weight").sum()).sort("first")["weight"]
+    heavy = weight.to_numpy() * share
+    plain = TimeAxis(period, 0.0)
+    middle = np.array([plain.middle(first) for first in totals.firsts])
+    return TimeAxis(
+        period, float(heavy @ middle / heavy.sum()), seasonality, breaks, int(harmonics)
+    )
 
 
 def _dates(column: pl.Series, period: Period) -> pl.Series:

@@ -11,14 +11,14 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 import plotly.graph_objects as go
 import polars as pl
-from scipy.special import stdtr, stdtrit
+from scipy.special import stdtrit
 
-from pricing.claims.models import fit_frequency
 from pricing.errors import InputError
 from pricing.estimate.design import Floats
 from pricing.experience.cells import Experience
 from pricing.files import fingerprint
 from pricing.loss_ratio.autocorrelation import FEWEST, Noise, measure_noise, newey_west
+from pricing.loss_ratio.mix import Fitted, fit_mix
 from pricing.loss_ratio.period_fit import fit_periods
 from pricing.loss_ratio.time_axis import (
     BreakKind,
@@ -27,15 +27,18 @@ from pricing.loss_ratio.time_axis import (
     TimeAxis,
     next_period,
     read_breaks,
+    require_columns,
 )
 from pricing.loss_ratio.totals import (
     SUMS,
     Totals,
     TrendResponse,
+    place_axis,
     read_completion,
     read_totals,
 )
 from pricing.loss_ratio.trend_figure import trend_figure
+from pricing.loss_ratio.trend_table import season_table, trend_line, trend_table
 from pricing.result.shape import Result
 from pricing.result.words import Language, label, say
 
@@ -320,10 +323,10 @@ def fit_trend(
         data, when=column, period=period, response=response, by=tuple(by), names=names
     )
     share, spread = read_completion(completion, totals.firsts, column)
-    axis = _axis(totals, share, period, seasonality, harmonics, read_breaks(breaks))
+    axis = place_axis(totals, share, period, seasonality, harmonics, read_breaks(breaks))
     z = axis.columns(totals.firsts)
-    _require_columns(axis, z, totals.firsts)
-    fitted = _fit(totals, z, share, tuple(by))
+    require_columns(axis, z, totals.firsts)
+    fitted = fit_mix(totals, z, share, tuple(by))
     nu = len(z) - z.shape[1]
     chosen = errors
     if errors == "auto":
@@ -352,127 +355,11 @@ def fit_trend(
     )  # fmt: skip
 
 
-class _Fitted(NamedTuple):
-    """A fit brought to periods; scores and bread are over time columns, then the mix."""
-
-    coefficients: Floats
-    exposure: Floats
-    weight: Floats
-    total: Floats
-    mean: Floats
-    scores: Floats
-    bread: Floats
-    rows: int
-
-
-def _axis(
-    totals: Totals,
-    share: Floats,
-    period: Period,
-    seasonality: Seasonality,
-    harmonics: int,
-    breaks: tuple[tuple[date, BreakKind], ...],
-) -> TimeAxis:
-    offered = {"month": ("month", "quarter", "harmonic"), "quarter": ("quarter", "harmonic")}
-    if seasonality != "none" and seasonality not in offered.get(period, ()):
-        raise InputError(
-            f"seasonality {seasonality!r} is not offered for periods of a {period}",
-            do=f"one of: {', '.join(['none', *offered.get(period, ())])}",
-        )
-    most = 3 if period == "month" else 1
-    if seasonality == "harmonic" and harmonics not in range(1, most + 1):
-        raise InputError(f"harmonics of a {period} go from 1 to {most}, got {harmonics!r}")
-    off = [day for day, _ in breaks if day not in totals.firsts[1:]]
-    if off:
-        raise InputError(
-            f"breaks that are no first day of a {period} after the first, up to the last",
-            faults=[str(day) for day in off],
-            do=f"give days such as {totals.firsts[min(1, len(totals.firsts) - 1)]}",
-        )
-    weight = totals.cells.group_by("first").agg(pl.col("weight").sum()).sort("first")["weight"]
-    heavy = weight.to_numpy() * share
-    plain = TimeAxis(period, 0.0)
-    middle = np.array([plain.middle(first) for first in totals.firsts])
-    return TimeAxis(
-        period, float(heavy @ middle / heavy.sum()), seasonality, breaks, int(harmonics)
-    )
-
-
-def _require_columns(axis: TimeAxis, z: Floats, firsts: Sequence[date]) -> None:
-    n, k = z.shape
-    if n <= k:
-        raise InputError(
-            f"{n} {axis.period}{'s' if n > 1 else ''} cannot carry {k} coefficients "
-            f"({', '.join(axis.names)}) and their error",
-            do=f"give {k + 1} or more, or leave out breaks and seasons",
-        )
-    scaled = z / np.linalg.norm(z, axis=0).clip(1e-300)
-    ranks = [np.linalg.matrix_rank(scaled[:, : j + 1], tol=1e-9) for j in range(k)]
-    alike = [axis.names[j] for j in range(1, k) if ranks[j] == ranks[j - 1]]
-    if alike:
-        raise InputError(
-            f"columns that cannot be told apart from those before them in {n} {axis.period}s "
-            f"from {firsts[0]}",
-            faults=alike,
-            do="leave out breaks near either end or near one another, or seasons not seen twice",
-        )
-
-
-def _fit(totals: Totals, z: Floats, share: Floats, by: tuple[str, ...]) -> _Fitted:
-    """Fit on cells, and bring the mix to its average."""
-    k = z.shape[1]
-    place = {first.isoformat(): i for i, first in enumerate(totals.firsts)}
-    at = pl.col("first").cast(pl.String)
-    cells = totals.cells.with_columns(
-        _effective=pl.col("weight")
-        * at.replace_strict(list(place), share.tolist(), return_dtype=pl.Float64)
-    )
-    seen = Experience.collect(
-        cells, ["first", *by], exposure="_effective", claims="total", sums=["weight"]
-    )
-    time = {
-        f"_z{j}": at.replace_strict(list(place), z[:, j].tolist(), return_dtype=pl.Float64)
-        for j in range(1, k)
-    }
-    seen = seen.with_keys(**time)
-    model = fit_frequency(seen, " + ".join([*time, *by]), errors="model")
-    aliased = [c.name for c, b in zip(model.columns, model.coefficients, strict=True) if b != b]
-    if aliased:
-        raise InputError(
-            "the mix goes with time or with itself: trend and mix cannot be told apart",
-            faults=aliased,
-            do="leave the factor out of by=, or group its levels",
-        )
-    x = model.values(seen.cells)
-    beta, gamma = model.coefficients[:k], model.coefficients[k:]
-    weight, total = seen.values("exposure"), seen.values("claims")
-    mixed = weight * np.exp(x[:, k:] @ gamma)
-    scale = float(weight.sum() / mixed.sum())
-    mixed = mixed * scale
-    turn = np.eye(x.shape[1])
-    turn[0, k:] = mixed @ x[:, k:] / mixed.sum()
-    beta = np.array([beta[0] - math.log(scale), *beta[1:]])
-    period = np.array([place[day] for day in seen.cells["first"].cast(pl.String).to_list()])
-
-    def by_period(values: Floats) -> Floats:
-        return np.bincount(period, weights=values, minlength=len(z)).astype(np.float64)
-
-    w = by_period(mixed)
-    mean = w * np.exp(z @ beta)
-    other = x.copy()
-    other[:, k:] -= turn[0, k:]
-    left = total - mixed * np.exp(z @ beta)[period]
-    scores = np.column_stack([by_period(other[:, j] * left) for j in range(x.shape[1])])
-    bread = turn @ model.bread @ turn.T
-    exposure = by_period(seen.values("weight"))
-    return _Fitted(beta, exposure, w, by_period(total), mean, scores, bread, seen.basis.rows)
-
-
 def _result(
     totals: Totals,
     axis: TimeAxis,
     z: Floats,
-    fitted: _Fitted,
+    fitted: Fitted,
     covariance: Floats,
     noise: Noise,
     share: Floats,
@@ -488,7 +375,7 @@ def _result(
     firsts, beta = totals.firsts, fitted.coefficients
     end = next_period(firsts[-1], axis.period)
     reach = _reach(level, noise.degrees_of_freedom)
-    table = _table(axis, firsts[0], beta, covariance, reach, noise.degrees_of_freedom)
+    table = trend_table(axis, firsts[0], beta, covariance, reach, noise.degrees_of_freedom)
     now = table.filter(pl.col("term") == "trend").row(-1, named=True)
     facts = {
         "response": response,
@@ -516,7 +403,7 @@ def _result(
     while (day - end).days < AHEAD * 365:
         ahead.append(day)
         day = next_period(day, axis.period)
-    drawn = _line(axis, [*firsts, *ahead], beta, covariance, reach)
+    drawn = trend_line(axis, [*firsts, *ahead], beta, covariance, reach)
     n = len(firsts)
     periods = drawn[:n].with_columns(
         exposure=fitted.exposure,
@@ -542,7 +429,7 @@ def _result(
         ),
     }  # fmt: skip
     if axis.seasonality != "none":
-        frames["seasonality"] = _seasons(axis, beta, covariance, reach)
+        frames["seasonality"] = season_table(axis, beta, covariance, reach)
     unit, event = SUMS[response]
     notes = [f"{event} per {unit}: variance proportional to the mean, errors of the periods"]
     notes += [f"mix adjusted for: {', '.join(by)}"] if by else []
@@ -575,73 +462,6 @@ def _result(
         ],
     }
     return Trend(table=table, basis=basis, facts=facts, frames=frames, details=details)
-
-
-def _table(
-    axis: TimeAxis, first: date, beta: Floats, covariance: Floats, reach: float, degrees: int
-) -> pl.DataFrame:
-    """A row for every stretch of trend and every step of the level, in order of time."""
-    names = list(axis.names)
-    bends = [day for day, kind in axis.breaks if kind != "level"]
-    starts: list[date] = [first, *bends]
-    rows: list[tuple[Any, ...]] = []
-    for i, start in enumerate(starts):
-        own = np.zeros(len(names))
-        own[1] = 1.0
-        for day in bends[:i]:
-            own[names.index(f"trend_break {day}")] = 1.0
-        rows.append(("trend", start, starts[i + 1] if i < len(bends) else None, own))
-    for day, kind in axis.breaks:
-        if kind != "slope":
-            own = np.zeros(len(names))
-            own[names.index(f"level_break {day}")] = 1.0
-            rows.append(("level_break", day, None, own))
-    found = []
-    for term, start, stop, own in sorted(rows, key=lambda r: (r[1], r[0])):
-        b, se = float(own @ beta), math.sqrt(max(float(own @ covariance @ own), 0.0))
-        p = float(2 * stdtr(degrees, -abs(b) / se)) if se > 0 else None
-        ends = (math.expm1(v) for v in (b - reach * se, b + reach * se))
-        found.append((term, start, stop, math.expm1(b), se, *ends, p))
-    schema = {"term": pl.String, "start": pl.Date, "end": pl.Date} | dict.fromkeys(
-        ("estimate", "std_error", "lower", "upper", "p_value"), pl.Float64
-    )
-    return pl.DataFrame(found, schema=schema, orient="row")
-
-
-def _line(
-    axis: TimeAxis, firsts: Sequence[date], beta: Floats, covariance: Floats, reach: float
-) -> pl.DataFrame:
-    z = axis.columns(firsts)
-    eta = z @ beta
-    error = reach * np.sqrt(np.maximum(np.einsum("ij,jk,ik->i", z, covariance, z), 0))
-    return pl.DataFrame(
-        {
-            "first": list(firsts),
-            "fitted": np.exp(eta),
-            "lower": np.exp(eta - error),
-            "upper": np.exp(eta + error),
-        }
-    )
-
-
-def _seasons(axis: TimeAxis, beta: Floats, covariance: Floats, reach: float) -> pl.DataFrame:
-    """The index of every season to the year's geometric mean."""
-    step = 1 if axis.period == "month" and axis.seasonality != "quarter" else 3
-    days = [date(2001, month, 1) for month in range(1, 13, step)]
-    z = axis.columns(days)[:, axis.seasonal]
-    z = z - z.mean(axis=0)
-    own = np.flatnonzero(axis.seasonal)
-    eta, v = z @ beta[own], covariance[np.ix_(own, own)]
-    error = np.sqrt(np.maximum(np.einsum("ij,jk,ik->i", z, v, z), 0))
-    return pl.DataFrame(
-        {
-            "season": [(day.month - 1) // step + 1 for day in days],
-            "estimate": np.exp(eta),
-            "std_error": error,
-            "lower": np.exp(eta - reach * error),
-            "upper": np.exp(eta + reach * error),
-        }
-    )
 
 
 def _reach(level: float, degrees: float) -> float:
