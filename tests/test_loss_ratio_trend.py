@@ -170,6 +170,45 @@ def test_the_mix_is_held_as_statsmodels_holds_it():
         * 1.0, rel=1e-6)  # fmt: skip
 
 
+@pytest.mark.parametrize("response", ["frequency", "severity", "pure_premium"])
+def test_errors_of_the_rows_are_the_sandwich_of_statsmodels_on_rows(response):
+    rng = np.random.default_rng(8)
+    n = 3_000
+    month = rng.integers(0, 12, n)
+    rows = pl.DataFrame(
+        {
+            "month": [str(months(12)[i]) for i in month],
+            "tier": np.where(rng.random(n) < 0.4 + 0.02 * month, "b", "a"),
+            "exposure": rng.uniform(0.2, 1.0, n),
+        }
+    )
+    mu = rows["exposure"].to_numpy() * np.where(rows["tier"] == "b", 0.9, 0.5)
+    claims = rng.poisson(mu * rng.gamma(1.0, 1.0, n))
+    rows = rows.with_columns(claims=claims, amount=claims * rng.gamma(2.0, 500.0, n))
+    seen = Experience.collect(rows, ["month", "tier"], amount="amount")
+    trend = fit_trend(seen, response=response, by=["tier"], errors="rows")
+    weight, total = {"frequency": ("exposure", "claims"), "severity": ("claims", "amount"),
+                     "pure_premium": ("exposure", "amount")}[response]  # fmt: skip
+    middle = np.array([trend.axis.middle(d) for d in months(12)])[month]
+    x = np.column_stack([np.ones(n), middle, rows["tier"] == "b"])
+    some = rows[weight].to_numpy() > 0
+    peer = sm.GLM(
+        rows[total].to_numpy()[some],
+        x[some],
+        family=sm.families.Poisson(),
+        offset=np.log(rows[weight].to_numpy()[some]),
+    ).fit(tol=1e-13, cov_type="HC0")
+    assert trend.coefficients[1] == pytest.approx(peer.params[1], abs=1e-8)
+    assert trend.covariance[1, 1] == pytest.approx(peer.cov_params()[1, 1], rel=1e-6)
+    assert trend.facts["degrees_of_freedom"] == n - 3
+    left = (rows[total].to_numpy()[some] - peer.mu) ** 2
+    assert trend.facts["scatter_rows"] == pytest.approx(np.sqrt(left.sum() * 12) / peer.mu.sum())
+    assert "rows" in trend.finding("en")
+    assert "逐行" in trend.finding("zh")
+    with pytest.raises(InputError, match="second moments of an experience"):
+        fit_trend(rows, response=response, errors="rows")
+
+
 def test_the_noise_of_a_mean_alone_is_the_sample_variance():
     r = np.random.default_rng(0).standard_normal(40)
     noise = measure_noise(np.ones((40, 1)), r - r.mean(), np.ones(40), correlated=False)

@@ -177,7 +177,7 @@ def find_break(
     wide = np.column_stack([z, extra[best]])
     beta = fit_periods(wide, y[None], weight)[0]
     there = weight * np.exp(wide @ beta)
-    correlated = trend.facts["errors"] != "independent"
+    correlated = trend.facts["errors"] in ("autocorrelated", "newey_west")
     noise = measure_noise(wide, (y - there) / np.sqrt(there), there, correlated=correlated)
     simulated = _simulate(mean, noise.autocovariance, draws, seed)
     refitted = weight * np.exp(fit_periods(z, simulated, weight) @ z.T)

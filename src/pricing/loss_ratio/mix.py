@@ -12,7 +12,7 @@ from pricing.claims.models import fit_frequency
 from pricing.errors import InputError
 from pricing.estimate.design import Floats
 from pricing.experience.cells import Experience
-from pricing.loss_ratio.totals import Totals
+from pricing.loss_ratio.totals import MOMENTS, Totals
 
 __all__ = ["Fitted", "fit_mix"]
 
@@ -31,6 +31,9 @@ class Fitted(NamedTuple):
         Periods × columns, and inverse information: time columns, then those of the mix.
     rows : int
         Cells fitted.
+    meat : array or None
+        Σxx'(y − wμ)² over the rows behind the cells, from their second moments; its sum over rows
+        without x is ``squares``.
     """
 
     coefficients: Floats
@@ -41,6 +44,8 @@ class Fitted(NamedTuple):
     scores: Floats
     bread: Floats
     rows: int
+    meat: Floats | None
+    squares: float | None
 
 
 def fit_mix(totals: Totals, z: Floats, share: Floats, by: tuple[str, ...]) -> Fitted:
@@ -85,8 +90,9 @@ def fit_mix(totals: Totals, z: Floats, share: Floats, by: tuple[str, ...]) -> Fi
         _effective=pl.col("weight")
         * at.replace_strict(list(place), share.tolist(), return_dtype=pl.Float64)
     )
+    moments = [n for n in MOMENTS if n in cells.columns]
     seen = Experience.collect(
-        cells, ["first", *by], exposure="_effective", claims="total", sums=["weight"]
+        cells, ["first", *by], exposure="_effective", claims="total", sums=["weight", *moments]
     )
     time = {
         f"_z{j}": at.replace_strict(list(place), z[:, j].tolist(), return_dtype=pl.Float64)
@@ -123,4 +129,12 @@ def fit_mix(totals: Totals, z: Floats, share: Floats, by: tuple[str, ...]) -> Fi
     scores = np.column_stack([by_period(other[:, j] * left) for j in range(x.shape[1])])
     bread = turn @ model.bread @ turn.T
     exposure = by_period(seen.values("weight"))
-    return Fitted(beta, exposure, w, by_period(total), mean, scores, bread, seen.basis.rows)
+    meat, squares = None, None
+    if moments:
+        squared, crossed, wide = (seen.values(n) for n in MOMENTS)
+        rate = mixed * np.exp(z @ beta)[period] / seen.values("weight")  # per what the data hold
+        own = np.maximum(squared - 2 * rate * crossed + rate**2 * wide, 0)
+        meat, squares = other.T @ (own[:, None] * other), float(own.sum())
+    return Fitted(
+        beta, exposure, w, by_period(total), mean, scores, bread, seen.basis.rows, meat, squares
+    )

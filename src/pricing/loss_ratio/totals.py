@@ -12,6 +12,7 @@ import polars as pl
 
 from pricing.errors import InputError, nearest
 from pricing.estimate.design import Floats
+from pricing.estimate.response import RESPONSES
 from pricing.experience.cells import Experience
 from pricing.loss_ratio.time_axis import (
     MONTHS,
@@ -23,7 +24,15 @@ from pricing.loss_ratio.time_axis import (
 )
 from pricing.result.shape import Basis
 
-__all__ = ["SUMS", "Totals", "TrendResponse", "place_axis", "read_completion", "read_totals"]
+__all__ = [
+    "MOMENTS",
+    "SUMS",
+    "Totals",
+    "TrendResponse",
+    "place_axis",
+    "read_completion",
+    "read_totals",
+]
 
 TrendResponse = Literal["frequency", "severity", "pure_premium", "loss_ratio"]
 SUMS: Mapping[str, tuple[str, str]] = {
@@ -33,6 +42,7 @@ SUMS: Mapping[str, tuple[str, str]] = {
     "loss_ratio": ("premium", "amount"),
 }
 
+MOMENTS = ("total_squared", "total_weight", "weight_squared")
 TRUNCATE = {"month": "1mo", "quarter": "1q", "year": "1y"}
 
 
@@ -45,7 +55,8 @@ class Totals:
     firsts : list of date
         First day of every period, in order, without a gap.
     cells : polars.DataFrame
-        first (text of the date), the factors adjusted for, weight, total.
+        first (text of the date), the factors adjusted for, weight, total and, where the data are an
+        experience that has them, the second moments of its rows: :data:`MOMENTS`.
     basis : Basis
         Of the data.
     """
@@ -113,13 +124,16 @@ def read_totals(
         raise InputError("there are no rows")
     dates = _dates(frame[when], period)
     _require_sums(frame, (weight, total))
+    moments = _moments(data, response, weight, total)
     wide = frame.select(
         pl.Series("first", dates),
         *(pl.col(n) for n in by),
         weight=pl.col(weight).cast(pl.Float64),
         total=pl.col(total).cast(pl.Float64),
+        **{ours: pl.col(theirs).cast(pl.Float64) for ours, theirs in moments.items()},
     )
-    cells = wide.group_by("first", *by).agg(pl.col("weight", "total").sum()).sort("first", *by)
+    sums = pl.col("weight", "total", *moments).sum()
+    cells = wide.group_by("first", *by).agg(sums).sort("first", *by)
     _require_periods(cells, period, weight, total)
     basis = data.basis if isinstance(data, Experience) else Basis(rows=frame.height)
     firsts = cells["first"].unique().sort().to_list()
@@ -236,6 +250,18 @@ def place_axis(
     return TimeAxis(
         period, float(heavy @ middle / heavy.sum()), seasonality, breaks, int(harmonics)
     )
+
+
+def _moments(
+    data: Experience | pl.DataFrame, response: TrendResponse, weight: str, total: str
+) -> dict[str, str]:
+    """Name the second moments of the rows, where the cells carry those of this response."""
+    if not isinstance(data, Experience) or response not in RESPONSES:
+        return {}
+    known = RESPONSES[response]
+    names = {name: str(getattr(known, name)) for name in MOMENTS}
+    alike = (known.weight, known.total) == (weight, total)
+    return names if alike and set(names.values()) <= set(data.cells.columns) else {}
 
 
 def _dates(column: pl.Series, period: Period) -> pl.Series:

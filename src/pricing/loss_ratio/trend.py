@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import plotly.graph_objects as go
@@ -38,24 +38,15 @@ from pricing.loss_ratio.totals import (
     read_totals,
 )
 from pricing.loss_ratio.trend_figure import trend_figure
-from pricing.loss_ratio.trend_table import season_table, trend_line, trend_table
+from pricing.loss_ratio.trend_table import Projected, season_table, trend_line, trend_table
 from pricing.result.shape import Result
 from pricing.result.words import Language, label, say
 
-__all__ = ["Projected", "Trend", "TrendErrors", "When", "fit_trend"]
+__all__ = ["Trend", "TrendErrors", "When", "fit_trend"]
 
-TrendErrors = Literal["auto", "autocorrelated", "independent", "newey_west"]
+TrendErrors = Literal["auto", "autocorrelated", "independent", "newey_west", "rows"]
 When = date | Mapping[date, float]
 AHEAD = 2.0  # years of projection that are drawn
-
-
-class Projected(NamedTuple):
-    """A factor or a level: ``std_error`` is that of its log, the interval rests on it."""
-
-    estimate: float
-    std_error: float
-    lower: float
-    upper: float
 
 
 class Trend(Result):
@@ -207,7 +198,10 @@ class Trend(Result):
         text = say("finding.trend", lang, **{**f, "response": label(f["response"], lang)})
         if f["breaks"]:
             text += say("sentence.trend_since", lang, **f)
-        return text + say(f"sentence.trend_{f['errors']}", lang, **f)
+        text += say(f"sentence.trend_{f['errors']}", lang, **f)
+        return (
+            text if f["scatter_rows"] is None else text + say("sentence.trend_scatter", lang, **f)
+        )
 
     def figure(self, lang: Language = "en") -> go.Figure:
         """Draw observed points sized by weight, the fitted line, and its projection with its band."""
@@ -268,10 +262,12 @@ def fit_trend(
         grossed up and weighs less; the error of completion goes into the trend's.
     exposure, claims, amount, premium : str
         Columns, as far as the response needs them.
-    errors : {"auto", "autocorrelated", "independent", "newey_west"}
+    errors : {"auto", "autocorrelated", "independent", "newey_west", "rows"}
         How the noise of the periods is taken: see
         :func:`pricing.loss_ratio.autocorrelation.measure_noise`. ``auto`` allows for
-        autocorrelation where there are 12 periods more than coefficients, else not.
+        autocorrelation where there are 12 periods more than coefficients, else not. ``rows`` is
+        the sandwich of the rows from the second moments of an experience: for three or four years,
+        whose periods cannot tell their own noise; nothing may then move a whole period.
     lags : int, optional
         Of Newey–West; 4(n/100)^(2/9) where left out.
     level : float
@@ -339,7 +335,17 @@ def fit_trend(
     lag = int(4 * (len(z) / 100) ** (2 / 9)) if lags is None else lags
     if not (isinstance(lag, int) and 0 <= lag < len(z)):
         raise InputError(f"lags must be a whole number from 0 to {len(z) - 1}, got {lags!r}")
-    if chosen == "newey_west":
+    degrees = nu
+    if chosen == "rows":
+        if fitted.meat is None:
+            raise InputError(
+                "errors of the rows need the second moments of an experience",
+                do="give an Experience with the period as a key (text of its first day), not of a "
+                "loss ratio",
+            )
+        covariance = (fitted.bread @ fitted.meat @ fitted.bread)[:k, :k]
+        degrees = max(totals.basis.rows - len(fitted.bread), 1)
+    elif chosen == "newey_west":
         covariance = newey_west(fitted.scores, fitted.bread, lag, k)[:k, :k]
     else:
         ends = bread @ (z * root[:, None]).T
@@ -349,7 +355,7 @@ def fit_trend(
     more = bread @ (z * (mean * spread)[:, None]).T
     covariance = covariance + more @ more.T
     return _result(
-        totals, axis, z, fitted, covariance, noise, share,
+        totals, axis, fitted, covariance, noise, share, degrees,
         response=response, errors=chosen, level=level, by=tuple(by), lags=lag,
         completed=completion is not None, uncertain=bool((spread > 0).any()),
     )  # fmt: skip
@@ -358,11 +364,11 @@ def fit_trend(
 def _result(
     totals: Totals,
     axis: TimeAxis,
-    z: Floats,
     fitted: Fitted,
     covariance: Floats,
     noise: Noise,
     share: Floats,
+    degrees: int,
     *,
     response: TrendResponse,
     errors: str,
@@ -374,8 +380,8 @@ def _result(
 ) -> Trend:
     firsts, beta = totals.firsts, fitted.coefficients
     end = next_period(firsts[-1], axis.period)
-    reach = _reach(level, noise.degrees_of_freedom)
-    table = trend_table(axis, firsts[0], beta, covariance, reach, noise.degrees_of_freedom)
+    reach = _reach(level, degrees)
+    table = trend_table(axis, firsts[0], beta, covariance, reach, degrees)
     now = table.filter(pl.col("term") == "trend").row(-1, named=True)
     facts = {
         "response": response,
@@ -393,9 +399,12 @@ def _result(
         "seasonality": axis.seasonality,
         "errors": errors,
         "lags": lags,
-        "degrees_of_freedom": noise.degrees_of_freedom,
+        "degrees_of_freedom": degrees,
         "dispersion": noise.dispersion,
         "scatter": math.sqrt(noise.dispersion * len(firsts) / float(fitted.mean.sum())),
+        "scatter_rows": None
+        if fitted.squares is None
+        else math.sqrt(fitted.squares * len(firsts)) / float(fitted.mean.sum()),
         "autocorrelation": noise.correlation,
         "autocorrelation_p_value": noise.p_value,
     }
@@ -431,7 +440,10 @@ def _result(
     if axis.seasonality != "none":
         frames["seasonality"] = season_table(axis, beta, covariance, reach)
     unit, event = SUMS[response]
-    notes = [f"{event} per {unit}: variance proportional to the mean, errors of the periods"]
+    notes = [
+        f"{event} per {unit}: variance proportional to the mean, errors of the "
+        f"{'rows' if errors == 'rows' else 'periods'}"
+    ]
     notes += [f"mix adjusted for: {', '.join(by)}"] if by else []
     if completed:
         known = "with their errors, independent between periods" if uncertain else "taken as exact"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from datetime import date
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -14,7 +14,16 @@ from scipy.special import stdtr
 from pricing.estimate.design import Floats
 from pricing.loss_ratio.time_axis import TimeAxis
 
-__all__ = ["season_table", "trend_line", "trend_table"]
+__all__ = ["Projected", "season_table", "trend_line", "trend_table"]
+
+
+class Projected(NamedTuple):
+    """A factor or a level: ``std_error`` is that of its log, the interval rests on it."""
+
+    estimate: float
+    std_error: float
+    lower: float
+    upper: float
 
 
 def trend_table(
