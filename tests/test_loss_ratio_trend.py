@@ -11,7 +11,7 @@ from scipy.stats import binom
 
 from pricing.errors import InputError
 from pricing.experience.cells import Experience
-from pricing.loss_ratio.autocorrelation import measure_noise, newey_west
+from pricing.loss_ratio.autocorrelation import measure_noise, newey_west, simulate_totals
 from pricing.loss_ratio.breaks import find_break
 from pricing.loss_ratio.period_fit import fit_periods
 from pricing.loss_ratio.superimposed import superimposed_inflation
@@ -400,6 +400,20 @@ def test_extreme_draws_converge():
     z = np.column_stack([np.ones(6), np.linspace(-1, 1, 6)])
     steep = np.exp(np.outer([-8.0, 0.0, 8.0], z[:, 1])) * 1e6
     assert fit_periods(z, steep, np.ones(6))[:, 1] == pytest.approx([-8, 0, 8], abs=1e-9)
+
+
+def test_refits_of_simulated_totals_scatter_as_the_covariance_says():
+    trend = fit_trend(series(48, rho=0.5, season=0.2), seasonality="harmonic")
+    seen = trend.frames["periods"]
+    mean = (seen["fitted"] * seen["weight"]).to_numpy()
+    drawn = simulate_totals(mean, trend.noise.autocovariance, 20_000, seed=3)
+    assert drawn.mean(axis=0) == pytest.approx(mean, rel=0.02)
+    spread = drawn.var(axis=0) / mean
+    assert spread.mean() == pytest.approx(trend.facts["dispersion"], rel=0.03)
+    factors = np.log(trend.project(trend.refit(drawn), date(2024, 7, 1), date(2026, 7, 1)))
+    said = trend.factor(date(2024, 7, 1), date(2026, 7, 1))
+    assert factors.std() == pytest.approx(said.std_error, rel=0.05)
+    assert factors.mean() == pytest.approx(np.log(said.estimate), abs=0.1 * said.std_error)
 
 
 # -- invariance -------------------------------------------------------------------------------------

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import toeplitz
-from scipy.special import ndtr
+from scipy.special import gammaincinv, ndtr
 
 from pricing.estimate.design import Floats
 
-__all__ = ["FEWEST", "Noise", "measure_noise", "newey_west"]
+__all__ = ["FEWEST", "Noise", "measure_noise", "newey_west", "simulate_totals"]
 
 GRID = np.linspace(-0.95, 0.95, 39)
 FEWEST = 12  # periods beyond the coefficients, for an autocorrelation to be looked for
@@ -150,3 +150,34 @@ def newey_west(scores: Floats, bread: Floats, lags: int, parameters: int) -> Flo
         beside = scores[lag:].T @ scores[:-lag]
         meat = meat + (1 - lag / (lags + 1)) * (beside + beside.T)
     return np.asarray(bread @ meat @ bread * n / (n - parameters))
+
+
+def simulate_totals(mean: Floats, autocovariance: Floats, draws: int, seed: int) -> Floats:
+    """Draw period totals of the given means, with a trend's dispersion and autocorrelation.
+
+    Parameters
+    ----------
+    mean : array
+        μ by period, above zero.
+    autocovariance : array
+        Of the Pearson noise at lag 0, 1, …, one per period: ``trend.noise.autocovariance``.
+    draws, seed : int
+        How many, and the seed that gives them again.
+
+    Returns
+    -------
+    array, draws × periods
+        Gamma, with the mean μ and the variance φμ, joined by a Gaussian copula (whose correlation
+        is that of the normal scores, a little above that of the totals).
+
+    Examples
+    --------
+    >>> drawn = simulate_totals(np.full(2, 100.0), np.array([4.0, 2.0]), 20_000, seed=1)
+    >>> drawn.mean(axis=0).round(0).tolist(), round(float(np.corrcoef(drawn.T)[0, 1]), 1)
+    ([100.0, 100.0], 0.5)
+    """
+    phi = max(float(autocovariance[0]), 1e-9)
+    normal = np.random.default_rng(seed).standard_normal((draws, len(mean)))
+    root = np.linalg.cholesky(toeplitz(autocovariance / phi) + 1e-10 * np.eye(len(mean)))
+    chance = np.clip(ndtr(normal @ root.T), 1e-12, 1 - 1e-12)
+    return np.asarray(phi * gammaincinv(mean / phi, chance))

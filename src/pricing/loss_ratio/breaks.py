@@ -10,13 +10,12 @@ from typing import Any, get_args
 import numpy as np
 import plotly.graph_objects as go
 import polars as pl
-from scipy.linalg import toeplitz
-from scipy.special import fdtrc, gammaincinv, ndtr
+from scipy.special import fdtrc
 
 from pricing.errors import InputError
 from pricing.estimate.design import Floats
 from pricing.files import fingerprint
-from pricing.loss_ratio.autocorrelation import measure_noise
+from pricing.loss_ratio.autocorrelation import measure_noise, simulate_totals
 from pricing.loss_ratio.period_fit import fit_periods
 from pricing.loss_ratio.time_axis import BreakKind, TimeAxis
 from pricing.loss_ratio.trend import Trend
@@ -131,7 +130,10 @@ def find_break(
     gamma responses with the fitted means, the dispersion and the autocorrelation of the fit with
     the likeliest break in it, refitted (:func:`pricing.loss_ratio.period_fit.fit_periods`) and
     searched alike; p = (1 + draws at least as large)/(1 + draws) (Davison and Hinkley 1997, 4.2.3).
-    At a known date with independent periods p is that of F. The mix is held as fitted.
+    At a known date with independent periods p is that of F. The mix is held as fitted. Over 300
+    series of 48 months without a break, 5 % was exceeded by 3 % (periods independent and taken
+    so), 6 % (autocorrelation allowed for, none there) and 9 % (autocorrelation of 0.4): where
+    periods are plainly autocorrelated, ask for a p-value well below 0.05.
 
     The set of dates: all τ with (X²_τ − X²_min)/φ ≤ −2 ln(1 − √level), φ the long-run dispersion
     (Hansen 2000; Eo and Morley 2015, Quantitative Economics 6).
@@ -179,7 +181,7 @@ def find_break(
     there = weight * np.exp(wide @ beta)
     correlated = trend.facts["errors"] in ("autocorrelated", "newey_west")
     noise = measure_noise(wide, (y - there) / np.sqrt(there), there, correlated=correlated)
-    simulated = _simulate(mean, noise.autocovariance, draws, seed)
+    simulated = simulate_totals(mean, noise.autocovariance, draws, seed)
     refitted = weight * np.exp(fit_periods(z, simulated, weight) @ z.T)
     largest = _statistics(z, extra, simulated, refitted)[0].max(axis=1)
     statistic = float(path[0, best])
@@ -263,12 +265,3 @@ def _statistics(z: Floats, extra: Floats, y: Floats, mean: Floats) -> tuple[Floa
     fall = (u * np.linalg.solve(inner, u[..., None])[..., 0]).sum(axis=2)
     rest = (left**2 / mean).sum(axis=1)[:, None] - fall
     return (fall / q) / (np.maximum(rest, 1e-300) / (n - k - q)), fall
-
-
-def _simulate(mean: Floats, autocovariance: Floats, draws: int, seed: int) -> Floats:
-    """Gamma responses of the given means, variance φμ, joined by a Gaussian autocorrelation."""
-    n, phi = len(mean), max(float(autocovariance[0]), 1e-9)
-    normal = np.random.default_rng(seed).standard_normal((draws, n))
-    root = np.linalg.cholesky(toeplitz(autocovariance / phi) + 1e-10 * np.eye(n))
-    chance = np.clip(ndtr(normal @ root.T), 1e-12, 1 - 1e-12)
-    return np.asarray(phi * gammaincinv(mean / phi, chance))
