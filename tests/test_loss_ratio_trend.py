@@ -715,6 +715,24 @@ def test_a_mix_that_goes_with_time_is_refused():
         fit_trend(frame, by=["era"], breaks={date(2022, 1, 1): "level"})
 
 
+def test_periods_that_hold_too_little_are_refused_and_do_not_overflow():
+    few = pl.DataFrame(
+        {
+            "month": months(5),
+            "exposure": 1.0,
+            "claims": 1,
+            "amount": [1.0, 9e5, 40.0, 2.0, 7.0],
+        }
+    )
+    with pytest.raises(InputError, match="hold too little to carry this trend"):
+        fit_trend(few, response="pure_premium", seasonality="harmonic")
+    thin = series(24, per=1.0, phi=1.0).with_columns(
+        claims=(pl.int_range(24) % 12 == 3).cast(pl.Int64)
+    )
+    with pytest.raises(InputError, match="too few for a test of a break"):
+        find_break(fit_trend(thin), draws=199)
+
+
 def test_odd_projections_are_refused():
     trend = fit_trend(series(24))
     for when in ("2024-01-01", None):

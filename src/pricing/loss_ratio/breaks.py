@@ -177,12 +177,12 @@ def find_break(
     path, fall = _statistics(z, extra, y[None], mean[None])
     best = int(np.argmax(path[0]))
     wide = np.column_stack([z, extra[best]])
-    beta = fit_periods(wide, y[None], weight)[0]
+    beta = _fitted(wide, y[None], weight)[0]
     there = weight * np.exp(wide @ beta)
     correlated = trend.facts["errors"] in ("autocorrelated", "newey_west")
     noise = measure_noise(wide, (y - there) / np.sqrt(there), there, correlated=correlated)
     simulated = simulate_totals(mean, noise.autocovariance, draws, seed)
-    refitted = weight * np.exp(fit_periods(z, simulated, weight) @ z.T)
+    refitted = weight * np.exp(_fitted(z, simulated, weight) @ z.T)
     largest = _statistics(z, extra, simulated, refitted)[0].max(axis=1)
     statistic = float(path[0, best])
     p_value = float((1 + (largest >= statistic).sum()) / (1 + draws))
@@ -212,6 +212,16 @@ def find_break(
     mark = fingerprint(trend.basis.fingerprint, repr(facts))
     basis = replace(trend.basis, fingerprint=mark, notes=(*trend.basis.notes, said))
     return TrendBreak(table=table, basis=basis, facts=facts)
+
+
+def _fitted(columns: Floats, responses: Floats, weight: Floats) -> Floats:
+    try:
+        return fit_periods(columns, responses, weight)
+    except InputError as error:
+        raise InputError(
+            f"the claims are too few for a test of a break: {error.problem}",
+            do="take longer periods, or a trend with fewer seasons and breaks",
+        ) from error
 
 
 def _candidates(trend: Trend, firsts: list[date], at: date | None, trim: float) -> list[date]:
@@ -258,10 +268,20 @@ def _statistics(z: Floats, extra: Floats, y: Floats, mean: Floats) -> tuple[Floa
     cross = (mean @ (z[:, :, None] * flat[:, None, :]).reshape(n, -1)).reshape(-1, k, c * q)
     own = (extra[:, :, :, None] * extra[:, :, None, :]).transpose(1, 0, 2, 3).reshape(n, -1)
     square = (mean @ own).reshape(-1, c, q, q)
-    solved = np.linalg.solve(information, cross).reshape(-1, k, c, q)
+    solved = _solved(information, cross).reshape(-1, k, c, q)
     crossed = cross.reshape(-1, k, c, q)
     inner = square - np.einsum("dkcq,dkcr->dcqr", crossed, solved)
     u = (left @ flat).reshape(-1, c, q)
-    fall = (u * np.linalg.solve(inner, u[..., None])[..., 0]).sum(axis=2)
+    fall = (u * _solved(inner, u[..., None])[..., 0]).sum(axis=2)
     rest = (left**2 / mean).sum(axis=1)[:, None] - fall
     return (fall / q) / (np.maximum(rest, 1e-300) / (n - k - q)), fall
+
+
+def _solved(left: Floats, right: Floats) -> Floats:
+    try:
+        return np.asarray(np.linalg.solve(left, right))
+    except np.linalg.LinAlgError as error:
+        raise InputError(
+            "the claims are too few for a test of a break: a simulated series carries no trend",
+            do="take longer periods, or a trend with fewer seasons and breaks",
+        ) from error

@@ -14,7 +14,7 @@ from pricing.estimate.design import Floats
 from pricing.experience.cells import Experience
 from pricing.loss_ratio.totals import MOMENTS, Totals
 
-__all__ = ["Fitted", "fit_mix"]
+__all__ = ["Fitted", "fit_mix", "inverse_information"]
 
 
 class Fitted(NamedTuple):
@@ -138,3 +138,18 @@ def fit_mix(totals: Totals, z: Floats, share: Floats, by: tuple[str, ...]) -> Fi
     return Fitted(
         beta, exposure, w, by_period(total), mean, scores, bread, seen.basis.rows, meat, squares
     )
+
+
+def inverse_information(information: Floats) -> Floats | None:
+    """Invert an information matrix; None where it is singular to rounding.
+
+    Examples
+    --------
+    >>> inverse_information(np.diag([4.0, 1e8])).tolist(), inverse_information(np.ones((2, 2)))
+    ([[0.25, 0.0], [0.0, 1e-08]], None)
+    """
+    scale = 1 / np.sqrt(np.diag(information))
+    scaled = information * np.outer(scale, scale)
+    if not np.isfinite(scaled).all() or np.linalg.cond(scaled) > 1e13:
+        return None
+    return np.asarray(np.linalg.inv(scaled) * np.outer(scale, scale))

@@ -18,7 +18,7 @@ from pricing.estimate.design import Floats
 from pricing.experience.cells import Experience
 from pricing.files import fingerprint
 from pricing.loss_ratio.autocorrelation import FEWEST, Noise, measure_noise, newey_west
-from pricing.loss_ratio.mix import Fitted, fit_mix
+from pricing.loss_ratio.mix import Fitted, fit_mix, inverse_information
 from pricing.loss_ratio.period_fit import fit_periods
 from pricing.loss_ratio.time_axis import (
     BreakKind,
@@ -38,7 +38,15 @@ from pricing.loss_ratio.totals import (
     read_totals,
 )
 from pricing.loss_ratio.trend_figure import trend_figure
-from pricing.loss_ratio.trend_table import Projected, season_table, trend_line, trend_table
+from pricing.loss_ratio.trend_table import (
+    LESS,
+    TOO_LITTLE,
+    Projected,
+    require_sense,
+    season_table,
+    trend_line,
+    trend_table,
+)
 from pricing.result.shape import Result
 from pricing.result.words import Language, label, say
 
@@ -330,7 +338,9 @@ def fit_trend(
     y, mean = fitted.total, fitted.mean
     root = np.sqrt(mean)
     noise = measure_noise(z, (y - mean) / root, mean, correlated=chosen == "autocorrelated")
-    bread = _inverse(z.T @ (mean[:, None] * z))
+    bread = inverse_information(z.T @ (mean[:, None] * z))
+    if bread is None:
+        raise InputError(TOO_LITTLE, do=LESS)
     k = z.shape[1]
     lag = int(4 * (len(z) / 100) ** (2 / 9)) if lags is None else lags
     if not (isinstance(lag, int) and 0 <= lag < len(z)):
@@ -354,6 +364,7 @@ def fit_trend(
             covariance = covariance + noise.dispersion * (fitted.bread[:k, :k] - bread)
     more = bread @ (z * (mean * spread)[:, None]).T
     covariance = covariance + more @ more.T
+    require_sense(axis, fitted.coefficients, covariance, _reach(level, degrees))
     return _result(
         totals, axis, fitted, covariance, noise, share, degrees,
         response=response, errors=chosen, level=level, by=tuple(by), lags=lag,
@@ -478,12 +489,6 @@ def _result(
 
 def _reach(level: float, degrees: float) -> float:
     return float(stdtrit(degrees, 0.5 + level / 2))
-
-
-def _inverse(information: Floats) -> Floats:
-    scale = 1 / np.sqrt(np.diag(information))
-    both = np.outer(scale, scale)
-    return np.asarray(np.linalg.inv(information * both) * both)
 
 
 def _day(day: object) -> date:

@@ -11,10 +11,24 @@ import numpy as np
 import polars as pl
 from scipy.special import stdtr
 
+from pricing.errors import InputError
 from pricing.estimate.design import Floats
 from pricing.loss_ratio.time_axis import TimeAxis
 
-__all__ = ["Projected", "season_table", "trend_line", "trend_table"]
+__all__ = [
+    "LESS",
+    "TOO_LITTLE",
+    "Projected",
+    "require_sense",
+    "season_table",
+    "trend_line",
+    "trend_table",
+]
+
+
+MOST_WIDE = 20.0  # of a log: a factor of 5·10⁸
+TOO_LITTLE = "the periods hold too little to carry this trend"
+LESS = "leave out seasons, breaks or factors, take longer periods, or more of them"
 
 
 class Projected(NamedTuple):
@@ -115,3 +129,21 @@ def season_table(axis: TimeAxis, beta: Floats, covariance: Floats, reach: float)
             "upper": np.exp(eta + reach * error),
         }
     )
+
+
+def require_sense(axis: TimeAxis, beta: Floats, covariance: Floats, reach: float) -> None:
+    """Refuse coefficients of which the interval says nothing, before they overflow.
+
+    Examples
+    --------
+    >>> require_sense(TimeAxis("year", 20.0), np.zeros(2), np.eye(2), 2.0)
+    """
+    error = reach * np.sqrt(np.maximum(np.diag(covariance), 0))
+    error[1:] += np.abs(beta[1:])
+    wide = [n for n, e in zip(axis.names, error, strict=True) if not e < MOST_WIDE]
+    if wide:
+        raise InputError(
+            TOO_LITTLE,
+            faults=[f"{name}: its interval reaches a factor beyond 10⁸" for name in wide],
+            do=LESS,
+        )
