@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pricing.errors import InputError
-from pricing.estimate.refits import refit_loglinear
+from pricing.estimate.period_fit import fit_periods
 
 __all__ = ["Drawn", "Emergence", "completed_share", "emergence"]
 
@@ -131,7 +131,8 @@ class Emergence:
 
     def estimate(self, paid: Floats, complete: Floats) -> Floats:
         """β from what is paid and the share complete, a row per draw."""
-        return refit_loglinear(paid, self.exposure * self.share(complete), self.design)
+        due = np.broadcast_to(self.exposure * self.share(complete), paid.shape)
+        return fit_periods(self.design, np.where(due > 0, paid, 0.0), due)
 
     def draw(self, size: int, rng: np.random.Generator) -> Drawn:
         """Draw histories from the fitted model and estimate each anew.
