@@ -187,12 +187,26 @@ def _models() -> list[Figure]:
     ]
 
 
+def _regulation() -> list[Figure]:
+    from pricing.verify import regulation
+
+    found: list[Figure] = []
+    for source, printed, ours in (
+        regulation.gate_cases(),
+        regulation.worked_loss_ratio(),
+        regulation.service_caps(),
+    ):
+        found += _compare("regulation", source, printed, ours)
+    return found
+
+
 AREAS: Mapping[str, Callable[[], list[Figure]]] = {
     "aggregate": _aggregate,
     "claims": _claims,
     "credibility": _credibility,
     "exposure": _exposure,
     "models": _models,
+    "regulation": _regulation,
     "tables": _tables,
 }
 
