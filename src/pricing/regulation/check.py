@@ -28,6 +28,7 @@ __all__ = [
 ]
 
 TOLERANCE = 1e-9
+NAMED = 6  # conditions a finding names
 Verdict = Literal["pass", "fail", "not_applicable"]
 Unit = Literal["share", "days", "currency", "count", "yes_no"]
 Relation = Literal["at_least", "at_most", "above"]
@@ -113,8 +114,10 @@ class Check(Result):
         if facts["reason"]:
             because = say(f"sentence.{facts['reason']}", lang, scope=facts[f"scope_{lang}"])
             return say(f"finding.{self.kind}", lang, **words, parts=because)
-        said = self.table.filter(pl.col("verdict") == facts["verdict"]).head(6)
-        parts = [_part(row, lang) for row in said.iter_rows(named=True)]
+        said = self.table.filter(pl.col("verdict") == facts["verdict"])
+        parts = [_part(row, lang) for row in said.head(NAMED).iter_rows(named=True)]
+        if said.height > NAMED:
+            parts.append(say("sentence.check_more", lang, more=said.height - NAMED))
         joined = ("；" if lang == "zh" else "; ").join(parts)
         end = "。" if lang == "zh" else "."
         return say(f"finding.{self.kind}", lang, **words, parts=joined + end)

@@ -70,7 +70,7 @@ def gate_loss_ratio(
     outstanding_opening, outstanding_closing, unearned_opening, unearned_closing : float
         Outstanding claims and unearned premium at both ends of the year, zero or more.
     on : date, optional
-        Day of the adjustment; today's version of the rule where left out.
+        Day of the adjustment; the newest version of the rule where left out.
 
     Raises
     ------
@@ -122,7 +122,7 @@ def comprehensive_loss_ratio(
     outstanding_opening, outstanding_closing, ibnr_opening, ibnr_closing : float
         Reserves for reported claims and for claims not yet reported, net of reinsurance.
     on : date, optional
-        Day of the disclosure; today's version of the rule where left out.
+        Day of the disclosure; the newest version of the rule where left out.
 
     Raises
     ------

@@ -49,7 +49,7 @@ class Rule:
     --------
     >>> rule = read_rules().rule("service_cost", date(2021, 1, 1))
     >>> rule.numbers["cap"], rule.citation("en")
-    (0.2, '银保监办发〔2020〕83号, 健康保险管理办法 57')
+    (0.2, '银保监办发〔2020〕83号, 健康保险管理办法第57条')
     """
 
     id: str
@@ -76,7 +76,7 @@ class Rule:
                 if lang == "zh"
                 else f"{self.document}, art. {self.article}"
             )
-        return f"{self.document}, {self.article}"
+        return self.document + ("，" if lang == "zh" else ", ") + self.article
 
     def in_force(self, on: date) -> bool:
         """Whether the rule is in force on a day."""
