@@ -561,7 +561,7 @@ def test_minimum_loss_ratios_outside_scope(product, on):
 @pytest.mark.parametrize(
     ("frame", "said"),
     [
-        (years(), "none"),
+        (years(0.5).clear(), "none"),
         (years(0.5, 0.5, 0.5).filter(pl.col("year") != 2024), "not consecutive"),
         (pl.concat([years(0.5), years(0.5)]), "not consecutive"),
         (years(0.5, NAN, 0.5), "1 of 3 years have 'claims' not zero or more"),

@@ -108,6 +108,8 @@ class Rulebook:
 
     def rule(self, name: str, on: date) -> Rule | None:
         """Give the version in force on a day, or None where none was."""
+        if not isinstance(on, date) or isinstance(on, datetime):
+            raise InputError(f"on is no date: {on!r}", do="give datetime.date(y, m, d)")
         return next((rule for rule in self.versions(name) if rule.in_force(on)), None)
 
     def cited(self, name: str, on: date) -> tuple[Rule, bool]:
