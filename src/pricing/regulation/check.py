@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from itertools import pairwise
+from numbers import Real
 from typing import Any, Literal, TypeVar, get_args
 
 import polars as pl
@@ -22,6 +23,7 @@ __all__ = [
     "at_least",
     "at_most",
     "checked",
+    "is_number",
     "require_amount",
     "require_dates",
     "require_share",
@@ -277,10 +279,10 @@ def require_share(name: str, value: float, *, below: float = math.inf) -> float:
     >>> require_share("loss ratio", 0.7)
     0.7
     """
-    if isinstance(value, bool) or not math.isfinite(value) or not 0 <= value < below:
+    if not (is_number(value) and 0 <= value < below):
         line = "" if below == math.inf else f" and below {below:g}"
         raise InputError(
-            f"{name} is a fraction of zero or more{line}, got {value}",
+            f"{name} is a fraction of zero or more{line}, got {value!r}",
             do="give 85 % as 0.85",
         )
     return float(value)
@@ -294,11 +296,21 @@ def require_amount(name: str, value: float, *, above_zero: bool = False) -> floa
     >>> require_amount("premium", 100)
     100.0
     """
-    good = math.isfinite(value) and (value > 0 if above_zero else value >= 0)
-    if isinstance(value, bool) or not good:
+    if not (is_number(value) and (value > 0 if above_zero else value >= 0)):
         line = "above zero" if above_zero else "zero or more"
-        raise InputError(f"{name} is an amount of {line}, got {value}")
+        raise InputError(f"{name} is an amount of {line}, got {value!r}")
     return float(value)
+
+
+def is_number(value: Any) -> bool:
+    """Whether something is a finite number, and no yes or no.
+
+    Examples
+    --------
+    >>> is_number(0.85), is_number("85 %"), is_number(float("nan")), is_number(True)
+    (True, False, False, False)
+    """
+    return bool(not isinstance(value, bool) and isinstance(value, Real) and math.isfinite(value))
 
 
 def require_dates(**days: date | None) -> None:

@@ -15,6 +15,7 @@ from pricing.regulation.check import (
     at_least,
     at_most,
     checked,
+    is_number,
     require_dates,
     require_share,
 )
@@ -248,11 +249,13 @@ def _changes(
     pricing_groups_by: Sequence[str] | None,
 ) -> dict[str, float]:
     changes = dict(change) if isinstance(change, Mapping) else {"": change}
-    wrong = {name: value for name, value in changes.items() if not -1 < value < float("inf")}
+    wrong = {
+        name: value for name, value in changes.items() if not (is_number(value) and value > -1)
+    }
     if wrong or not changes:
         raise InputError(
             "a change of rates is a fraction above −1",
-            faults=[f"{name or 'all'}: {value}" for name, value in wrong.items()],
+            faults=[f"{name or 'all'}: {value!r}" for name, value in wrong.items()],
             do="give an increase of 10 % as 0.10",
         )
     differ = len(set(changes.values())) > 1
