@@ -12,9 +12,11 @@ import pytest
 from pricing.data.tables import bundled
 from pricing.errors import InputError
 from pricing.regulation.check import Check, at_least, at_most
+from pricing.regulation.ibnr import METHODS, check_ibnr
 from pricing.regulation.loading import check_loading, check_medical_inflation, check_net_premium
 from pricing.regulation.loss_ratio import comprehensive_loss_ratio, gate_loss_ratio
 from pricing.regulation.minimum_loss_ratio import check_minimum_loss_ratio
+from pricing.regulation.policy_terms import check_policy_terms
 from pricing.regulation.product import Product
 from pricing.regulation.rate_adjustment import anniversary, check_rate_adjustment
 from pricing.regulation.rule import read_rules, rules_markdown
@@ -581,6 +583,75 @@ def test_years_that_cannot_be_checked_are_refused(frame, said):
         check_minimum_loss_ratio(frame, product=TAX, on=date(2026, 3, 1))
 
 
+# -- reserves and periods ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("held", "estimates", "years_of_data", "verdicts"),
+    [
+        (
+            110.0,
+            {"chain_ladder": 90.0, "average_cost": 110.0},
+            3,
+            ["pass", "pass", "not_applicable"],
+        ),
+        (
+            109.9,
+            {"chain_ladder": 90.0, "average_cost": 110.0},
+            3,
+            ["pass", "fail", "not_applicable"],
+        ),
+        (110.0, {"chain_ladder": 90.0}, 5, ["fail", "pass", "not_applicable"]),
+        (110.0, {}, 5, ["fail", "not_applicable", "not_applicable"]),
+        (80.0, {}, 2.9, ["not_applicable", "not_applicable", "pass"]),
+        (79.0, {"chain_ladder": 10.0}, 2.9, ["not_applicable", "not_applicable", "fail"]),
+    ],
+)
+def test_ibnr_is_the_largest_of_two_or_a_tenth_of_paid(held, estimates, years_of_data, verdicts):
+    found = check_ibnr(held, estimates=estimates, paid=800.0, data_years=years_of_data, on=TODAY)
+    assert found.table["verdict"].to_list() == verdicts
+    assert [m for m in METHODS if f"level.{m}" not in catalogue()] == []
+    early = check_ibnr(held, estimates=estimates, paid=800.0, data_years=5, on=date(2019, 11, 30))
+    assert early.verdict == "not_applicable"
+
+
+def test_ibnr_refuses_unknown_methods_and_amounts():
+    given = {"estimates": {"chain_ladder": 1.0}, "paid": 1.0, "data_years": 5, "on": TODAY}
+    with pytest.raises(InputError, match="did you mean 'chain_ladder'"):
+        check_ibnr(1.0, **given | {"estimates": {"chain_lader": 1.0}})
+    for bad in ({"paid": NAN}, {"data_years": -1}, {"estimates": {"chain_ladder": -1.0}}):
+        with pytest.raises(InputError, match="zero or more"):
+            check_ibnr(1.0, **given | bad)
+
+
+@pytest.mark.parametrize(
+    ("product", "look", "wait", "verdicts"),
+    [
+        (MILLION, 15, 180, ["pass", "pass", "not_applicable"]),
+        (MILLION, 14, 181, ["fail", "fail", "not_applicable"]),
+        (
+            Product(kind="medical", term_years=1),
+            0,
+            30,
+            ["not_applicable", "pass", "not_applicable"],
+        ),
+        (
+            Product(kind="income", term_years=5),
+            15,
+            365,
+            ["pass", "not_applicable", "not_applicable"],
+        ),
+        (Product(kind="care", term_years=5), 15, 180, ["pass", "pass", "pass"]),
+        (Product(kind="care", term_years=4), 15, 180, ["pass", "pass", "fail"]),
+    ],
+)
+def test_periods_of_a_policy(product, look, wait, verdicts):
+    found = check_policy_terms(product, free_look_days=look, waiting_days=wait, on=TODAY)
+    assert found.table["verdict"].to_list() == verdicts
+    with pytest.raises(InputError, match="waiting_days"):
+        check_policy_terms(product, free_look_days=look, waiting_days=-1, on=TODAY)
+
+
 # -- the result -------------------------------------------------------------------------------------
 
 
@@ -591,6 +662,8 @@ def every_check():
         check_service_cost(bands(service_cost=[70.0, 1.0]), loading=0.35, on=TODAY),
         check_loading(MILLION, loading=0.4, payment="regular", on=TODAY),
         check_medical_inflation(0.02, product=MILLION, on=TODAY),
+        check_policy_terms(MILLION, free_look_days=10, waiting_days=200, on=TODAY),
+        check_ibnr(1.0, estimates=dict.fromkeys(METHODS, 2.0), paid=1.0, data_years=5, on=TODAY),
         check_net_premium(500, loading=0.35, loss_ratio=0.7, on=TODAY),
         check_minimum_loss_ratio(years(0.5, 0.5, 0.5), product=TAX, on=date(2026, 3, 1)),
     ]

@@ -215,7 +215,8 @@ def checked(
             "verdict": pl.Enum(get_args(Verdict)),
         },
     )
-    first = rules[0]
+    texts = list({rule.id: rule for rule in rules}.values())
+    first = texts[0]
     reason = "" if valid else "not_in_force" if not in_force else "out_of_scope"
     if not reason and whole == "not_applicable":
         reason = "nothing_to_check"
@@ -223,18 +224,17 @@ def checked(
         "verdict": whole,
         "reason": reason,
         "on": on.isoformat(),
-        "title_en": first.title_en,
-        "title_zh": first.title_zh,
+        "title_en": ", ".join(rule.title_en for rule in texts),
+        "title_zh": "、".join(rule.title_zh for rule in texts),
         "scope_en": first.scope_en,
         "scope_zh": first.scope_zh,
-        "article_en": first.citation("en"),
-        "article_zh": first.citation("zh"),
+        "article_en": "; ".join(dict.fromkeys(rule.citation("en") for rule in texts)),
+        "article_zh": "；".join(dict.fromkeys(rule.citation("zh") for rule in texts)),
     }
-    cited = {rule.id: rule for rule in rules}.values()
-    known = [f"{rule.id}: {rule.source}; {rule.certainty}" for rule in cited]
+    known = [f"{rule.id}: {rule.source}; {rule.certainty}" for rule in texts]
     dated = [
         f"{rule.id}: only the year it came into force is known"
-        for rule in cited
+        for rule in texts
         if rule.from_known == "year" and rule.start.year == on.year
     ]
     return kind(
