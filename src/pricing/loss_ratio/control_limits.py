@@ -131,9 +131,10 @@ def watch(
         expected to be known by now, above 0 to 1. An open month enters with expected × completion.
     dispersion : float
         Variance over mean of a month: 1 for counts; for amounts the mean squared amount over the
-        mean amount (each capped).
+        mean amount (each capped). Differences between persons that expected claims know are no
+        noise; where one event brings several claims, give its dispersion, above 1, and ``largest``.
     largest : float, optional
-        The most that one claim brings: 1 for counts; for amounts the cap. Needed for amounts, since
+        The most that one event brings: 1 for counts; for amounts the cap. Needed for amounts, since
         nothing can be promised about unbounded ones; cap them (``losses.large``) and watch the rest.
     alpha : float
         Probability of any false alarm, up or down together, above 0 and below 1.
