@@ -209,6 +209,19 @@ def _reserving() -> list[Figure]:
     return found
 
 
+def _regulation() -> list[Figure]:
+    from pricing.verify import regulation
+
+    found: list[Figure] = []
+    for source, printed, ours in (
+        regulation.gate_cases(),
+        regulation.worked_loss_ratio(),
+        regulation.service_caps(),
+    ):
+        found += _compare("regulation", source, printed, ours)
+    return found
+
+
 AREAS: Mapping[str, Callable[[], list[Figure]]] = {
     "aggregate": _aggregate,
     "claims": _claims,
@@ -216,6 +229,7 @@ AREAS: Mapping[str, Callable[[], list[Figure]]] = {
     "exposure": _exposure,
     "loss_ratio": _loss_ratio,
     "models": _models,
+    "regulation": _regulation,
     "reserving": _reserving,
     "tables": _tables,
 }
