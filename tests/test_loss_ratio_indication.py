@@ -15,10 +15,10 @@ from pricing.estimate.pooled_relativities import pooled_relativities
 from pricing.loss_ratio.complement import Complement, credibility_of, trended_present_rates
 from pricing.loss_ratio.indication import WHOLE, Indication, indicate
 from pricing.loss_ratio.large_charge import large_charge
-from pricing.loss_ratio.on_level import on_level
 from pricing.loss_ratio.permissible import permissible_loss_ratio
 from pricing.loss_ratio.rating_period import rating_period
 from pricing.losses.large import cap_claims
+from pricing.premium.on_level import on_level
 from pricing.reserving.completion import complete
 from pricing.reserving.triangle import Triangle, claim_triangle
 from pricing.result.shape import Result

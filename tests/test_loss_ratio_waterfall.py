@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pricing.errors import InputError
-from pricing.loss_ratio.on_level import on_level
 from pricing.loss_ratio.waterfall import STEPS, Waterfall, waterfall
+from pricing.premium.on_level import on_level
 from pricing.result.shape import Result
 from pricing.result.words import label, level_label
 

@@ -113,7 +113,7 @@ def indicate(
         Payments of (capped) claims by origin month and lag, with the key ``by``.
     premium : polars.DataFrame
         ``period`` (first day), ``by``, ``premium_at_current_level``: earned premium at current level,
-        as :func:`pricing.loss_ratio.on_level.on_level` gives it in ``.table``, zero or more, for every
+        as :func:`pricing.premium.on_level.on_level` gives it in ``.table``, zero or more, for every
         period from the first with premium to the valuation.
     permissible : Permissible
         From :func:`pricing.loss_ratio.permissible.permissible_loss_ratio`.

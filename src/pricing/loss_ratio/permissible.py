@@ -39,7 +39,8 @@ class Permissible(Result):
         over the share of each yuan that is not spent in proportion to it.
         """
         f = self.facts
-        return (loss_ratio * (1 + f["claim_expense"]) + f["fixed"]) / (1 - f["variable"])
+        found: Ratio = (loss_ratio * (1 + f["claim_expense"]) + f["fixed"]) / (1 - f["variable"])
+        return found
 
     def figure(self, lang: Language = "en") -> go.Figure:
         """Draw the premium as one bar, cut into what it pays for."""

@@ -103,6 +103,36 @@ def segments_of(
         Segment; without it the book is its only segment.
     draws, rng
         Of the simulation.
+
+    Returns
+    -------
+    Segments
+
+    Raises
+    ------
+    InputError
+        For a key the triangle lacks, claims of segments without premium, segments without premium in
+        the experience period.
+
+    Examples
+    --------
+    >>> import math
+    >>> from datetime import date
+    >>> from pricing.loss_ratio.large_charge import LargeCharge
+    >>> from pricing.loss_ratio.rating_period import rating_period
+    >>> from pricing.reserving.completion import history
+    >>> from pricing.reserving.triangle import claim_triangle
+    >>> days = [date(2023, m, 3) for m in range(1, 13) for _ in range(20)]
+    >>> paid = pl.DataFrame({"incurred": days, "paid": days, "tier": ["a", "b"] * 120, "amount": [9.0, 3.0] * 120})
+    >>> triangle = claim_triangle(paid, valuation=date(2023, 12, 31), by=["tier"])
+    >>> premium = pl.DataFrame({"origin": triangle.origins * 2, "segment": ["a"] * 12 + ["b"] * 12,
+    ...                         "exposure": 100.0})
+    >>> seen = history(triangle, premium.group_by("origin").agg(pl.col("exposure").sum()))
+    >>> projection = Projection(seen, np.ones(12, dtype=bool), rating_period(date(2024, 1, 1)),
+    ...                         LargeCharge(math.inf, 1.0, 0.0, 8.0, 8.0, 240, 0))
+    >>> found = segments_of(triangle, premium, projection, "tier", draws=100, rng=np.random.default_rng(1))
+    >>> found.names, found.own.round(6).tolist()
+    (['a', 'b'], [1.5, 0.5])
     """
     history = projection.history
     model, kept = history.model, projection.kept

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from pricing.loss_ratio.parallelogram import parallelogram_factors
+from pricing.premium.parallelogram import parallelogram_factors
 
 __all__ = ["one_change", "terms_of_two_years", "user_guide"]
 

@@ -11,14 +11,14 @@ import polars as pl
 
 from pricing.errors import InputError, nearest
 from pricing.experience.domain import listed
-from pricing.loss_ratio.earned import (
+from pricing.premium.earned import (
     Grain,
     money_flows,
     require_options,
     taken_terms,
     with_unearned,
 )
-from pricing.loss_ratio.rate_changes import checked_changes, require_levels, with_level
+from pricing.premium.rate_changes import checked_changes, require_levels, with_level
 from pricing.result.figure import COLOURS
 from pricing.result.series import SERIES
 from pricing.result.shape import Basis, Result
@@ -122,10 +122,10 @@ def on_level(
     Parameters
     ----------
     terms, valuation, grain, by, premium, exit, anniversary
-        As :func:`pricing.loss_ratio.earned.premium_by_period` takes them. The annual premium of a
+        As :func:`pricing.premium.earned.premium_by_period` takes them. The annual premium of a
         row is the one in force on its first day.
     changes : polars.DataFrame
-        As :func:`pricing.loss_ratio.rate_changes.checked_changes` takes them; every further column
+        As :func:`pricing.premium.rate_changes.checked_changes` takes them; every further column
         is a segment, and in the terms.
     rated : str
         Column of the day whose rates the row was charged at, where that is not its start: the day

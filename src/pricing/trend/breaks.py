@@ -14,14 +14,14 @@ from scipy.special import fdtrc
 
 from pricing.errors import InputError
 from pricing.estimate.design import Floats
-from pricing.files import fingerprint
-from pricing.loss_ratio.autocorrelation import measure_noise, simulate_totals
 from pricing.estimate.period_fit import fit_periods
 from pricing.estimate.time_axis import BreakKind, TimeAxis
-from pricing.loss_ratio.trend import Trend
+from pricing.files import fingerprint
 from pricing.result.figure import COLOURS
 from pricing.result.shape import Result
 from pricing.result.words import Language, label, level_label, say
+from pricing.trend.autocorrelation import measure_noise, simulate_totals
+from pricing.trend.trend import Trend
 
 __all__ = ["TrendBreak", "find_break"]
 
@@ -140,7 +140,7 @@ def find_break(
 
     Examples
     --------
-    >>> from pricing.loss_ratio.trend import fit_trend
+    >>> from pricing.trend.trend import fit_trend
     >>> n = [100, 108, 101, 112, 105, 110, 161, 158, 170, 166, 169, 175, 171, 180, 176, 182]
     >>> rows = pl.DataFrame({"quarter": [date(2020 + i // 4, 1 + 3 * (i % 4), 1) for i in range(16)],
     ...                      "exposure": 1000.0, "claims": n})

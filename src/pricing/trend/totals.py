@@ -13,7 +13,6 @@ import polars as pl
 from pricing.errors import InputError, nearest
 from pricing.estimate.design import Floats
 from pricing.estimate.response import RESPONSES
-from pricing.experience.cells import Experience
 from pricing.estimate.time_axis import (
     MONTHS,
     BreakKind,
@@ -22,6 +21,7 @@ from pricing.estimate.time_axis import (
     TimeAxis,
     next_period,
 )
+from pricing.experience.cells import Experience
 from pricing.result.shape import Basis
 
 __all__ = [
@@ -82,7 +82,7 @@ def read_totals(
     data : Experience or polars.DataFrame
         ``when`` is a Date column, or text of ISO dates (as a key of an experience is).
     when, period, response, by
-        As in :func:`pricing.loss_ratio.trend.fit_trend`.
+        As in :func:`pricing.trend.trend.fit_trend`.
     names : mapping of str to str
         The columns that hold exposure, claims, amount, premium.
 

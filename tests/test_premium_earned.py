@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from pricing.errors import InputError
 from pricing.experience.person_years import person_years
-from pricing.loss_ratio.earned import premium_by_period
-from pricing.loss_ratio.rate_changes import (
+from pricing.premium.earned import premium_by_period
+from pricing.premium.rate_changes import (
     checked_changes,
     rate_index,
     require_levels,

@@ -12,7 +12,7 @@ from pricing.claims.models import fit_frequency
 from pricing.errors import InputError
 from pricing.estimate.design import Floats
 from pricing.experience.cells import Experience
-from pricing.loss_ratio.totals import MOMENTS, Totals
+from pricing.trend.totals import MOMENTS, Totals
 
 __all__ = ["Fitted", "fit_mix", "inverse_information"]
 

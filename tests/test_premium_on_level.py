@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pricing.errors import InputError
-from pricing.loss_ratio.earned import premium_by_period
-from pricing.loss_ratio.on_level import OnLevel, on_level
-from pricing.loss_ratio.parallelogram import Parallelogram, parallelogram_factors
+from pricing.premium.earned import premium_by_period
+from pricing.premium.on_level import OnLevel, on_level
+from pricing.premium.parallelogram import Parallelogram, parallelogram_factors
 from pricing.result.shape import Result
 from pricing.result.words import label
 

@@ -15,10 +15,6 @@ from scipy.special import stdtrit
 
 from pricing.errors import InputError
 from pricing.estimate.design import Floats
-from pricing.experience.cells import Experience
-from pricing.files import fingerprint
-from pricing.loss_ratio.autocorrelation import FEWEST, Noise, measure_noise, newey_west
-from pricing.loss_ratio.mix import Fitted, fit_mix, inverse_information
 from pricing.estimate.period_fit import fit_periods
 from pricing.estimate.time_axis import (
     BreakKind,
@@ -29,7 +25,13 @@ from pricing.estimate.time_axis import (
     read_breaks,
     require_columns,
 )
-from pricing.loss_ratio.totals import (
+from pricing.experience.cells import Experience
+from pricing.files import fingerprint
+from pricing.result.shape import Result
+from pricing.result.words import Language, label, say
+from pricing.trend.autocorrelation import FEWEST, Noise, measure_noise, newey_west
+from pricing.trend.mix import Fitted, fit_mix, inverse_information
+from pricing.trend.totals import (
     SUMS,
     Totals,
     TrendResponse,
@@ -37,8 +39,8 @@ from pricing.loss_ratio.totals import (
     read_completion,
     read_totals,
 )
-from pricing.loss_ratio.trend_figure import trend_figure
-from pricing.loss_ratio.trend_table import (
+from pricing.trend.trend_figure import trend_figure
+from pricing.trend.trend_table import (
     LESS,
     TOO_LITTLE,
     Projected,
@@ -47,8 +49,6 @@ from pricing.loss_ratio.trend_table import (
     trend_line,
     trend_table,
 )
-from pricing.result.shape import Result
-from pricing.result.words import Language, label, say
 
 __all__ = ["Trend", "TrendErrors", "When", "fit_trend"]
 
@@ -272,7 +272,7 @@ def fit_trend(
         Columns, as far as the response needs them.
     errors : {"auto", "autocorrelated", "independent", "newey_west", "rows"}
         How the noise of the periods is taken: see
-        :func:`pricing.loss_ratio.autocorrelation.measure_noise`. ``auto`` allows for
+        :func:`pricing.trend.autocorrelation.measure_noise`. ``auto`` allows for
         autocorrelation where there are 12 periods more than coefficients, else not. ``rows`` is
         the sandwich of the rows from the second moments of an experience: for three or four years,
         whose periods cannot tell their own noise; nothing may then move a whole period.

@@ -10,15 +10,15 @@ from scipy.special import gammaincinv, ndtr
 from scipy.stats import binom
 
 from pricing.errors import InputError
-from pricing.experience.cells import Experience
-from pricing.loss_ratio.autocorrelation import measure_noise, newey_west, simulate_totals
-from pricing.loss_ratio.breaks import find_break
 from pricing.estimate.period_fit import fit_periods
-from pricing.loss_ratio.superimposed import superimposed_inflation
 from pricing.estimate.time_axis import TimeAxis
-from pricing.loss_ratio.trend import Trend, fit_trend
+from pricing.experience.cells import Experience
 from pricing.result.shape import Result
 from pricing.result.words import LANGUAGES, catalogue
+from pricing.trend.autocorrelation import measure_noise, newey_west, simulate_totals
+from pricing.trend.breaks import find_break
+from pricing.trend.superimposed import superimposed_inflation
+from pricing.trend.trend import Trend, fit_trend
 
 
 def months(n, start=2021):

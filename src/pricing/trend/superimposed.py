@@ -12,10 +12,10 @@ from scipy.special import stdtrit
 
 from pricing.errors import InputError
 from pricing.files import fingerprint
-from pricing.loss_ratio.trend import Trend
 from pricing.result.figure import interval_figure
 from pricing.result.shape import Result
 from pricing.result.words import Language, label, say
+from pricing.trend.trend import Trend
 
 __all__ = ["Superimposed", "superimposed_inflation"]
 
@@ -92,7 +92,7 @@ def superimposed_inflation(
     Examples
     --------
     >>> from datetime import date
-    >>> from pricing.loss_ratio.trend import fit_trend
+    >>> from pricing.trend.trend import fit_trend
     >>> rows = pl.DataFrame({"year": [date(y, 1, 1) for y in range(2020, 2025)], "claims": 100,
     ...                      "amount": [1000.0 * 1.08**i for i in range(5)]})
     >>> cpi = pl.DataFrame({"date": [date(y, 7, 1) for y in range(2019, 2026)],

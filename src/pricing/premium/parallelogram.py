@@ -11,8 +11,8 @@ import plotly.graph_objects as go
 import polars as pl
 
 from pricing.errors import InputError, nearest
-from pricing.loss_ratio.earned import GRAINS, Grain, period_of
-from pricing.loss_ratio.rate_changes import checked_changes
+from pricing.premium.earned import GRAINS, Grain, period_of
+from pricing.premium.rate_changes import checked_changes
 from pricing.result.figure import COLOURS
 from pricing.result.shape import Basis, Result
 from pricing.result.words import Language, label, say
@@ -74,12 +74,12 @@ def parallelogram_factors(
     mean over its writing dates w of N(w) × mean of E over the term from w. Within a day (or month)
     both w and t run evenly, so the integrals are exact sums: a change cuts the diagram along the
     sides of parallelograms. Where there are the terms of the company, take
-    :func:`pricing.loss_ratio.on_level.on_level`, which assumes nothing about when they were written.
+    :func:`pricing.premium.on_level.on_level`, which assumes nothing about when they were written.
 
     Parameters
     ----------
     changes : polars.DataFrame
-        Rate changes of one segment (:func:`pricing.loss_ratio.rate_changes.checked_changes`).
+        Rate changes of one segment (:func:`pricing.premium.rate_changes.checked_changes`).
     periods : sequence of int or date
         Calendar years, or first days of the periods.
     every : {"year", "quarter", "month"}

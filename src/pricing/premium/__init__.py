@@ -1,0 +1,1 @@
+"""Premium: written, earned, unearned, and at current level."""
