@@ -67,9 +67,15 @@ class Book:
             "experience": (date(2021, 1, 1), date(2024, 1, 1)),
             "by": self.by,
             "large": large_charge(self.known["amount"], cap=CAP),
+            "volume": self.in_force(),
             "draws": 1000,
         }
         return indicate(self.triangle(), self.premium(), PERMISSIBLE, **(asked | options))  # type: ignore[arg-type]
+
+    def in_force(self) -> float:
+        """Annual premium in force at the valuation, which is at current level but for renewals due."""
+        covered = (pl.col("start") <= VALUED) & (pl.col("end") > VALUED)
+        return float(self.years.filter(covered)["standard_premium"].sum())
 
     def future(self) -> dict[str, float]:
         """Loss ratio at the level of the valuation of the policy years that begin in 2024."""
@@ -168,6 +174,7 @@ def test_units_and_order_do_not_matter(book: Book, indication: Indication) -> No
         experience=(date(2021, 1, 1), date(2024, 1, 1)),
         by="tier",
         large=large_charge(fen["amount"], cap=CAP * 100),
+        volume=book.in_force() * 100,
         draws=1000,
     )
     for name in ("indicated_change", "lower", "upper", "std_error"):
@@ -334,12 +341,11 @@ def test_completion_holds_what_was_still_to_come(book: Book) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("by", ["tier", "region"])
-def test_the_intervals_hold_the_known_future(by: str) -> None:
+def test_the_intervals_hold_the_known_future() -> None:
     """300 huoli books of 100,000 policies cut at the end of 2023: docs/proof.md has the figures."""
     held: dict[str, list[bool]] = {name: [] for name in ("80", "95", "u80", "u95", "s80", "s95")}
     for seed in range(300):
-        one = Book(seed=seed, policies=100_000, by=by)
+        one = Book(seed=seed, policies=100_000)
         found, future = one.indication(seed=seed), one.future()
         for row in found.table.iter_rows(named=True):
             change = PERMISSIBLE.required(future[row["segment"]]) - 1
@@ -355,10 +361,10 @@ def test_the_intervals_hold_the_known_future(by: str) -> None:
         held["u80"].append(facts["lower_80"] <= true <= facts["upper_80"])
         held["u95"].append(facts["lower"] <= true <= facts["upper"])
     share = {name: float(np.mean(values)) for name, values in held.items()}
-    print(by, share)
-    for name in ("80", "u80"):  # three binomial standard errors of 300 books
-        assert 0.73 < share[name] < 0.87, share
+    print(share)
+    for name in ("80", "u80"):  # 300 books: the standard error of a share is 2.3 points, or 1.3
+        assert 0.75 < share[name] < 0.87, share
     for name in ("95", "u95"):
-        assert 0.91 < share[name] < 0.985, share
-    assert 0.77 < share["s80"] < 0.85, share
+        assert 0.92 < share[name] < 0.98, share
+    assert 0.77 < share["s80"] < 0.84, share  # 900 segments
     assert 0.93 < share["s95"] < 0.975, share
