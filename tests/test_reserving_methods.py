@@ -125,6 +125,7 @@ def test_an_origin_with_nothing_yet_is_no_missing_origin():
     assert got == pytest.approx(c[:5, 1].sum() / c[:5, 0].sum(), rel=1e-10)
     found = chain_ladder(triangle(c))
     assert found.table["ultimate"][5] == 0.0
+    assert "1 origins have nothing known yet, and so nothing to come" in found.basis.notes
     assert np.isfinite(found.table["ultimate"].to_numpy()).all()
 
 

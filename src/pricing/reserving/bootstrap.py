@@ -109,7 +109,10 @@ def odp_bootstrap(
         )
     scale = float((raw**2).sum() / freedom)
     if not scale > 1e-18 * float(means.max()):
-        raise InputError("the increments lie on the fit exactly: there is no spread to draw from")
+        raise InputError(
+            "the increments lie on the fit exactly: there is no spread to draw from",
+            do="take chain_ladder: it is what every sample would be",
+        )
     residuals = raw * np.sqrt(live.sum() / freedom)
     future = _simulate(means, live, seen, residuals, scale, samples, seed, tail)
     total = future.sum(axis=1)

@@ -47,6 +47,9 @@ def chain_ladder(
     """
     grown, notes = growth(triangle, measure, average, last, tail, pattern)
     latest = triangle.latest(measure)
+    bare = int((latest == 0).sum())
+    if bare:
+        notes = (*notes, f"{bare:,} origins have nothing known yet, and so nothing to come")
     return ultimates(
         triangle, "chain_ladder", latest, grown, latest * grown, measure=measure, notes=notes
     )
