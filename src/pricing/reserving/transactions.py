@@ -13,7 +13,7 @@ import polars as pl
 from pricing.errors import InputError
 from pricing.experience.domain import require_columns
 
-__all__ = ["claim_transactions"]
+__all__ = ["cap_transactions", "claim_transactions"]
 
 Frame = TypeVar("Frame", pl.DataFrame, pl.LazyFrame)
 CENT = 0.005
@@ -102,6 +102,44 @@ def claim_transactions(claims: Frame, payments: Frame | None = None) -> Frame:
         .select(*heads, *MOVED)
     )
     return done if isinstance(claims, pl.LazyFrame) else done.collect()
+
+
+def cap_transactions(transactions: Frame, cap: float) -> Frame:
+    """Cut what each claim has been paid in all at a cap, payment by payment.
+
+    Parameters
+    ----------
+    transactions : polars DataFrame or LazyFrame
+        From :func:`claim_transactions`, in the order of each claim's days.
+    cap : float
+        Currency, above zero; may be infinite.
+
+    Returns
+    -------
+    polars DataFrame or LazyFrame
+        With ``paid_capped``: what the payment adds to min(paid so far, cap). A recovery below the
+        cap takes back as much as it brings the claim under it.
+
+    Raises
+    ------
+    InputError
+        For a cap that is not above zero.
+
+    Examples
+    --------
+    >>> from datetime import date
+    >>> claims = pl.DataFrame({"claim_id": ["c"], "policy_id": ["p"], "incurred": [date(2024, 1, 5)],
+    ...                        "paid": [date(2024, 3, 1)], "amount": [90.0]})
+    >>> payments = pl.DataFrame({"claim_id": ["c"] * 3, "amount": [60.0, 40.0, -10.0],
+    ...                          "paid": [date(2024, 2, 1), date(2024, 2, 9), date(2024, 3, 1)]})
+    >>> cap_transactions(claim_transactions(claims, payments), 80.0)["paid_capped"].to_list()
+    [60.0, 20.0, 0.0]
+    """
+    if not cap > 0:
+        raise InputError(f"a cap must be above zero, got {cap}")
+    so_far = pl.col("paid").cum_sum().over("claim_id")
+    before = (so_far - pl.col("paid")).clip(upper_bound=cap)
+    return transactions.with_columns(paid_capped=so_far.clip(upper_bound=cap) - before)
 
 
 def _alone(known: pl.LazyFrame, heads: list[str], reported: bool) -> pl.LazyFrame:
