@@ -15,15 +15,19 @@ PERCENT = {
     "fair_discount", "adjusted_discount", "adjusted_lower", "adjusted_upper", "monotone", "loss_ratio", "discount", "present_discount", "prudent_discount",
     "mean_discount", "loss_ratio_before", "loss_ratio_after", "effect", "credibility", "passes",
     "share_exposure", "share_premium", "share_actual", "share_expected", "share",
+    "loss_ratio_own", "permissible", "indicated_change", "complete", "completion", "paid_in_lag",
+    "actual_to_expected", "cumulative_actual_to_expected", "expected_ratio", "change_of_rate",
 }  # fmt: skip
 MONEY = {
     "premium_charged", "amount", "standard_premium", "discounted_premium", "discount_given", "claims_cost",
     "severity", "pure_premium", "premium", "expected_amount", "amount_excess", "large_charge",
     "own_excess", "charge_rate", "threshold", "mean_excess", "value_at_risk", "tail_value_at_risk",
     "stop_loss_premium", "written", "returned", "earned", "unearned", "premium_at_current_level",
-    "standard_at_current_level", "claims_effect", "premium_effect",
+    "standard_at_current_level", "claims_effect", "premium_effect", "paid", "unpaid", "ultimate",
+    "a_priori", "trend", "pooling", "projected_claims", "required_premium", "earned_premium",
+    "latest", "ibnr", "expected_ultimate", "reported_amount",
 }  # fmt: skip
-NAMES = {"term", "column", "quantity"}  # columns whose values are names of columns
+NAMES = {"term", "column", "quantity", "component", "source"}  # columns whose values are names of columns
 STYLE = re.compile(r"<style>.*?</style>\s*", re.DOTALL)
 ONE_PLACE = {"exposure", "expected", "accepted", "rejected", "input", "chi_squared"}
 
@@ -53,7 +57,8 @@ def render(table: pl.DataFrame, lang: Language, *, name: str) -> str:
     figures = [c for c, kind in table.schema.items() if kind.is_numeric()]
     whole = [c for c in figures if table.schema[c].is_integer() or c == "claims"]
     percent = [c for c in figures if c in PERCENT or _is_effect_bound(table, c)]
-    money = [c for c in figures if c in MONEY and c not in whole]
+    mixed = {"value", "threshold"} if "unit" in table.columns else set()  # days, shares, currency
+    money = [c for c in figures if c in MONEY and c not in {*whole, *mixed}]
     tenths = [c for c in figures if c in ONE_PLACE and c not in whole]
     p_value = [c for c in figures if c == "p_value"]
     rest = [c for c in figures if c not in {*whole, *percent, *money, *tenths, *p_value}]
@@ -94,7 +99,11 @@ def _formula_label(formula: str, lang: Language) -> str:
 
 
 def _is_effect_bound(table: pl.DataFrame, column: str) -> bool:
-    return "effect" in table.columns and column in ("lower", "upper")
+    if "effect" in table.columns:
+        return column in ("lower", "upper")
+    ends = ("std_error", "lower", "upper", "lower_80", "upper_80", "lower_95", "upper_95")
+    shares = ("indicated_change", "source", "earned_premium", "paid_in_lag")  # of what they bound
+    return column in ends and any(name in table.columns for name in shares)
 
 
 def _places(column: pl.Series) -> int | None:
