@@ -61,7 +61,11 @@ ASIDE = {  # saved, too wide to print
     "pooled_large": ("base", "std_error", "amount_capped", "amount_charged"),
 }
 LAST = {"completion": 24}  # of a long series, the periods that are printed
-EVERY = {"lorenz": 10, "mean_excess": 4, "trend_break": 3}  # every how many points of a curve are printed
+EVERY = {
+    "lorenz": 10,
+    "mean_excess": 4,
+    "trend_break": 3,
+}  # every how many points of a curve are printed
 DECISION = (
     "schedule", "group_effect", "programme_effect", "indication", "aggregate_loss", "frequency",
     "data_check",

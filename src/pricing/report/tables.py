@@ -27,7 +27,13 @@ MONEY = {
     "a_priori", "trend", "pooling", "projected_claims", "required_premium", "earned_premium",
     "latest", "ibnr", "expected_ultimate", "reported_amount",
 }  # fmt: skip
-NAMES = {"term", "column", "quantity", "component", "source"}  # columns whose values are names of columns
+NAMES = {
+    "term",
+    "column",
+    "quantity",
+    "component",
+    "source",
+}  # columns whose values are names of columns
 STYLE = re.compile(r"<style>.*?</style>\s*", re.DOTALL)
 ONE_PLACE = {"exposure", "expected", "accepted", "rejected", "input", "chi_squared"}
 

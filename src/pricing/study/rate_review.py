@@ -41,8 +41,33 @@ def rate_review(book: Book, *, progress: Callable[[str], None]) -> dict[str, Res
     Returns
     -------
     dict of str to Result
-        permissible, indication, tornado, waterfall, monitor, early_warning, trend:…, trend_break,
-        completion, completion_pattern, statutory_ibnr, mack, on_level.
+        indication, tornado, permissible, waterfall, monitor, early_warning, trend:…, trend_break,
+        completion, completion_pattern, statutory_ibnr, mack, on_level; the waterfall where two years
+        were watched, the early warning where four were, Mack where the triangle allows it.
+
+    Raises
+    ------
+    InputError
+        As the parts.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from pricing.data.book import simulate
+    >>> from pricing.experience.person_years import person_years
+    >>> folder = simulate(Path(tempfile.mkdtemp()) / "book", policies=3_000, seed=1)
+    >>> tables = {n: pl.read_parquet(folder / n) for n in ("policies", "renewals", "claims", "payments")}
+    >>> window = (date(2018, 1, 1), date(2026, 1, 1))
+    >>> found = person_years(*(tables[n] for n in ("policies", "renewals", "claims")), observed=window)
+    >>> from pricing.result.shape import Basis
+    >>> from pricing.study.rated_book import book_of
+    >>> from pricing.study.settings import RateReview
+    >>> wanted = RateReview(valuation=date(2024, 12, 31), effective=date(2025, 7, 1), by="tier", draws=200)
+    >>> book = book_of(wanted, found, tables, group="health_group", present=None, basis=Basis())
+    >>> results = rate_review(book, progress=lambda step: None)
+    >>> list(results)[:3], results["indication"].table["segment"].to_list()
+    (['indication', 'tornado', 'permissible'], ['whole book', 'basic', 'premium', 'standard'])
     """
     w = book.wanted
     permissible = permissible_loss_ratio(**w.expenses.model_dump(), basis=book.basis)
@@ -98,7 +123,7 @@ def year_on_year(book: Book) -> Result | None:
     years = []
     for start, end in zip(starts, ends, strict=True):
         seen = book.known.filter(pl.col("incurred").is_between(start, end), pl.col("day") <= end)
-        first = [pl.col(n).first() for n in book.keys]
+        first = [pl.col(n).first().cast(pl.String) for n in book.keys]
         claims = seen.group_by("claim_id", maintain_order=True).agg(
             *first, pl.col("paid", "paid_capped").sum()
         )
@@ -141,7 +166,8 @@ def _premium_sums(book: Book, start: date, end: date) -> pl.DataFrame:
         }
     sums = ["exposure", "standard_premium", "standard_at_current_level", "premium"]
     return (
-        premium.with_columns(**{name: pl.col(column) for name, column in named.items()})
+        premium.with_columns(pl.col(book.keys).cast(pl.String))
+        .with_columns(**{name: pl.col(column) for name, column in named.items()})
         .group_by(book.keys, maintain_order=True)
         .agg(pl.col(sums).sum())
     )
@@ -247,7 +273,40 @@ def reserves(book: Book, permissible: Permissible) -> dict[str, Result]:
 def statutory(
     book: Book, permissible: Permissible, valuation: date | None = None
 ) -> tuple[StatutoryIBNR, Ultimates | None]:
-    """Hold the largest IBNR of the methods that the history allows; a method it refuses is named."""
+    """Hold the largest IBNR of the methods that the history allows; a method it refuses is named.
+
+    Parameters
+    ----------
+    book : Book
+    permissible : Permissible
+        Its loss ratio is the expected one.
+    valuation : date, optional
+        An earlier end of a month.
+
+    Returns
+    -------
+    StatutoryIBNR, Ultimates or None
+        The second is Mack's chain ladder, where the triangle allows it.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from pricing.data.book import simulate
+    >>> from pricing.experience.person_years import person_years
+    >>> folder = simulate(Path(tempfile.mkdtemp()) / "book", policies=3_000, seed=1)
+    >>> tables = {n: pl.read_parquet(folder / n) for n in ("policies", "renewals", "claims", "payments")}
+    >>> window = (date(2018, 1, 1), date(2026, 1, 1))
+    >>> found = person_years(*(tables[n] for n in ("policies", "renewals", "claims")), observed=window)
+    >>> from pricing.result.shape import Basis
+    >>> from pricing.study.rated_book import book_of
+    >>> from pricing.study.settings import RateReview
+    >>> wanted = RateReview(valuation=date(2024, 12, 31), effective=date(2025, 7, 1), by="tier", draws=200)
+    >>> book = book_of(wanted, found, tables, group="health_group", present=None, basis=Basis())
+    >>> ibnr, by_mack = statutory(book, permissible_loss_ratio(commission=0.3))
+    >>> ibnr.facts["taken"] in ibnr.table["method"], by_mack.facts["sigma"]
+    (True, 'mack')
+    """
     day = valuation or book.wanted.valuation
     grain: Grain = "quarter" if day.month % 3 == 0 else "month"
     paid, incurred, counts = (

@@ -42,6 +42,10 @@ class Book:
         Discounts in force, by group.
     basis : Basis
         Source and currency.
+
+    Examples
+    --------
+    Made by :func:`book_of`.
     """
 
     wanted: RateReview
@@ -190,7 +194,47 @@ def book_of(
     present: Mapping[str, float] | None,
     basis: Basis,
 ) -> Book:
-    """Put the terms and claims of a study's accepted tables together."""
+    """Put the terms and claims of a study's accepted tables together.
+
+    Parameters
+    ----------
+    wanted : RateReview
+        The section of the study file.
+    found : PersonYears
+        Person-years with the segments, and the claims placed in them.
+    tables : mapping of str to polars.DataFrame
+        Accepted policies, renewals and, where there are any, payments.
+    group : str
+        Column of the health group.
+    present : mapping, optional
+        Discounts in force, by group.
+    basis : Basis
+        Source and currency.
+
+    Returns
+    -------
+    Book
+
+    Raises
+    ------
+    InputError
+        Where the renewals lack the premium, and as ``claim_transactions``.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from pricing.data.book import simulate
+    >>> from pricing.experience.person_years import person_years
+    >>> folder = simulate(Path(tempfile.mkdtemp()) / "book", policies=3_000, seed=1)
+    >>> tables = {n: pl.read_parquet(folder / n) for n in ("policies", "renewals", "claims", "payments")}
+    >>> window = (date(2018, 1, 1), date(2026, 1, 1))
+    >>> found = person_years(*(tables[n] for n in ("policies", "renewals", "claims")), observed=window)
+    >>> wanted = RateReview(valuation=date(2024, 12, 31), effective=date(2025, 7, 1), by="tier", draws=200)
+    >>> book = book_of(wanted, found, tables, group="health_group", present=None, basis=Basis())
+    >>> book.keys, book.months.height
+    (['tier', 'health_group'], 84)
+    """
     keys = list(dict.fromkeys([*([wanted.by] if wanted.by else []), group]))
     rows = found.rows.select("policy_id", "policy_year", *keys)
     policies = tables["policies"].select("policy_id", policy_start="start", _left="end")

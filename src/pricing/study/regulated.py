@@ -22,7 +22,7 @@ from pricing.study.rate_review import rate_review, statutory, year_before
 from pricing.study.rated_book import Book, book_of
 from pricing.study.settings import Regulated, Settings
 
-__all__ = ["regulated", "reviewed"]
+__all__ = ["reviewed"]
 
 
 def reviewed(
@@ -47,6 +47,36 @@ def reviewed(
         Source, period, currency.
     progress : callable
         Told each step.
+
+    Returns
+    -------
+    dict of str to Result
+        Those of :func:`pricing.study.rate_review.rate_review`; rate_adjustment, gate_loss_ratio,
+        and where the loading is given loading and service_cost.
+
+    Raises
+    ------
+    InputError
+        As the parts.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from pricing.data.book import simulate
+    >>> from pricing.experience.person_years import person_years
+    >>> folder = simulate(Path(tempfile.mkdtemp()) / "book", policies=3_000, seed=1)
+    >>> tables = {n: pl.read_parquet(folder / n) for n in ("policies", "renewals", "claims", "payments")}
+    >>> window = (date(2018, 1, 1), date(2026, 1, 1))
+    >>> found = person_years(*(tables[n] for n in ("policies", "renewals", "claims")), observed=window)
+    >>> from pricing.data.tables import bundled
+    >>> from pricing.study.settings import read_settings
+    >>> settings = read_settings(bundled("studies/huoli.toml"))
+    >>> review = settings.loss_ratio.model_copy(update={"draws": 200})
+    >>> settings = settings.model_copy(update={"loss_ratio": review})
+    >>> results = reviewed(settings, found, tables, Basis(), progress=lambda step: None)
+    >>> results["gate_loss_ratio"].kind, "rate_adjustment" in results
+    ('regulatory_loss_ratio', True)
     """
     wanted = settings.loss_ratio
     assert wanted is not None
