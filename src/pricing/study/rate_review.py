@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 
 from pricing.errors import InputError
+from pricing.estimate.time_axis import Period
 from pricing.loss_ratio.complement import Complement
 from pricing.loss_ratio.control_limits import watch
 from pricing.loss_ratio.indication import indicate
@@ -27,7 +28,7 @@ from pricing.reserving.ultimates import Ultimates
 from pricing.result.shape import Result
 from pricing.study.rated_book import Book
 from pricing.trend.breaks import find_break
-from pricing.trend.trend import fit_trend
+from pricing.trend.trend import Trend, fit_trend
 
 __all__ = ["rate_review", "statutory", "year_before"]
 
@@ -124,9 +125,8 @@ def year_on_year(book: Book) -> Result | None:
     for start, end in zip(starts, ends, strict=True):
         seen = book.known.filter(pl.col("incurred").is_between(start, end), pl.col("day") <= end)
         first = [pl.col(n).first().cast(pl.String) for n in book.keys]
-        claims = seen.group_by("claim_id", maintain_order=True).agg(
-            *first, pl.col("paid", "paid_capped").sum()
-        )
+        claims = seen.group_by("claim_id", maintain_order=True).agg(*first, pl.col("paid").sum())
+        claims = claims.with_columns(paid_capped=pl.col("paid").clip(upper_bound=book.cap))
         paid = claims.filter(pl.col("paid") > 0).group_by(book.keys).agg(
             claims=pl.len().cast(pl.Float64),
             amount_capped=pl.col("paid_capped").sum(),
@@ -233,12 +233,7 @@ def trends(book: Book) -> dict[str, Result]:
     w = book.wanted
     share = ["month", "completion", "std_error"]
     counts, paid = book.by_month(book.reported), book.by_month(book.completion)
-    settled = (
-        book.claims.filter(pl.col("settled") > 0)
-        .group_by(month=pl.col("incurred").dt.truncate("1mo"))
-        .agg(claims=pl.len().cast(pl.Float64), amount=pl.col("paid_capped").sum())
-    )
-    enough = paid.filter(pl.col("completion") >= OPEN).select("month")
+    enough = paid.filter(pl.col("completion") >= OPEN)["month"]
     named: dict[str, Any] = {"seasonality": w.seasonality, "breaks": w.breaks}
     ratio = fit_trend(
         paid.select("month", "premium_at_current_level", amount="paid"),
@@ -255,13 +250,34 @@ def trends(book: Book) -> dict[str, Result]:
             completion=counts.select(share),
             **named,
         ),
-        "trend:severity": fit_trend(
-            enough.join(settled, on="month", maintain_order="left"), response="severity", **named
-        ),
+        "trend:severity": _severity(book, enough, named),
     }
     if not w.breaks and paid.height >= WATCHED:
         results["trend_break"] = find_break(ratio)
     return results
+
+
+def _severity(book: Book, months: pl.Series, named: Mapping[str, Any]) -> Trend:
+    """Trend of the amount of settled claims, by the shortest period that has claims throughout."""
+    day = pl.col("incurred").dt.truncate("1mo")
+    settled = book.claims.filter(pl.col("settled") > 0, day.is_in(months.implode()))
+    periods: tuple[tuple[Period, str, int], ...] = (
+        ("month", "1mo", 1), ("quarter", "1q", 3), ("year", "1y", 12),
+    )  # fmt: skip
+    for period, every, length in periods:
+        frame = (
+            settled.group_by(pl.col("incurred").dt.truncate(every).alias(period))
+            .agg(claims=pl.len().cast(pl.Float64), amount=pl.col("paid_capped").sum())
+            .sort(period)
+        )
+        ends = frame[period][0], frame[period][-1]
+        span = (ends[1].year - ends[0].year) * 12 + ends[1].month - ends[0].month
+        if frame.height == span // length + 1:
+            break
+    options = dict(named)
+    if period != "month" and options["seasonality"] == "month":
+        options["seasonality"] = "quarter" if period == "quarter" else "none"
+    return fit_trend(frame, period=period, response="severity", **options)
 
 
 def reserves(book: Book, permissible: Permissible) -> dict[str, Result]:

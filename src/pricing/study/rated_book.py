@@ -60,6 +60,11 @@ class Book:
         """Segments told apart: the one asked for, and the health group."""
         return list(dict.fromkeys([*([self.wanted.by] if self.wanted.by else []), self.group]))
 
+    @property
+    def cap(self) -> float:
+        """Where a claim is cut, currency; infinite where none is."""
+        return self.wanted.large or math.inf
+
     @cached_property
     def premium(self) -> OnLevel:
         """Premium by month and every segment, as charged and at current level."""
@@ -95,20 +100,21 @@ class Book:
     def known(self) -> pl.DataFrame:
         """Movements up to the valuation, with the part of each payment under the cap."""
         seen = self.transactions.filter(pl.col("day") <= self.wanted.valuation)
-        return cap_transactions(seen, self.wanted.large or math.inf)
+        return cap_transactions(seen, self.cap)
 
     @cached_property
     def claims(self) -> pl.DataFrame:
         """One row per claim as known: incurred, segments, paid, paid_capped, settled."""
         first = [pl.col(n).first() for n in ("incurred", *self.keys)]
-        sums = [pl.col(n).sum() for n in ("paid", "paid_capped", "settled")]
-        return self.known.group_by("claim_id", maintain_order=True).agg(*first, *sums)
+        sums = [pl.col(n).sum() for n in ("paid", "settled")]
+        claims = self.known.group_by("claim_id", maintain_order=True).agg(*first, *sums)
+        return claims.with_columns(paid_capped=pl.col("paid").clip(upper_bound=self.cap))
 
     @cached_property
     def large(self) -> LargeCharge:
         """The charge for large claims, and the dispersion of claims."""
         paid = self.claims.filter(pl.col("paid") > 0)["paid"]
-        return large_charge(paid, cap=self.wanted.large or math.inf)
+        return large_charge(paid, cap=self.cap)
 
     @cached_property
     def months(self) -> pl.DataFrame:
