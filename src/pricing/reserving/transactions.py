@@ -34,7 +34,8 @@ def claim_transactions(claims: Frame, payments: Frame | None = None) -> Frame:
     ----------
     claims : polars DataFrame or LazyFrame
         ``claim_id``, ``policy_id``, ``incurred`` (date), ``paid`` (date, null while open), ``amount``
-        (paid or reserved, currency), ``reported`` (date, optional); further columns go along.
+        (paid or reserved, currency), ``reported`` (date, optional: for all claims or, as an empty
+        column, for none); further columns go along.
     payments : polars DataFrame or LazyFrame, optional
         ``claim_id``, ``paid`` (date of the transaction), ``amount`` (currency, negative for a
         recovery), ``outstanding_change`` (change of the case reserve, currency, optional) and
@@ -71,6 +72,9 @@ def claim_transactions(claims: Frame, payments: Frame | None = None) -> Frame:
     """
     lazy = claims.lazy()
     schema = lazy.collect_schema()
+    if "reported" in schema and not lazy.select(pl.col("reported").count()).collect().item():
+        lazy = lazy.drop("reported")  # an optional column of the contract that holds nothing
+        schema = lazy.collect_schema()
     names = schema.names()
     _require(schema, ["claim_id", "policy_id"], ["incurred", "paid"], "amount", "claims")
     if "reported" in names:
@@ -169,7 +173,8 @@ def _with_payments(
 ) -> pl.LazyFrame:
     schema = payments.collect_schema()
     _require(schema, ["claim_id"], ["paid"], "amount", "payments")
-    own = "outstanding_change" in schema
+    held = pl.col("outstanding_change").count()  # an empty column of the contract is none
+    own = "outstanding_change" in schema and bool(payments.select(held).collect().item())
     if own and not schema["outstanding_change"].is_numeric():
         raise InputError(
             f"payments: 'outstanding_change' is {schema['outstanding_change']}, not a number"

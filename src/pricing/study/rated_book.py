@@ -261,11 +261,9 @@ def book_of(
     )
     claims = found.claims.join(rows, on=["policy_id", "policy_year"], maintain_order="left")
     columns = ["claim_id", "policy_id", *keys, "incurred", "paid", "amount"]
-    reported = "reported" in claims.columns and not claims["reported"].null_count()
-    claims = claims.select(*columns, *(["reported"] if reported else []))
+    reported = ["reported"] if "reported" in claims.columns else []
+    claims = claims.select(*columns, *reported)
     payments = tables.get("payments")
     if payments is not None:
         payments = payments.join(claims, on="claim_id", how="semi", maintain_order="left")
-        if "outstanding_change" in payments.columns and payments["outstanding_change"].null_count():
-            payments = payments.drop("outstanding_change")
     return Book(wanted, terms, claim_transactions(claims, payments), group, present, basis)
