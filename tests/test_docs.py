@@ -27,3 +27,12 @@ def test_the_walk_from_policies_to_studies_runs(tmp_path, monkeypatch, capsys):
     )
     assert seen.cells["days"].sum() == days.dt.total_days().clip(0).sum()
     assert "outside the study" in capsys.readouterr().out
+
+
+def test_the_walk_from_payments_to_an_indication_runs():
+    program = (DOCS / "loss_ratio.md").read_text(encoding="utf-8").split("```python\n")[1]
+    found: dict = {}
+    exec(compile(program.split("```")[0], "docs/loss_ratio.md", "exec"), found)
+    paid = found["payments"].filter(pl.col("paid") <= found["valued"])["amount"].sum()
+    assert abs(found["quarters"].latest().sum() - paid) < 0.01
+    assert found["found"].table["segment"].to_list()[0] == "whole book"
