@@ -76,7 +76,7 @@ def test_a_month_that_is_complete_is_known_and_none_falls_below_what_is_paid():
     bounds = ["lower_95", "lower_80", "loss_ratio", "upper_80", "upper_95"]
     for row in open_months.select("paid", "earned_premium", *bounds).iter_rows():
         assert row[0] / row[1] < row[2] < row[3] < row[4] < row[5] < row[6]
-    assert open_months["complete"].sum() + done.height == found["complete"].sum()
+    assert open_months["mature"].sum() + done.height == found["mature"].sum()
 
 
 def test_the_estimated_dispersion_is_pearsons_of_a_poisson_fit():
@@ -150,7 +150,7 @@ def test_bands_cover_the_ultimates_as_often_as_they_say(expected):
 def test_without_completion_every_month_is_taken_as_complete():
     frame = book().select("month", "earned_premium", "paid")
     found = monitor_loss_ratio(frame)
-    assert found.table["complete"].all()
+    assert found.table["mature"].all()
     assert found.facts["open"] == 0
     assert found.facts["lower"] == found.facts["upper"] == pytest.approx(found.facts["loss_ratio"])
     one = monitor_loss_ratio(frame.head(1))
@@ -506,10 +506,10 @@ def test_figures_draw_the_table():
     figure = found.figure("en")
     named = {trace.name: trace for trace in figure.data}
     assert list(named["Loss ratio, month still open"].x) == (
-        found.table.filter(~pl.col("complete"))["month"].to_list()
+        found.table.filter(~pl.col("mature"))["month"].to_list()
     )
     assert named["Loss ratio, month still open"].marker.symbol == "circle-open"
-    assert list(named["Loss ratio"].y) == found.table.filter("complete")["loss_ratio"].to_list()
+    assert list(named["Loss ratio"].y) == found.table.filter("mature")["loss_ratio"].to_list()
     bands = [t for t in figure.data if t.type == "scatter" and t.fill == "tonexty"]
     assert list(bands[0].y) == found.table["lower_95"].to_list()
     assert list(bands[1].y) == found.table["lower_80"].to_list()

@@ -29,7 +29,7 @@ class LossRatioMonitor(Result):
     """Loss ratio by month with completion bands, and actual against expected.
 
     ``.table``: month, exposure and claims where given, earned_premium, paid, completion, ultimate,
-    loss_ratio, lower_80, upper_80, lower_95, upper_95, complete; with expected claims also expected,
+    loss_ratio, lower_80, upper_80, lower_95, upper_95, mature; with expected claims also expected,
     expected_ratio, actual_to_expected and cumulative_actual_to_expected. ``.frames["total"]``: the
     same for all months together.
 
@@ -85,8 +85,8 @@ class LossRatioMonitor(Result):
                 name=label("expected_ratio", lang),
             )
         for name, part, symbol in (
-            ("loss_ratio", table.filter("complete"), "circle"),
-            ("loss_ratio_open", table.filter(~pl.col("complete")), "circle-open"),
+            ("loss_ratio", table.filter("mature"), "circle"),
+            ("loss_ratio_open", table.filter(~pl.col("mature")), "circle-open"),
         ):
             figure.add_scatter(
                 x=part["month"].to_list(),
@@ -200,7 +200,7 @@ def monitor_loss_ratio(
     bands = _bands(paid, open_amount, variance)
     table = table.with_columns(
         **{name: band / premium for name, band in bands.items()},
-        complete=pl.col("completion") >= OPEN,
+        mature=pl.col("completion") >= OPEN,
     )
     total = _bands(
         np.array([paid.sum()]),
@@ -218,7 +218,7 @@ def monitor_loss_ratio(
         "first": f"{table['month'][0]:%Y-%m}",
         "last": f"{table['month'][-1]:%Y-%m}",
         "months": table.height,
-        "open": int((~table["complete"]).sum()),
+        "open": int((~table["mature"]).sum()),
         "complete_at": OPEN,
         "loss_ratio": float(whole["loss_ratio"]),
         "lower": float(whole["lower_95"]),

@@ -50,7 +50,9 @@ class Waterfall(Result):
         ratio, points = t["loss_ratio"].to_list(), t["points"].to_list()
         ends = {0, t.height - 1}
         heights = [ratio[i] if i in ends else points[i] / 100 for i in range(t.height)]
-        text = [f"{r:.1%}" if i in ends else f"{points[i]:+.1f}" for i, r in enumerate(ratio)]
+        text = [
+            f"{r:.1%}" if i in ends else f"{points[i] + 0.0:+z.1f}" for i, r in enumerate(ratio)
+        ]
         figure = go.Figure(layout={"template": "pricing", "height": 440, "showlegend": False})
         figure.add_waterfall(
             x=names,

@@ -37,6 +37,12 @@ SECTIONS = {  # one question each, and the kinds of results that answer it
     "group_effect": ("group_effect",),
     "programme_effect": ("programme_effect",),
     "aggregate_loss": ("aggregate_loss",),
+    "indication": ("indication", "tornado", "permissible"),
+    "regulation": ("rate_adjustment_check", "regulatory_loss_ratio", "check", "service_cost_check"),
+    "monitoring": ("loss_ratio_monitor", "early_warning", "waterfall"),
+    "trend": ("trend", "trend_break"),
+    "reserves": ("completion", "completion_pattern", "statutory_ibnr", "ultimates"),
+    "on_level": ("on_level",),
     "product": ("product",),
     "frequency": ("frequency", "severity"),
     "large_claims": ("pooled_large", "mean_excess", "tail_fit"),
@@ -50,11 +56,21 @@ ASIDE = {  # saved, too wide to print
     "lift": ("lowest_rate", "highest_rate"),
     "calibration": ("rate_lower", "rate_upper", "lower_poisson", "upper_poisson"),
     "segments": ("actual", "expected_model", "expected_challenger", "gain", "z", "p_value"),
+    "completion": ("exposure", "credibility", "std_error", "lower", "upper"),
+    "loss_ratio_monitor": ("exposure", "completion_error", "mature", "actual_to_expected"),
+    "early_warning": ("cusum_up", "cusum_down", "cusum_limit", "ewma", "ewma_limit"),
+    **dict.fromkeys(("rate_adjustment_check", "check", "service_cost_check"), ("rule", "article")),
     "pooled_large": ("base", "std_error", "amount_capped", "amount_charged"),
 }
-EVERY = {"lorenz": 10, "mean_excess": 4}  # every how many points of a curve are printed
+LAST = {"completion": 24}  # of a long series, the periods that are printed
+EVERY = {
+    "lorenz": 10,
+    "mean_excess": 4,
+    "trend_break": 3,
+}  # every how many points of a curve are printed
 DECISION = (
-    "schedule", "group_effect", "programme_effect", "aggregate_loss", "frequency", "data_check",
+    "schedule", "group_effect", "programme_effect", "indication", "aggregate_loss", "frequency",
+    "data_check",
 )  # fmt: skip
 
 
@@ -185,11 +201,17 @@ def _blocks(name: str, result: Result, *, named: bool, brief: bool) -> list[Bloc
         heading = {n: f"{of[n]} · {heading[n]}" if about else of[n] for n in LANGUAGES}
     shown = result.table.drop(ASIDE.get(result.kind, ()), strict=False)
     shown = shown.gather_every(EVERY.get(result.kind, 1))
+    shown = shown.tail(LAST.get(result.kind, shown.height))
     if result.kind == "data_check":  # as delivered: premiums a year, not yet earned
         given = {n: f"{n}_given" for n in ("standard_premium", "premium")}
         shown = shown.filter(pl.col("input") > 0).with_columns(pl.col("quantity").replace(given))
     blocks = [_block(name, result, shown, heading)]
-    for frame, title in (("states", "budget"), ("schedules", "schedules"), ("faults", "faults")):
+    for frame, title in (
+        ("states", "budget"),
+        ("schedules", "schedules"),
+        ("steps", "steps"),
+        ("faults", "faults"),
+    ):
         if frame in result.frames and not result.frames[frame].is_empty():
             blocks.append(_table_block(title, result.frames[frame], _both(f"section.{title}")))
     if isinstance(result, Contest):
@@ -299,6 +321,8 @@ def _note(name: str, first: Result) -> Texts:
         "schedule": "section.note_budget",
         "group_effect": "section.note_group",
         "aggregate_loss": "section.note_year",
+        "indication": "section.note_indication",
+        "regulation": "section.note_regulation",
         "product": "section.note_product",
         "frequency": "section.note_errors",
         "validation": "section.note_validation",

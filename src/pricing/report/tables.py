@@ -18,15 +18,25 @@ PERCENT = {
     "fair_discount", "adjusted_discount", "adjusted_lower", "adjusted_upper", "monotone", "loss_ratio", "discount", "present_discount", "prudent_discount",
     "mean_discount", "loss_ratio_before", "loss_ratio_after", "effect", "credibility", "passes",
     "share_exposure", "share_premium", "share_actual", "share_expected", "share",
+    "loss_ratio_own", "permissible", "indicated_change", "complete", "completion", "paid_in_lag",
+    "actual_to_expected", "cumulative_actual_to_expected", "expected_ratio", "change_of_rate",
 }  # fmt: skip
 MONEY = {
     "premium_charged", "amount", "standard_premium", "discounted_premium", "discount_given", "claims_cost",
     "severity", "pure_premium", "premium", "expected_amount", "amount_excess", "large_charge",
     "own_excess", "charge_rate", "threshold", "mean_excess", "value_at_risk", "tail_value_at_risk",
     "stop_loss_premium", "written", "returned", "earned", "unearned", "premium_at_current_level",
-    "standard_at_current_level", "claims_effect", "premium_effect",
+    "standard_at_current_level", "claims_effect", "premium_effect", "paid", "unpaid", "ultimate",
+    "a_priori", "trend", "pooling", "projected_claims", "required_premium", "earned_premium",
+    "latest", "ibnr", "expected_ultimate", "reported_amount",
 }  # fmt: skip
-NAMES = {"term", "column", "quantity"}  # columns whose values are names of columns
+NAMES = {
+    "term",
+    "column",
+    "quantity",
+    "component",
+    "source",
+}  # columns whose values are names of columns
 STYLE = re.compile(r"<style>.*?</style>\s*", re.DOTALL)
 ONE_PLACE = {"exposure", "expected", "accepted", "rejected", "input", "chi_squared"}
 
@@ -111,23 +121,31 @@ def kinds_of(table: pl.DataFrame) -> dict[str, Kind]:
     >>> kinds_of(pl.DataFrame({"claims": [2.0], "loss_ratio": [0.6], "level": ["a"]}))
     {'claims': 'whole', 'loss_ratio': 'percent'}
     """
-    effects = {"lower", "upper"} if "effect" in table.columns else set()
+    mixed = {"value", "threshold"} if "unit" in table.columns else set()  # days, shares, currency
     figures = [c for c, kind in table.schema.items() if kind.is_numeric()]
     kinds: dict[str, Kind] = {}
     for column in figures:
-        if column in PERCENT | effects:
+        if column in PERCENT or _is_effect_bound(table, column):
             kinds[column] = "percent"
         elif table.schema[column].is_integer() and re.search(r"(^|_)year$", column):
             kinds[column] = "year"
         elif table.schema[column].is_integer() or column == "claims":
             kinds[column] = "whole"
-        elif column in MONEY:
+        elif column in MONEY - mixed:
             kinds[column] = "money"
         elif column in ONE_PLACE:
             kinds[column] = "tenths"
         else:
             kinds[column] = "p_value" if column == "p_value" else "figure"
     return kinds
+
+
+def _is_effect_bound(table: pl.DataFrame, column: str) -> bool:
+    if "effect" in table.columns:
+        return column in ("lower", "upper")
+    ends = ("std_error", "lower", "upper", "lower_80", "upper_80", "lower_95", "upper_95")
+    shares = ("indicated_change", "source", "earned_premium", "paid_in_lag")  # of what they bound
+    return column in ends and any(name in table.columns for name in shares)
 
 
 def money_places(table: pl.DataFrame) -> int:

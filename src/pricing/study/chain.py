@@ -28,6 +28,7 @@ from pricing.health.effect import GroupEffect, group_effect, programme_effect
 from pricing.health.schedule import design_schedule
 from pricing.result.shape import Basis, Result
 from pricing.result.words import Language, say
+from pricing.study.regulated import reviewed
 from pricing.study.settings import Settings, Table, read_settings
 from pricing.study.tables import checked_table, money_columns, require_banded, same_book
 from pricing.study.validate import validate
@@ -100,9 +101,10 @@ class Study:
         """Every table, held against its contract and against the others."""
         if self.book is not None:
             factors = self.settings.simulate.factors if self.settings.simulate else {}
+            asked = (*BOOK_TABLES, *(("payments",) if self.settings.loss_ratio else ()))
             tables = {
                 name: Table(files=f"{name}/*.parquet", factors=factors.get(name, {}))
-                for name in BOOK_TABLES
+                for name in asked
             }
             folder = self.book
         else:
@@ -296,6 +298,11 @@ class Study:
                 group=s.discount.group,
                 cost=1.0 if premium is None else premium.cost_per_claim,
             )
+        if s.loss_ratio is not None:
+            tables = {name: c.accepted for name, c in self.checked.items()}
+            basis = Basis(source=self.name, period=self.period, currency=s.study.currency,
+                          fingerprint=self.fingerprint)  # fmt: skip
+            results |= reviewed(s, self.person_years, tables, basis, progress=progress)
         if s.programme_effect is not None:
             progress("programme")
             results["programme_effect"] = self._programme()

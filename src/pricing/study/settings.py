@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable, Mapping
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
@@ -132,6 +132,79 @@ class Losses(Strict):
     level: float = Field(default=0.995, gt=0, lt=1)
 
 
+class RateChange(Strict):
+    """``[[loss_ratio.rate_changes]]``: a change of the filed rates."""
+
+    day: date
+    change: float = Field(gt=-1)
+    where: dict[str, str] = {}
+    applies_to: Literal["new_and_renewal", "in_force"] = "new_and_renewal"
+
+
+class Expenses(Strict):
+    """``[loss_ratio.expenses]``: shares of the premium that do not go to claims."""
+
+    commission: float = Field(default=0.0, ge=0)
+    premium_tax: float = Field(default=0.0, ge=0)
+    variable_expense: float = Field(default=0.0, ge=0)
+    margin: float = Field(default=0.0, ge=0)
+    fixed_expense: float = Field(default=0.0, ge=0)
+    service_cost: float = Field(default=0.0, ge=0)
+    claim_expense: float = Field(default=0.0, ge=0)
+
+
+class Elsewhere(Strict):
+    """``[loss_ratio.complement]``: a loss ratio from elsewhere, at current rates."""
+
+    name: str
+    loss_ratio: float = Field(gt=0)
+    std_error: float = Field(gt=0)
+    credibility: float | Literal["least_error", "limited_fluctuation"] = "least_error"
+
+
+class RateReview(Strict):
+    """``[loss_ratio]``: from claims paid to an indicated rate change."""
+
+    valuation: date
+    effective: date
+    experience: tuple[date, date] | None = None
+    by: str | None = None
+    premium: Literal["premium", "standard_premium"] = "premium"
+    rate_changes: list[RateChange] = []
+    large: float | None = Field(default=None, gt=0)
+    lags: int = Field(default=24, ge=1)
+    seasonality: Literal["none", "month", "quarter", "harmonic"] = "none"
+    breaks: list[date] = []
+    in_force_months: int = Field(default=12, ge=1)
+    term_months: int = Field(default=12, ge=1)
+    expenses: Expenses = Expenses()
+    complement: Elsewhere | None = None
+    draws: int = Field(default=4000, ge=100)
+    seed: int = Field(default=1, ge=0)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> RateReview:
+        if self.experience is not None and self.experience[0] >= self.experience[1]:
+            raise ValueError("experience ends not after its start")
+        if any(set(c.where) != set(self.rate_changes[0].where) for c in self.rate_changes):
+            raise ValueError("rate changes must name the same columns in where")
+        return self
+
+
+class Regulated(Strict):
+    """``[regulation]``: what the regulator's checks need to know of the product."""
+
+    launch: date
+    notice_from: date
+    clause_cap: float = Field(gt=0)
+    guaranteed_years: int = Field(default=0, ge=0)
+    term_years: int = Field(default=1, ge=1)
+    last_adjustment: date | None = None
+    industry_loss_ratio: float | None = Field(default=None, ge=0)
+    loading: float | None = Field(default=None, ge=0, lt=1)
+    group: bool = False
+
+
 class Effect(Strict):
     """``[programme_effect]``: the ladder of adjustments from naive to most believed."""
 
@@ -153,6 +226,8 @@ class Settings(Strict):
     programme_effect: Effect | None = None
     validation: Validation | None = None
     losses: Losses | None = None
+    loss_ratio: RateReview | None = None
+    regulation: Regulated | None = None
 
 
 def read_settings(path: str | Path) -> Settings:
@@ -232,9 +307,14 @@ def _siblings(place: tuple[str | int, ...]) -> list[str]:
         "programme_effect": Effect,
         "validation": Validation,
         "losses": Losses,
+        "loss_ratio": RateReview,
+        "regulation": Regulated,
     }
+    nested = {"expenses": Expenses, "complement": Elsewhere, "rate_changes": RateChange}
     if len(place) > 1:
         model = by_section.get(str(place[0]), Settings)
+    if place[0] == "loss_ratio" and len(place) > 2:
+        model = nested.get(str(place[1]), RateReview)
     if place[0] == "study" and len(place) > 2:
         model = Bilingual
     return list(model.model_fields)
@@ -267,11 +347,14 @@ def _cross_faults(raw: Mapping[str, Any]) -> list[str]:
         faults.append(
             'validation.hold_out: "person" needs model.cluster, the column that names them'
         )
+    review = _section(raw, "loss_ratio")
+    faults += _review_faults(raw, review, book="person_years" not in tables)
     names = [("discount.group", discount.get("group", "health_group"))]
     for views in ("one_way", "actual_to_expected"):
         names += [(f"model.{views}", n) for n in _strings(model.get(views))]
     names += [("model.cluster", n) for n in _strings([model.get("cluster")])]
     names += [("model.base", n) for n in _section(model, "base")]
+    names += [("loss_ratio.by", n) for n in _strings([review.get("by")])]
     names += [
         ("programme_effect.indicator", n)
         for n in _strings([_section(raw, "programme_effect").get("indicator")])
@@ -294,6 +377,25 @@ def _window_faults(head: Mapping[str, Any], *, book: bool) -> list[str]:
     if len(days) == 2 and days[0] >= days[1]:
         return [f"study.observed: ends on {days[1]}, not after its start {days[0]}"]
     return []
+
+
+def _review_faults(raw: Mapping[str, Any], review: Mapping[str, Any], *, book: bool) -> list[str]:
+    """A rate review needs a book, and regulation a rate review."""
+    faults = []
+    if review and not book:
+        faults.append("loss_ratio: needs a book of policies, renewals and claims")
+    if "regulation" in raw and not review:
+        faults.append("regulation: checks the change that [loss_ratio] indicates; give that too")
+    window = _section(raw, "study").get("observed")
+    end = window[1] if isinstance(window, list) and len(window) == 2 else None
+    valued = review.get("valuation")
+    if isinstance(end, date) and isinstance(valued, date):
+        month_end = (valued + timedelta(days=1)).day == 1
+        if not month_end:
+            faults.append(f"loss_ratio.valuation: {valued} is not the last day of a month")
+        if valued >= end:
+            faults.append(f"loss_ratio.valuation: {valued} is not before the window's end {end}")
+    return faults
 
 
 def _band_faults(name: str, cut: Any, known: Iterable[str]) -> list[str]:
