@@ -86,7 +86,7 @@ def check(study: Path, /, *, out: Path | None = None) -> int:
 
 @app.command
 def run(study: Path, /, *, out: Path | None = None) -> None:
-    """Run the whole chain of a study: index.html, run.json, every result and model, rejected rows.
+    """Run the whole chain: index.html, tables.xlsx, run.json, results and models, rejected rows.
 
     Parameters
     ----------

@@ -21,6 +21,7 @@ from pricing.claims.product import Product
 from pricing.claims.rating import RatingModel
 from pricing.files import replacing, require_replaceable
 from pricing.report.tables import render
+from pricing.report.workbook import write_workbook
 from pricing.result.figure import FONTS
 from pricing.result.shape import Result
 from pricing.result.words import LANGUAGES, Language, label, say
@@ -29,6 +30,7 @@ from pricing.study.chain import Study
 __all__ = ["MARK", "write"]
 
 MARK = {"mark": "run.json", "what": "a report"}  # what only a report folder holds
+TABLES = "tables.xlsx"  # every table of the study, beside the page
 
 SECTIONS = {  # one question each, and the kinds of results that answer it
     "schedule": ("schedule",),
@@ -97,7 +99,7 @@ class Section:
 
 
 def write(study: Study, results: Mapping[str, Result], out: str | Path) -> Path:
-    """Write the study's report folder: the page, the run's record, the models and the rejects.
+    """Write the study's report folder: the page, the tables, the run's record, models and rejects.
 
     Parameters
     ----------
@@ -127,7 +129,7 @@ def write(study: Study, results: Mapping[str, Result], out: str | Path) -> Path:
     >>> study = open_study(bundled("studies/randhie.toml"))
     >>> page = write(study, study.run(), Path(tempfile.mkdtemp()) / "randhie")
     >>> page.name, sorted(f.name for f in page.parent.iterdir())
-    ('index.html', ['index.html', 'results', 'run.json'])
+    ('index.html', ['index.html', 'results', 'run.json', 'tables.xlsx'])
     """
     out = Path(out)
     require_replaceable(out, **MARK)
@@ -137,6 +139,8 @@ def write(study: Study, results: Mapping[str, Result], out: str | Path) -> Path:
         (beside / "index.html").write_text(page, encoding="utf-8")
         record = json.dumps(_record(study, results), ensure_ascii=False, indent=1)
         (beside / "run.json").write_text(record, encoding="utf-8")
+        titles = {lang: study.title(lang) for lang in LANGUAGES}
+        write_workbook(results, beside / TABLES, title=titles)
         for name, result in results.items():
             result.save(beside / "results" / _identifier(name))
         study.write_rejected(beside / "rejected")
@@ -151,6 +155,7 @@ def _page(study: Study, results: Mapping[str, Result]) -> str:
         languages=LANGUAGES,
         titles={lang: study.title(lang) for lang in LANGUAGES},
         say=say,
+        tables=TABLES,
         decisions=_decisions(results),
         sections=_sections(results),
         basis={lang: _basis(study, results, lang) for lang in LANGUAGES},

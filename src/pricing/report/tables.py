@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from typing import Literal
 
 import polars as pl
 from great_tables import GT
 
 from pricing.result.words import Language, label, level_label
 
-__all__ = ["render"]
+__all__ = ["kinds_of", "money_places", "places_of", "render", "words_of"]
+
+Kind = Literal["whole", "percent", "money", "tenths", "p_value", "year", "figure"]
 
 PERCENT = {
     "fair_discount", "adjusted_discount", "adjusted_lower", "adjusted_upper", "monotone", "loss_ratio", "discount", "present_discount", "prudent_discount",
@@ -56,18 +59,16 @@ def render(table: pl.DataFrame, lang: Language, *, name: str) -> str:
     True
     """
     shown = table.with_columns(
-        pl.col(column).cast(pl.String).replace_strict(_words(table[column], lang), default="")
+        pl.col(column).cast(pl.String).replace_strict(words_of(table[column], lang), default="")
         for column, kind in table.schema.items()
         if kind in (pl.String, pl.Enum, pl.Boolean)
     )
-    figures = [c for c, kind in table.schema.items() if kind.is_numeric()]
-    whole = [c for c in figures if table.schema[c].is_integer() or c == "claims"]
-    percent = [c for c in figures if c in PERCENT or _is_effect_bound(table, c)]
-    mixed = {"value", "threshold"} if "unit" in table.columns else set()  # days, shares, currency
-    money = [c for c in figures if c in MONEY and c not in {*whole, *mixed}]
-    tenths = [c for c in figures if c in ONE_PLACE and c not in whole]
-    p_value = [c for c in figures if c == "p_value"]
-    rest = [c for c in figures if c not in {*whole, *percent, *money, *tenths, *p_value}]
+    kinds = kinds_of(table)
+
+    def those(kind: Kind) -> list[str]:
+        return [c for c, own in kinds.items() if own == kind]
+
+    money, p_value = those("money"), those("p_value")
     shown = shown.with_columns(
         pl.when(pl.col(c) < 1e-4)
         .then(pl.lit("< 0.0001"))
@@ -77,16 +78,17 @@ def render(table: pl.DataFrame, lang: Language, *, name: str) -> str:
     )
     page = (
         GT(shown, id=f"{name}-{lang}")
-        .fmt_integer(columns=whole)
-        .fmt_percent(columns=percent, decimals=1)
-        .fmt_number(columns=money, decimals=0 if _large(table, money) else 2)
-        .fmt_number(columns=tenths, decimals=1)
+        .fmt_integer(columns=those("whole"))
+        .fmt_integer(columns=those("year"), use_seps=False)
+        .fmt_percent(columns=those("percent"), decimals=1)
+        .fmt_number(columns=money, decimals=money_places(table))
+        .fmt_number(columns=those("tenths"), decimals=1)
         .sub_missing(missing_text="–")
-        .cols_align(align="right", columns=[*figures])
+        .cols_align(align="right", columns=[*kinds])
         .cols_label(cases={c: label(c, lang) for c in table.columns})
     )
-    for column in rest:
-        places = _places(table[column])
+    for column in those("figure"):
+        places = places_of(table[column])
         if places is None:
             page = page.fmt_number(columns=column, n_sigfig=5)
         else:
@@ -94,7 +96,14 @@ def render(table: pl.DataFrame, lang: Language, *, name: str) -> str:
     return STYLE.sub("", str(page.as_raw_html()))  # the page has one style for all its tables
 
 
-def _words(column: pl.Series, lang: Language) -> dict[str, str]:
+def words_of(column: pl.Series, lang: Language) -> dict[str, str]:
+    """How a language says each value of a column of text; names of columns as columns are named.
+
+    Examples
+    --------
+    >>> words_of(pl.Series("level", ["excellent"]), "zh"), words_of(pl.Series("term", ["sex"]), "en")
+    ({'excellent': '优'}, {'sex': 'Sex'})
+    """
     said = {"adjusted_for": _formula_label}
     name = label if column.name in NAMES else said.get(column.name, level_label)
     return {v: name(v, lang) for v in column.cast(pl.String).unique().drop_nulls().to_list()}
@@ -102,6 +111,33 @@ def _words(column: pl.Series, lang: Language) -> dict[str, str]:
 
 def _formula_label(formula: str, lang: Language) -> str:
     return re.sub(r"\w+", lambda found: label(found.group(), lang), formula)
+
+
+def kinds_of(table: pl.DataFrame) -> dict[str, Kind]:
+    """What each numeric column of a table counts: the page and the workbook format by it.
+
+    Examples
+    --------
+    >>> kinds_of(pl.DataFrame({"claims": [2.0], "loss_ratio": [0.6], "level": ["a"]}))
+    {'claims': 'whole', 'loss_ratio': 'percent'}
+    """
+    mixed = {"value", "threshold"} if "unit" in table.columns else set()  # days, shares, currency
+    figures = [c for c, kind in table.schema.items() if kind.is_numeric()]
+    kinds: dict[str, Kind] = {}
+    for column in figures:
+        if column in PERCENT or _is_effect_bound(table, column):
+            kinds[column] = "percent"
+        elif table.schema[column].is_integer() and re.search(r"(^|_)year$", column):
+            kinds[column] = "year"
+        elif table.schema[column].is_integer() or column == "claims":
+            kinds[column] = "whole"
+        elif column in MONEY - mixed:
+            kinds[column] = "money"
+        elif column in ONE_PLACE:
+            kinds[column] = "tenths"
+        else:
+            kinds[column] = "p_value" if column == "p_value" else "figure"
+    return kinds
 
 
 def _is_effect_bound(table: pl.DataFrame, column: str) -> bool:
@@ -112,8 +148,26 @@ def _is_effect_bound(table: pl.DataFrame, column: str) -> bool:
     return column in ends and any(name in table.columns for name in shares)
 
 
-def _places(column: pl.Series) -> int | None:
-    """Decimals of a figure of no kind; None where small and large stand in one column."""
+def money_places(table: pl.DataFrame) -> int:
+    """Decimals of a table's amounts of money: none where one of them reaches a thousand.
+
+    Examples
+    --------
+    >>> money_places(pl.DataFrame({"premium": [12.5]})), money_places(pl.DataFrame({"premium": [9e6]}))
+    (2, 0)
+    """
+    money = [c for c, kind in kinds_of(table).items() if kind == "money"]
+    return 0 if any((table[c].drop_nulls() >= 1000).any() for c in money) else 2
+
+
+def places_of(column: pl.Series) -> int | None:
+    """Decimals of a figure of no kind; None where small and large stand in one column.
+
+    Examples
+    --------
+    >>> places_of(pl.Series([0.97, 1.2])), places_of(pl.Series([0.001, 5e6]))
+    (4, None)
+    """
     sizes = [abs(float(v)) for v in column.drop_nulls() if v]
     most = max(sizes, default=0.0)
     if most < 100:
@@ -121,7 +175,3 @@ def _places(column: pl.Series) -> int | None:
     if min(sizes) < 1 and most >= 1000:
         return None
     return 2 if most < 1000 else 1
-
-
-def _large(table: pl.DataFrame, columns: list[str]) -> bool:
-    return any((table[c].drop_nulls() >= 1000).any() for c in columns)

@@ -17,9 +17,10 @@ from pricing.tariff.factor import Factor
 from pricing.tariff.rates import Tariff, tariff_from
 from pricing.tariff.terms import Loading
 
-__all__ = ["read_workbook", "write_workbook"]
+__all__ = ["PLAIN", "read_workbook", "write_workbook"]
 
 Cell = str | float | None
+PLAIN = dict.fromkeys(("strings_to_formulas", "strings_to_numbers", "strings_to_urls"), False)
 LARGEST = 50_000_000  # bytes, unpacked
 TERMS, AUDIT = "base", "audit"
 SCALARS = ("currency", "valid_from", "decimals")
@@ -70,12 +71,7 @@ def write_workbook(tariff: Tariff, path: str | Path, *, audit: pl.DataFrame | No
     if longest > 1_048_576:
         raise InputError(f"{longest:,} rows do not fit in a sheet", do="write it with write_json")
     with replacing(path) as beside:
-        plain = {
-            "strings_to_formulas": False,
-            "strings_to_numbers": False,
-            "strings_to_urls": False,
-        }
-        book = xlsxwriter.Workbook(str(beside), plain)
+        book = xlsxwriter.Workbook(str(beside), PLAIN)
         bold = book.add_format({"bold": True})
         for name, rows in sheets.items():
             sheet = book.add_worksheet(name)
