@@ -14,6 +14,7 @@ from pricing.errors import InputError
 from pricing.loss_ratio.indication import indicate
 from pricing.loss_ratio.permissible import permissible_loss_ratio
 from pricing.reserving.completion import complete, history, interval_columns
+from pricing.reserving.expected_loss import bornhuetter_ferguson, cape_cod, expected_loss
 from pricing.reserving.triangle import Triangle, claim_triangle
 from pricing.result.shape import Result
 
@@ -181,6 +182,14 @@ def test_exposure_of_finer_periods_is_not_dropped_in_silence() -> None:
     months = pl.DataFrame({"origin": [shifted(quarters.origins[0], m) for m in range(24)]})
     with pytest.raises(InputError, match=r"16 of 24 origins .* first day of a quarter"):
         complete(quarters, months.with_columns(exposure=1.0))
+    held = pl.DataFrame({"origin": months["origin"], "premium": 1.0})
+    for found in (
+        lambda: bornhuetter_ferguson(quarters, held, rate=0.7),
+        lambda: cape_cod(quarters, held),
+        lambda: expected_loss(quarters, held, rate=0.7),
+    ):
+        with pytest.raises(InputError, match=r"16 of 24 origins .* first day of a quarter"):
+            found()
     triangle = steady(8)
     stray = behind(triangle, 10.0)
     stray = pl.concat([stray, stray.with_columns(pl.col("origin").dt.offset_by("14d"))])
@@ -194,9 +203,11 @@ def test_terms_of_the_rate_that_nothing_tells_apart_are_refused() -> None:
     with pytest.raises(InputError, match="cannot be told apart"):
         complete(triangle, exposure, seasonality="quarter")  # three quarters seen
     longer = steady(12)
-    for day in (date(2025, 1, 1), date(2010, 1, 1)):
-        with pytest.raises(InputError, match=f"level_break {day}"):
+    for day in (date(2025, 1, 1), date(2023, 1, 1), date(2023, 6, 15)):
+        with pytest.raises(InputError, match="no first day of a month after the first"):
             complete(longer, behind(longer, 100.0), breaks=[day])
+    with pytest.raises(InputError, match="trend_break 2023-12-01"):
+        complete(longer, behind(longer, 100.0), breaks=[date(2023, 12, 1)])
     years = triangle_of([[50.0, 50.0]] * 15, "year")
     with pytest.raises(InputError, match="season"):
         complete(years, behind(years, 100.0), seasonality="month")

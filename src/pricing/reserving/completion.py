@@ -339,6 +339,13 @@ def history(
         raise InputError("nothing above zero was paid", do="check the valuation and the filters")
     _require_lags(whole, size, recent)
     axis = TimeAxis(triangle.grain, 0.0, seasonality, read_breaks(breaks))
+    off = [str(day) for day, _ in axis.breaks if day not in origins[1:]]
+    if off:
+        raise InputError(
+            f"breaks that are no first day of a {triangle.grain} after the first, up to the last",
+            faults=off,
+            do=f"give days from {origins[min(1, len(origins) - 1)]} to {origins[-1]}",
+        )
     middles = np.array([axis.middle(day) for day in origins])
     axis = replace(axis, centre=float(np.average(middles, weights=behind)))
     design = axis.columns(origins)

@@ -9,7 +9,7 @@ from pricing.errors import InputError
 from pricing.reserving.periods import Grain, first_day, period_of
 from pricing.reserving.triangle import Floats, Triangle
 
-__all__ = ["exposure_behind"]
+__all__ = ["exposure_behind", "require_first_days"]
 
 
 def exposure_behind(triangle: Triangle, exposure: pl.DataFrame) -> Floats:
@@ -51,7 +51,7 @@ def exposure_behind(triangle: Triangle, exposure: pl.DataFrame) -> Floats:
     ]
     if faults:
         raise InputError("exposure that cannot be used", faults=faults)
-    _require_first_days(given["origin"], triangle.grain)
+    require_first_days(given["origin"], triangle.grain)
     origins = pl.DataFrame({"origin": triangle.origins}, schema={"origin": pl.Date})
     both = origins.join(given, on="origin", how="left", maintain_order="left")
     some = np.flatnonzero(both["exposure"].fill_null(0.0).to_numpy() > 0)
@@ -68,9 +68,18 @@ def exposure_behind(triangle: Triangle, exposure: pl.DataFrame) -> Floats:
     return found
 
 
-def _require_first_days(days: pl.Series, grain: Grain) -> None:
-    """Refuse exposure of finer periods, or by other days: it would be left out in silence."""
-    within = [day for day in days if day != first_day(period_of(day, grain), grain)]
+def require_first_days(days: pl.Series, grain: Grain) -> None:
+    """Refuse exposure of finer periods, or by other days: it would be left out in silence.
+
+    Examples
+    --------
+    >>> from datetime import date
+    >>> require_first_days(pl.Series([date(2024, 1, 1), date(2024, 2, 1)]), "quarter")
+    Traceback (most recent call last):
+    pricing.errors.InputError: 1 of 2 origins of the exposure are not the first day of a quarter, ...
+      do: add the exposure up by quarter and name each by its first day
+    """
+    within = [day for day in days if day and day != first_day(period_of(day, grain), grain)]
     if within:
         raise InputError(
             f"{len(within):,} of {days.len():,} origins of the exposure are not the first day of a "
