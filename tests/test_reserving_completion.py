@@ -388,3 +388,22 @@ def test_a_history_too_short_for_a_trend_says_so() -> None:
     found = indicate(triangle, premium, NOTHING_OFF, effective=date(2024, 1, 1), draws=200)
     assert any("too short a history for a trend" in note for note in found.basis.notes)
     assert found.facts["loss_ratio"] == pytest.approx(1.0, rel=1e-9)
+
+
+def test_the_same_payments_give_the_same_bytes() -> None:
+    """Threads add in any order; the sums must not show it, or no seed gives a table twice."""
+    rng = np.random.default_rng(1)
+    size = 400_000
+    days = pl.Series(np.datetime64("2023-01-01") + rng.integers(0, 365, size)).cast(pl.Date)
+    rows = pl.DataFrame({"incurred": days, "paid": days, "amount": rng.gamma(1, 1000.0, size)})
+    made = [claim_triangle(rows, valuation=VALUED).table for _ in range(5)]
+    made.append(claim_triangle(rows.reverse(), valuation=VALUED).table)
+    assert all(one.equals(made[0]) for one in made)
+    plain = rows.group_by(origin=pl.col("incurred").dt.truncate("1mo")).agg(
+        amount=pl.col("amount").sum(), squared=(pl.col("amount") ** 2).sum()
+    ).sort("origin")  # fmt: skip
+    for ours, theirs in (("amount", "amount"), ("amount_squared", "squared")):
+        np.testing.assert_allclose(made[0][ours].to_numpy(), plain[theirs].to_numpy(), rtol=1e-13)
+    tiny = rows.with_columns(pl.col("amount") * 1e-9)
+    small = claim_triangle(tiny, valuation=VALUED).table["amount_squared"]
+    np.testing.assert_allclose(small.to_numpy(), 1e-18 * plain["squared"].to_numpy(), rtol=1e-12)
