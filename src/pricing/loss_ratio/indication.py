@@ -22,7 +22,13 @@ from pricing.loss_ratio.projection import SOURCES, Projection, Uncertain
 from pricing.loss_ratio.rating_period import rating_period
 from pricing.loss_ratio.segments import Segments, premium_cells, segments_of
 from pricing.loss_ratio.tornado import Tornado, tornado_table
-from pricing.reserving.completion import LAGS, History, history, interval_columns
+from pricing.reserving.completion import (
+    LAGS,
+    History,
+    history,
+    interval_columns,
+    require_simulation,
+)
 from pricing.reserving.triangle import Triangle
 from pricing.result.figure import interval_figure
 from pricing.result.shape import Basis, Result
@@ -191,7 +197,9 @@ def indicate(
     >>> found.table.select(pl.col("loss_ratio", "indicated_change").round(4)).row(0)
     (0.75, 0.0714)
     """
-    _require(level, draws, volume)
+    require_simulation(level, draws, seed)
+    if volume is not None and not (isinstance(volume, int | float) and 0 < volume < math.inf):
+        raise InputError(f"the premium of the rating period must be above zero, got {volume!r}")
     frame = premium_cells(premium, by)
     total = frame.group_by("origin").agg(pl.col("exposure").sum())
     dispersion = None if large is None else large.capped_dispersion
@@ -209,7 +217,7 @@ def indicate(
     projection = Projection(
         history=seen,
         kept=_kept(seen, experience),
-        weights=_weights(seen, triangle, effective, in_force_months, term_months),
+        weights=_weights(seen, effective, in_force_months, term_months),
         large=charge,
     )
     rng = np.random.default_rng(seed)
@@ -233,7 +241,7 @@ def indicate(
     ratio = projection.at_estimate()
     parts = segments_of(triangle, frame, projection, by, draws=draws, rng=rng)
     held = parts.premium
-    book = volume or _last_year(seen) * in_force_months / 12
+    book = _last_year(seen) * in_force_months / 12 if volume is None else volume
     expected = projection.draws(u)
     outcome = _outcome(
         projection, expected[:, None] * parts.pooled.draws, book * held / held.sum(), rng
@@ -301,15 +309,6 @@ def indicate(
     )
 
 
-def _require(level: float, draws: int, volume: float | None) -> None:
-    if not 0 < level < 1:
-        raise InputError(f"the confidence level must lie between 0 and 1, got {level}")
-    if draws < 100:
-        raise InputError(f"{draws} draws give no interval", do="ask for 1,000 or more")
-    if volume is not None and not 0 < volume < math.inf:
-        raise InputError(f"the premium of the rating period must be above zero, got {volume}")
-
-
 def _change(permissible: Permissible, ratio: Floats) -> Floats:
     return permissible.required(ratio) - 1
 
@@ -323,6 +322,11 @@ def _no_charge(triangle: Triangle, seen: History) -> LargeCharge:
 def _kept(seen: History, experience: tuple[date, date] | None) -> NDArray[np.bool_]:
     if experience is None:
         return np.ones(len(seen.origins), dtype=np.bool_)
+    if len(experience) != 2 or any(type(day) is not date for day in experience):
+        raise InputError(
+            f"the experience period {experience!r} is not a pair of dates",
+            do="give its first day and the day after its last",
+        )
     start, end = experience
     if not start < end:
         raise InputError(f"the experience period ends on {end}, not after its start {start}")
@@ -333,24 +337,25 @@ def _kept(seen: History, experience: tuple[date, date] | None) -> NDArray[np.boo
             where="experience",
             do=f"choose within {seen.origins[0]} to {seen.origins[-1]}",
         )
+    if not (seen.model.exposure * seen.model.share())[kept].sum() > 0:
+        raise InputError(
+            f"nothing can be known of {start} to before {end}: no premium, or no claim is paid so soon",
+            where="experience",
+            do="lengthen the experience period",
+        )
     return kept
 
 
 def _weights(
-    seen: History, triangle: Triangle, effective: date, in_force_months: int, term_months: int
+    seen: History, effective: date, in_force_months: int, term_months: int
 ) -> dict[date, float]:
-    """The rating period, in periods of the triangle."""
+    """The rating period by month, whatever the triangle's periods."""
     months = rating_period(effective, in_force_months=in_force_months, term_months=term_months)
     if effective <= seen.origins[0]:
         raise InputError(
             f"new rates from {effective} lie before the experience, which starts on {seen.origins[0]}"
         )
-    every = {"month": "1mo", "quarter": "1q", "year": "1y"}[triangle.grain]
-    frame = pl.DataFrame({"day": list(months), "share": list(months.values())})
-    found = frame.group_by(pl.col("day").dt.truncate(every), maintain_order=True).agg(
-        pl.col("share").sum()
-    )
-    return dict(found.iter_rows())
+    return months
 
 
 def _complement_draws(
@@ -369,6 +374,11 @@ def _last_year(seen: History) -> float:
     """Premium at current level of the last twelve months, annualised where there are fewer."""
     periods = {"month": 12, "quarter": 4, "year": 1}[seen.axis.period]
     last = seen.model.exposure[-periods:]
+    if not last.sum() > 0:
+        raise InputError(
+            "no premium in the last twelve months says how large the rating period will be",
+            do="give volume=, the premium of the rating period",
+        )
     return float(last.sum()) * periods / last.size
 
 
@@ -446,6 +456,8 @@ def _basis(
         f"month-to-month variation beyond chance: {model.between**0.5:.2%}",
         "premium volume, expenses and the discounts in force are taken as known",
     ]
+    if not model.time:
+        notes.append("too short a history for a trend: none is assumed, nor any error of it")
     if complement is None:
         notes.append("no complement: the own experience has full weight")
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 import numpy as np
@@ -71,10 +71,17 @@ class Projection:
         if not self.kept.any():
             raise InputError("no month of the experience period has premium")
 
+    def ahead(self) -> Floats:
+        """Columns of the months of the rating period, whatever the grain of the history.
+
+        A quarter or a year of which only the end is earned does not stand at its middle.
+        """
+        return replace(self.history.axis, period="month").columns(list(self.weights))
+
     def future(self, coefficients: Floats) -> Floats:
         """Expected loss ratio of capped claims in the rating period, before the level's own say."""
         model = self.history.model
-        ahead = self.history.axis.columns(list(self.weights))[:, : model.design.shape[1]]
+        ahead = self.ahead()[:, : model.design.shape[1]]
         share = np.array(list(self.weights.values()))
         found: Floats = np.exp(coefficients @ ahead.T) @ share
         return found
@@ -85,7 +92,7 @@ class Projection:
         if not model.time:
             return 1.0
         time = list(model.time)
-        ahead = self.history.axis.columns(list(self.weights))[:, time] - model.design[-1, time]
+        ahead = self.ahead()[:, time] - model.design[-1, time]
         share = np.array(list(self.weights.values()))
         return float(np.exp(ahead @ model.coefficients[time]) @ share)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, datetime
 
 import numpy as np
 import numpy.typing as npt
@@ -53,6 +53,11 @@ def rating_period(
     for name, value in (("in_force_months", in_force_months), ("term_months", term_months)):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise InputError(f"{name} = {value!r} is no number of months", do="give 1 or more")
+    if not isinstance(effective, date) or isinstance(effective, datetime):
+        raise InputError(
+            f"the effective date is a {type(effective).__name__}, not a date",
+            do="give the first day at the new rates as datetime.date(...)",
+        )
     first = effective.replace(day=1)
     months = in_force_months + term_months + (effective.day > 1)
     edges = pl.select(

@@ -57,11 +57,16 @@ def premium_cells(premium: pl.DataFrame, by: str | None) -> pl.DataFrame:
     >>> premium_cells(frame, "tier")["exposure"].to_list(), premium_cells(frame, None)["exposure"].to_list()
     ([10.0, 5.0], [15.0])
     """
+    if not isinstance(premium, pl.DataFrame):
+        raise InputError(f"the premium is a {type(premium).__name__}, not a DataFrame",
+                         do="collect it")  # fmt: skip
     wanted = ["period", "premium_at_current_level", *([by] if by else [])]
     lacking = [n for n in wanted if n not in premium.columns]
     if lacking:
         said = "; ".join(f"{n!r}{nearest(n, premium.columns)}" for n in lacking)
         raise InputError(f"the premium lacks {said}", do="take .table of an on-level result")
+    if premium.schema["period"] != pl.Date or not premium.schema[wanted[1]].is_numeric():
+        raise InputError(f"period must be a date and {wanted[1]} a number", where="premium")
     value = pl.col("premium_at_current_level")
     counts = premium.select(
         none=pl.any_horizontal(pl.col(n).is_null() for n in wanted).sum(),
@@ -73,6 +78,8 @@ def premium_cells(premium: pl.DataFrame, by: str | None) -> pl.DataFrame:
             f"{counts['bad']:,} negative or not finite, of {premium.height:,}"
         )
     segment = pl.col(by).cast(pl.String) if by else pl.lit("")
+    if by and premium.schema[by] == pl.Boolean:  # as a triangle names them
+        segment = pl.when(pl.col(by)).then(pl.lit("yes")).otherwise(pl.lit("no"))
     return (
         premium.select(origin=pl.col("period"), segment=segment, exposure=value.cast(pl.Float64))
         .group_by("origin", "segment", maintain_order=True)
@@ -187,6 +194,10 @@ def _ordered(triangle: Triangle, premium: pl.DataFrame, by: str) -> list[str]:
     kind = triangle.table.schema[by]
     with_premium = premium["segment"].unique().to_list()
     names = list(kind.categories) if isinstance(kind, pl.Enum) else sorted(with_premium)
+    if kind.is_integer():  # 2 before 10
+        names = sorted(
+            names, key=lambda n: (0, int(n), n) if n.lstrip("-").isdecimal() else (1, 0, n)
+        )
     claimed = triangle.table[by].cast(pl.String).unique().to_list()
     strays = sorted(set(claimed) - set(with_premium))
     if strays:

@@ -144,8 +144,12 @@ def odp_bootstrap(
 def _require(
     samples: int, seed: int, tail: float, level: float, percentiles: Sequence[float]
 ) -> None:
-    faults = [] if samples >= 100 else [f"{samples} samples are too few; give 100 or more"]
-    faults += [] if seed >= 0 else [f"a seed is zero or more, got {seed}"]
+    whole = isinstance(samples, int) and not isinstance(samples, bool)
+    faults = []
+    if not (whole and samples >= 100):
+        faults.append(f"{samples!r} samples are too few or no number; give 100 or more")
+    if not (isinstance(seed, int) and not isinstance(seed, bool) and seed >= 0):
+        faults.append(f"a seed is zero or more, and whole, got {seed!r}")
     if not (isinstance(tail, (int, float)) and 1.0 <= tail < np.inf):
         faults.append(f"a tail is a factor of one or more here, got {tail}")
     if not all(0 < p < 1 for p in (level, *percentiles)):

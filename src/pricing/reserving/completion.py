@@ -12,8 +12,15 @@ import plotly.graph_objects as go
 import polars as pl
 
 from pricing.errors import InputError, nearest
-from pricing.estimate.time_axis import BreakKind, Seasonality, TimeAxis, read_breaks
-from pricing.reserving.emergence import Drawn, Emergence, Floats, emergence
+from pricing.estimate.time_axis import (
+    BreakKind,
+    Seasonality,
+    TimeAxis,
+    read_breaks,
+    require_columns,
+)
+from pricing.reserving.emergence import Drawn, Emergence, Floats, completed_share, emergence
+from pricing.reserving.exposure import exposure_behind
 from pricing.reserving.triangle import Triangle
 from pricing.result.figure import COLOURS, error_bars
 from pricing.result.series import band_figure
@@ -28,12 +35,14 @@ __all__ = [
     "complete",
     "history",
     "interval_columns",
+    "require_simulation",
 ]
 
 Weighting = Literal["credibility", "chain_ladder", "bornhuetter_ferguson"]
 LAGS = 24
 SHOWN = 36  # periods drawn
 SHORT = 6  # periods below which no trend is looked for
+LATE = 0.01  # share of the claims that may be paid after the last lag told apart
 
 
 @dataclass(frozen=True)
@@ -173,7 +182,8 @@ def complete(
         level, above zero, for every origin from the first on. Origins before the first are left out,
         if nothing was paid on them.
     lags : int
-        Lags told apart; later payments count at the last. Fewer where the history is shorter.
+        Lags told apart; later payments count at the last, as if its origins were complete: refused
+        where more than 1 % of the claims are paid later. Fewer where the history is shorter.
     recent : int, optional
         Latest origins whose payments enter a factor; all where left out.
     seasonality, breaks
@@ -223,13 +233,10 @@ def complete(
     >>> found.table.tail(2).select("complete", "paid", pl.col("ultimate").round(1)).rows()
     [(1.0, 4000.0, 4000.0), (0.25, 1000.0, 4000.0)]
     """
-    if not 0 < level < 1:
-        raise InputError(f"the confidence level must lie between 0 and 1, got {level}")
+    require_simulation(level, draws, seed)
     if weighting not in get_args(Weighting):
         choices = get_args(Weighting)
         raise InputError(f"no weighting {weighting!r}{nearest(str(weighting), choices)}")
-    if draws < 100:
-        raise InputError(f"{draws} draws give no interval", do="ask for 1,000 or more")
     seen = history(
         triangle,
         exposure,
@@ -307,14 +314,14 @@ def history(
     >>> history(triangle, exposure).model.complete.tolist()
     [1.0, 1.0, 1.0]
     """
-    if lags < 1:
+    if not _is_count(lags):
         raise InputError(f"{lags} lags cannot be told apart", do="ask for 1 or more")
-    if recent is not None and recent < 1:
+    if recent is not None and not _is_count(recent):
         raise InputError(f"{recent} recent origins hold no factor", do="ask for 1 or more")
     if seasonality not in get_args(Seasonality):
         choices = get_args(Seasonality)
         raise InputError(f"no seasonality {seasonality!r}{nearest(str(seasonality), choices)}")
-    behind = _exposure(triangle, exposure)
+    behind = exposure_behind(triangle, exposure)
     whole = np.nan_to_num(triangle.incremental())
     first = int(np.flatnonzero(behind > 0)[0])
     before = float(np.abs(whole[:first]).sum())
@@ -330,18 +337,31 @@ def history(
     origins = triangle.origins[first:]
     if not whole.sum() > 0:
         raise InputError("nothing above zero was paid", do="check the valuation and the filters")
+    _require_lags(whole, size, recent)
     axis = TimeAxis(triangle.grain, 0.0, seasonality, read_breaks(breaks))
+    off = [str(day) for day, _ in axis.breaks if day not in origins[1:]]
+    if off:
+        raise InputError(
+            f"breaks that are no first day of a {triangle.grain} after the first, up to the last",
+            faults=off,
+            do=f"give days from {origins[min(1, len(origins) - 1)]} to {origins[-1]}",
+        )
     middles = np.array([axis.middle(day) for day in origins])
     axis = replace(axis, centre=float(np.average(middles, weights=behind)))
     design = axis.columns(origins)
     time = [i for i, n in enumerate(axis.names) if n.startswith(("trend", "level_break"))]
-    if design.shape[0] < SHORT and seasonality == "none" and not breaks:
+    some = behind > 0
+    count = int(some.sum())
+    if count < SHORT and seasonality == "none" and not breaks:
         design, time = design[:, :1], []  # too short for a trend: a level, and it is said
-    elif design.shape[0] < design.shape[1] + 2:
+    elif count < design.shape[1] + 2:
         raise InputError(
-            f"{design.shape[0]} periods cannot tell {design.shape[1]} terms of the rate apart",
+            f"{count} periods cannot tell {design.shape[1]} terms of the rate apart",
             do="leave out the season or the breaks, or give a longer history",
         )
+    else:
+        covered = [day for day, there in zip(origins, some, strict=True) if there]
+        require_columns(axis, design[some], covered)
     squares = float(triangle.table["amount_squared"].sum()) / float(whole.sum())
     model = emergence(
         increments,
@@ -355,6 +375,24 @@ def history(
     return History(model, axis, origins, first)
 
 
+def require_simulation(level: float, draws: int, seed: int) -> None:
+    """Refuse a confidence level, a number of draws or a seed that gives no interval.
+
+    Examples
+    --------
+    >>> require_simulation(0.95, 10, 1)
+    Traceback (most recent call last):
+    pricing.errors.InputError: 10 draws give no interval
+      do: ask for 1,000 or more
+    """
+    if not isinstance(level, int | float) or not 0 < level < 1:
+        raise InputError(f"the confidence level must lie between 0 and 1, got {level!r}")
+    if not _is_count(draws) or draws < 100:
+        raise InputError(f"{draws} draws give no interval", do="ask for 1,000 or more")
+    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
+        raise InputError(f"{seed!r} is no seed", where="seed", do="give a whole number, 0 or more")
+
+
 def interval_columns(draws: Floats, level: float) -> dict[str, pl.Series]:
     """Spread, 80 % and other interval of draws (rows) of several quantities (columns).
 
@@ -364,6 +402,12 @@ def interval_columns(draws: Floats, level: float) -> dict[str, pl.Series]:
     >>> {name: round(float(value[0])) for name, value in found.items() if name != "std_error"}
     {'lower_80': 100, 'upper_80': 900, 'lower': 25, 'upper': 975}
     """
+    lost = int((~np.isfinite(draws)).any(axis=1).sum())
+    if lost:
+        raise InputError(
+            f"{lost:,} of {len(draws):,} draws come to no figure: nothing may be paid at some lag",
+            do="give a longer history or experience period, or a coarser grain",
+        )
     ends = np.quantile(draws, [0.1, 0.9, (1 - level) / 2, (1 + level) / 2], axis=0)
     names = ("lower_80", "upper_80", "lower", "upper")
     return {
@@ -384,7 +428,7 @@ def noted(triangle: Triangle, seen: History, dispersion: float | None) -> Basis:
     if model.tail != 1:
         notes.append(f"tail factor {model.tail:g}")
     if not model.time:
-        notes.append("too short a history for a trend: none is assumed")
+        notes.append("too short a history for a trend: none is assumed, nor any error of it")
     return replace(triangle.basis, notes=(*triangle.basis.notes, *notes))
 
 
@@ -400,42 +444,18 @@ def _pattern(model: Emergence, drawn: Drawn, level: float) -> pl.DataFrame:
     )
 
 
-def _exposure(triangle: Triangle, exposure: pl.DataFrame) -> Floats:
-    """Exposure in the order of the triangle's origins; zero before the first given."""
-    lacking = [n for n in ("origin", "exposure") if n not in exposure.columns]
-    if lacking:
-        raise InputError(f"the exposure lacks {lacking}", do="give origin and exposure")
-    if exposure.schema["origin"] != pl.Date or not exposure.schema["exposure"].is_numeric():
-        raise InputError("origin must be a date and exposure a number", where="exposure")
-    given = exposure.select("origin", pl.col("exposure").cast(pl.Float64))
-    value = pl.col("exposure")
-    counts = given.select(
-        twice=pl.col("origin").is_duplicated().sum(),
-        none=pl.col("origin").is_null().sum(),
-        bad=(~(value.is_finite() & (value >= 0)).fill_null(False)).sum(),
-    ).row(0, named=True)
-    faults = [
-        f"{what} in {counts[name]:,} of {given.height:,} rows"
-        for name, what in (
-            ("twice", "an origin is given twice"),
-            ("none", "the origin is null"),
-            ("bad", "the exposure is null, negative or not finite"),
-        )
-        if counts[name]
-    ]
-    if faults:
-        raise InputError("exposure that cannot be used", faults=faults)
-    origins = pl.DataFrame({"origin": triangle.origins}, schema={"origin": pl.Date})
-    both = origins.join(given, on="origin", how="left", maintain_order="left")
-    some = np.flatnonzero(both["exposure"].fill_null(0.0).to_numpy() > 0)
-    if not some.size:
-        raise InputError("no origin of the triangle has exposure", do="name origins by first day")
-    after = both[int(some[0]) :]
-    if after["exposure"].null_count():
-        missing = after.filter(pl.col("exposure").is_null())["origin"]
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _require_lags(whole: Floats, size: int, recent: int | None) -> None:
+    """Refuse lags that end before the claims do: older origins would count as complete too early."""
+    if size == whole.shape[0]:
+        return
+    found = float(completed_share(whole[None], recent=recent)[0, size - 1])
+    if not abs(1 - found) <= LATE:
         raise InputError(
-            f"{missing.len()} origins have no exposure, such as {missing[0]}",
-            do="give every period from the first with exposure to the valuation",
+            f"{1 - found:.1%} of the claims are paid after lag {size - 1}, the last one told apart, "
+            "and would count as paid by it",
+            do=f"ask for more lags, up to {whole.shape[0]}",
         )
-    found: Floats = both["exposure"].fill_null(0.0).to_numpy()
-    return found

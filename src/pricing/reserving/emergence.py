@@ -151,6 +151,8 @@ class Emergence:
         scale = (self.dispersion * self.money())[:, None]
         common = _gamma(rng, np.ones((size, periods)), np.full(periods, self.between))
         drawn = np.where(seen, _gamma_cells(rng, common, np.where(seen, mean, 0.0), scale), 0.0)
+        if (pattern < 0).any():
+            drawn = _no_more_than_paid(drawn)
         complete = completed_share(drawn, tail=self.tail, recent=self.recent)
         paid = drawn.sum(axis=2)
         return Drawn(paid, complete, self.estimate(paid, complete))
@@ -159,7 +161,9 @@ class Emergence:
         """Draw what is still to be paid of each period, given what is paid: draws × periods.
 
         The mean of a draw is (1 − q)(weight · paid / q + (1 − weight) · e · rate) with that draw's
-        share complete q and rate; around it, the claims to come are compound Poisson.
+        share complete q and rate. Around it stand the period's own level, which its payments and
+        the rate tell only so well, with relative variance (1 − weight)² τ² + weight² φ / (e · rate · q)
+        (which is (1 − weight) τ² at Bühlmann's weight), and the claims to come, compound Poisson.
 
         Parameters
         ----------
@@ -175,10 +179,11 @@ class Emergence:
         prior = self.exposure * self.rate(drawn.coefficients)
         mean = (1 - share) * (weight * own + (1 - weight) * prior)
         scale = np.broadcast_to(self.dispersion * self.money(), mean.shape)
-        common = _gamma(rng, np.ones(mean.shape), (1 - weight) * self.between)
-        # What is still to come back (recoveries beyond the payments) is taken at its mean.
-        positive = np.maximum(mean, 0.0) * common
-        return np.where(mean > 0, _compound(rng, positive, scale), mean)
+        due = self.exposure * self.rate() * self.share()
+        chance = self.dispersion * self.money() / np.where(due > 0, due, np.inf)
+        level = (1 - weight) ** 2 * self.between + weight**2 * chance
+        common = _gamma(rng, np.ones(mean.shape), level)
+        return _compound(rng, mean * common, scale)
 
 
 def emergence(
@@ -331,12 +336,20 @@ def _gamma(rng: np.random.Generator, like: Floats, variance: Floats) -> Floats:
     return drawn
 
 
+def _no_more_than_paid(increments: Floats) -> Floats:
+    """Draws × periods × lags in which no more comes back of a period than was paid before."""
+    found, before = increments.copy(), np.zeros(increments.shape[:2])
+    for lag in range(increments.shape[2]):
+        found[:, :, lag] = np.maximum(found[:, :, lag], -before)
+        before += found[:, :, lag]
+    return found
+
+
 def _gamma_cells(rng: np.random.Generator, common: Floats, mean: Floats, scale: Floats) -> Floats:
     return _compound(rng, common[:, :, None] * mean[None], np.broadcast_to(scale, mean.shape))
 
 
 def _compound(rng: np.random.Generator, mean: Floats, scale: Floats) -> Floats:
-    """Amounts of given mean and of variance scale · mean: gamma, zero where the mean is."""
-    shape = np.maximum(mean, 0.0) / scale
-    drawn: Floats = rng.standard_gamma(shape) * scale
+    """Amounts of given mean and of variance scale · |mean|: gamma, recoveries below zero."""
+    drawn: Floats = np.sign(mean) * rng.standard_gamma(np.abs(mean) / scale) * scale
     return drawn

@@ -23,6 +23,7 @@ import polars as pl
 from pricing.errors import InputError
 from pricing.reserving.chain_ladder import growth
 from pricing.reserving.development import Average, Pattern, Tail
+from pricing.reserving.exposure import require_first_days
 from pricing.reserving.periods import MONTHS
 from pricing.reserving.triangle import Floats, Triangle
 from pricing.reserving.ultimates import Ultimates, ultimates
@@ -243,6 +244,7 @@ def _expected(
             f"the exposure has columns {dict(exposure.schema)}",
             do="give 'origin' (date) and one column of numbers",
         )
+    require_first_days(exposure["origin"], triangle.grain)
     origins = pl.DataFrame({"origin": triangle.origins})
     found = origins.join(exposure, on="origin", how="left", maintain_order="left")
     units = found[values[0]].cast(pl.Float64)

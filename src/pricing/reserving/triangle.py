@@ -43,6 +43,10 @@ __all__ = ["MEASURES", "Floats", "Triangle", "claim_triangle"]
 
 Floats = npt.NDArray[np.float64]
 COUNTED = ("reported", "settled")  # columns of transactions that count claims
+# Multiples of a power of two add up without rounding, in whatever order threads add them (to 2**53
+# of them); what is left of each value is small, and its rounding is lost in the sum: the same rows
+# give the same bytes.
+COARSE = {"amount": 2.0**-10, "amount_squared": 2.0**8}
 NAMED = 12  # origins that still fit a legend
 
 
@@ -309,6 +313,9 @@ def claim_triangle(
     keys = {f"k{i}": key for i, key in enumerate(by)}
     job = partial(_cells, keys=keys, origin=origin, day=day, amount=amount, grain=grain)
     cells = shards.gather(job, partial(_added, keys=[*keys, "o", "d"])).rename(keys)
+    cells = cells.with_columns(pl.col(n) + pl.col(f"{n}_rest") for n in COARSE).drop(
+        f"{n}_rest" for n in COARSE
+    )
     require_domain(cells, by, origin, day, amount)
     first = first_origin(cells, last, start, grain)
     early = (pl.col("o") < first) & (start is not None)
@@ -342,6 +349,8 @@ def _cells(
 ) -> pl.DataFrame:
     """Group the rows once; what is wrong with a row is seen in the sums of its cell."""
     value = pl.col("a")
+    sums = {"amount": value, "amount_squared": value * value}
+    coarse = {n: (of / COARSE[n]).round() * COARSE[n] for n, of in sums.items()}
     return (
         rows.select(
             **{k: pl.col(key) for k, key in keys.items()},
@@ -360,8 +369,8 @@ def _cells(
             payments=(value != 0).sum().cast(pl.Int64),
             known=value.count().cast(pl.Int64),
             early=pl.col("early").sum().cast(pl.Int64),
-            amount=value.sum(),
-            amount_squared=(value * value).sum(),
+            **{n: of.sum() for n, of in coarse.items()},
+            **{f"{n}_rest": (of - coarse[n]).sum() for n, of in sums.items()},
         )
         .collect(engine="streaming")
     )
