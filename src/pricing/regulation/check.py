@@ -88,7 +88,7 @@ class Check(Result):
     >>> found.verdict, found.ok
     ('fail', False)
     >>> print(found.finding())
-    Medical inflation in reserves (银保监办发〔2020〕7号) on 2024-01-01: fail. Yearly medical inflation 2.00% against at least 3.00%: fail.
+    Medical inflation in reserves (CBIRC notice [2020] No. 7) on 2024-01-01: fail. Yearly medical inflation 2.00% against at least 3.00%: fail.
     """
 
     kind = "check"

@@ -128,6 +128,7 @@ def check_medical_inflation(
 _OWN = Rule(
     id="net_premium",
     document="pricing",
+    document_en="pricing",
     article="",
     title_en="Net premium against the loss ratio",
     title_zh="净保费与赔付率",

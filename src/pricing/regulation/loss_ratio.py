@@ -26,7 +26,7 @@ class RegulatoryLossRatio(Result):
     >>> found = gate_loss_ratio(claims_paid=60, outstanding_opening=10, outstanding_closing=15,
     ...                         premium=100, unearned_opening=40, unearned_closing=50)
     >>> print(found.finding())
-    Loss ratio of the rate-adjustment gate (银保监办发〔2020〕27号): 65.00 ÷ 90.00 = 72.22%.
+    Loss ratio of the rate-adjustment gate (CBIRC notice [2020] No. 27): 65.00 ÷ 90.00 = 72.22%.
     """
 
     kind = "regulatory_loss_ratio"

@@ -19,7 +19,7 @@ __all__ = ["Rule", "Rulebook", "read_rules", "rules_markdown"]
 
 FromKnown = Literal["stated", "issued", "year"]
 _TEXTS = (
-    "id", "document", "article", "title_en", "title_zh", "scope_en", "scope_zh",
+    "id", "document", "document_en", "article", "title_en", "title_zh", "scope_en", "scope_zh",
     "from_known", "certainty", "source",
 )  # fmt: skip
 
@@ -32,8 +32,9 @@ class Rule:
     ----------
     id : str
         What the rule is about; several versions share it.
-    document, article : str
-        Number of the document and its article; the article is empty where the source has none.
+    document, document_en, article, article_en : str
+        Number of the document and its article, with the document's number in English letters; the
+        article is empty where the source has none, ``article_en`` where it is the same number.
     title_en, title_zh, scope_en, scope_zh : str
         What it is called and what it applies to.
     start, end : date
@@ -49,11 +50,12 @@ class Rule:
     --------
     >>> rule = read_rules().rule("service_cost", date(2021, 1, 1))
     >>> rule.numbers["cap"], rule.citation("en")
-    (0.2, '银保监办发〔2020〕83号, 健康保险管理办法第57条')
+    (0.2, 'CBIRC notice [2020] No. 83, Measures on Health Insurance, art. 57')
     """
 
     id: str
     document: str
+    document_en: str
     article: str
     title_en: str
     title_zh: str
@@ -64,19 +66,23 @@ class Rule:
     from_known: str = "stated"
     certainty: str = "secondary"
     source: str = ""
+    article_en: str = ""
     numbers: Mapping[str, float] = field(default_factory=dict)
 
     def citation(self, lang: str = "en") -> str:
         """Document and article, as they are cited."""
+        document = self.document if lang == "zh" else self.document_en
         if not self.article:
-            return self.document
+            return document
         if self.article.isdigit():
             return (
-                f"{self.document}第{self.article}条"
+                f"{document}第{self.article}条"
                 if lang == "zh"
-                else f"{self.document}, art. {self.article}"
+                else f"{document}, art. {self.article}"
             )
-        return self.document + ("，" if lang == "zh" else ", ") + self.article
+        if lang == "zh":
+            return f"{document}，{self.article}"
+        return f"{document}, {self.article_en or self.article}"
 
     def in_force(self, on: date) -> bool:
         """Whether the rule is in force on a day."""
@@ -91,7 +97,7 @@ class Rulebook:
     --------
     >>> book = read_rules()
     >>> book.rule("service_cost", date(2020, 1, 1)).citation("en")
-    '健康保险管理办法（2019年第3号）, art. 57'
+    'Measures on Health Insurance (2019 No. 3), art. 57'
     >>> book.rule("service_cost", date(2019, 1, 1)) is None
     True
     """
@@ -172,12 +178,13 @@ def read_rules(path: str | Path | None = None) -> Rulebook:
 def _rule(entry: Mapping[str, Any]) -> Rule:
     numbers = {name: float(value) for name, value in entry.get("numbers", {}).items()}
     texts = {name: str(entry[name]) for name in _TEXTS}
+    texts["article_en"] = str(entry.get("article_en", ""))
     return Rule(**texts, start=entry["from"], end=entry.get("to"), numbers=numbers)
 
 
 def _faults(place: int, entry: Mapping[str, Any]) -> Iterable[str]:
     name = f"rule {place + 1} ({entry.get('id', 'without id')})"
-    wanted, allowed = {*_TEXTS, "from"}, {*_TEXTS, "from", "to", "numbers"}
+    wanted, allowed = {*_TEXTS, "from"}, {*_TEXTS, "article_en", "from", "to", "numbers"}
     yield from (f"{name} lacks {key!r}" for key in sorted(wanted - set(entry)))
     yield from (
         f"{name} has an unknown field {key!r}{nearest(key, allowed)}"
@@ -229,6 +236,13 @@ def rules_markdown() -> str:
         numbers = ", ".join(f"{name} {value:g}" for name, value in rule.numbers.items())
         title = f"{rule.title_en} {rule.title_zh}"
         scope = f"{rule.scope_en}；{rule.scope_zh}"
-        cells = [f"`{rule.id}`", rule.citation("en"), span, title, numbers, scope]
+        cells = [
+            f"`{rule.id}`",
+            f"{rule.citation('zh')}; {rule.citation()}",
+            span,
+            title,
+            numbers,
+            scope,
+        ]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"

@@ -13,6 +13,7 @@ from typing import Any
 import plotly.graph_objects as go
 import polars as pl
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from plotly.io import to_html
 from plotly.offline import get_plotlyjs
 
 from pricing.claims.contest import SHOWN, Contest
@@ -37,12 +38,10 @@ SECTIONS = {  # one question each, and the kinds of results that answer it
     "group_effect": ("group_effect",),
     "programme_effect": ("programme_effect",),
     "aggregate_loss": ("aggregate_loss",),
-    "indication": ("indication", "tornado", "permissible"),
+    "indication": ("indication", "tornado", "permissible", "on_level"),
     "regulation": ("rate_adjustment_check", "regulatory_loss_ratio", "check", "service_cost_check"),
-    "monitoring": ("loss_ratio_monitor", "early_warning", "waterfall"),
-    "trend": ("trend", "trend_break"),
+    "monitoring": ("loss_ratio_monitor", "early_warning", "waterfall", "trend", "trend_break"),
     "reserves": ("completion", "completion_pattern", "statutory_ibnr", "ultimates"),
-    "on_level": ("on_level",),
     "product": ("product",),
     "frequency": ("frequency", "severity"),
     "large_claims": ("pooled_large", "mean_excess", "tail_fit"),
@@ -69,7 +68,7 @@ EVERY = {
     "trend_break": 3,
 }  # every how many points of a curve are printed
 DECISION = (
-    "schedule", "group_effect", "programme_effect", "indication", "aggregate_loss", "frequency",
+    "schedule", "indication", "programme_effect", "aggregate_loss", "group_effect", "frequency",
     "data_check",
 )  # fmt: skip
 
@@ -293,7 +292,9 @@ def _assemble(
 ) -> Block:
     name = _identifier(name)
     drawn = {
-        lang: figure[lang].to_html(
+        lang: to_html(
+            _brief(figure[lang]),
+            validate=False,
             full_html=False,
             include_plotlyjs=False,
             div_id=f"figure-{name}-{lang}",
@@ -305,6 +306,11 @@ def _assemble(
     }
     tables = {lang: render(table, lang, name=f"table-{name}") for lang in LANGUAGES}
     return Block(name, heading, finding, drawn, tables)
+
+
+def _brief(figure: go.Figure) -> Any:
+    """A figure with seven digits of every number: what a screen can show, at half the size."""
+    return json.loads(figure.to_json(), parse_float=lambda text: float(f"{float(text):.7g}"))
 
 
 def _identifier(name: str) -> str:
