@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import plotly.graph_objects as go
+import plotly.io as pio
 import polars as pl
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from plotly.io import to_html
 from plotly.offline import get_plotlyjs
 
 from pricing.claims.contest import SHOWN, Contest
@@ -159,6 +159,7 @@ def _page(study: Study, results: Mapping[str, Result]) -> str:
         sections=_sections(results),
         basis={lang: _basis(study, results, lang) for lang in LANGUAGES},
         plotly=get_plotlyjs(),
+        template=pio.templates["pricing"].to_plotly_json(),
         style=Path(__file__).with_name("page.css").read_text(encoding="utf-8"),
         script=Path(__file__).with_name("page.js").read_text(encoding="utf-8"),
         fonts=FONTS,
@@ -292,7 +293,7 @@ def _assemble(
 ) -> Block:
     name = _identifier(name)
     drawn = {
-        lang: to_html(
+        lang: pio.to_html(
             _brief(figure[lang]),
             validate=False,
             full_html=False,
@@ -309,8 +310,10 @@ def _assemble(
 
 
 def _brief(figure: go.Figure) -> Any:
-    """A figure with seven digits of every number: what a screen can show, at half the size."""
-    return json.loads(figure.to_json(), parse_float=lambda text: float(f"{float(text):.7g}"))
+    """A figure with seven digits of every number, and without the style the page holds once."""
+    brief = json.loads(figure.to_json(), parse_float=lambda text: float(f"{float(text):.7g}"))
+    brief["layout"].pop("template", None)
+    return brief
 
 
 def _identifier(name: str) -> str:
