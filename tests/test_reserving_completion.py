@@ -225,6 +225,8 @@ def test_lags_that_end_before_the_claims_do_are_refused() -> None:
 def test_draws_that_come_to_nothing_are_not_an_interval() -> None:
     with pytest.raises(InputError, match="1 of 3 draws come to no figure"):
         interval_columns(np.array([[1.0], [np.nan], [2.0]]), 0.9)
+    with pytest.raises(InputError, match="beyond all bounds"):
+        interval_columns(np.array([[1.0], [1e200], [2.0]]), 0.9)
 
 
 def test_order_and_the_splitting_of_payments_do_not_matter() -> None:

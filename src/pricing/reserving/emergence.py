@@ -318,7 +318,8 @@ def completed_share(increments: Floats, *, tail: float = 1.0, recent: int | None
         after = cumulative[:, first:last, lag + 1].sum(axis=1)
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio[:, lag] = np.where(after == before, 1.0, before / after)
-    share: Floats = ratio[:, ::-1].cumprod(axis=1)[:, ::-1]
+    with np.errstate(invalid="ignore"):  # NaN is promised where payments cancel out
+        share: Floats = ratio[:, ::-1].cumprod(axis=1)[:, ::-1]
     return share
 
 
