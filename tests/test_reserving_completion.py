@@ -11,10 +11,19 @@ import polars as pl
 import pytest
 
 from pricing.errors import InputError
+from pricing.loss_ratio.complement import Complement
+from pricing.loss_ratio.control_limits import watch
 from pricing.loss_ratio.indication import indicate
 from pricing.loss_ratio.permissible import permissible_loss_ratio
+from pricing.premium.on_level import on_level
+from pricing.reserving.bootstrap import odp_bootstrap
 from pricing.reserving.completion import complete, history, interval_columns
-from pricing.reserving.expected_loss import bornhuetter_ferguson, cape_cod, expected_loss
+from pricing.reserving.expected_loss import (
+    benktander,
+    bornhuetter_ferguson,
+    cape_cod,
+    expected_loss,
+)
 from pricing.reserving.triangle import Triangle, claim_triangle
 from pricing.result.shape import Result
 
@@ -324,6 +333,24 @@ def test_the_trend_reaches_the_months_that_are_earned(grain: str) -> None:
     assert found.facts["loss_ratio"] == pytest.approx(1.08 ** (366 / 365.25), rel=2e-3)
     period = found.frames["rating_period"]
     assert period["month"].to_list() == [date(2024, 12, 1), date(2025, 1, 1)]
+
+
+def test_options_of_the_wrong_kind_are_said_not_thrown() -> None:
+    triangle = steady(4)
+    premium = pl.DataFrame({"origin": triangle.origins, "premium": 100.0})
+    with pytest.raises(InputError, match=r"1\.5 iterations"):
+        benktander(triangle, premium, rate=0.7, iterations=1.5)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="'1' samples"):
+        odp_bootstrap(triangle, samples="1")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="loss_ratio = True"):
+        Complement("industry", True, 0.1)
+    months = pl.DataFrame({"month": triangle.origins, "actual": 9.0, "expected": 9.0})
+    with pytest.raises(InputError, match="-1 is no seed"):
+        watch(months, seed=-1)
+    terms = pl.DataFrame({"start": [date(2023, 1, 1)], "end": [date(2024, 1, 1)], "premium": [9.0]})
+    changes = pl.DataFrame({"day": [date(2023, 7, 1)], "change": [0.1]})
+    with pytest.raises(InputError, match="current is a str"):
+        on_level(terms, changes, valuation=VALUED, current="start")  # type: ignore[arg-type]
 
 
 def keyed(levels: list[Any]) -> tuple[Triangle, pl.DataFrame]:

@@ -252,7 +252,7 @@ def emergence(
     if faults:
         raise InputError("a history that cannot be completed", faults=faults)
     complete = completed_share(increments[None], tail=tail, recent=recent)[0]
-    if not (np.isfinite(complete).all() and complete[-1] > 0):
+    if not (np.isfinite(complete).all() and (complete >= 0).all() and complete[-1] > 0):
         raise InputError(
             "no development pattern: payments add to nothing above zero at some lag",
             do="use a longer history, fewer lags, or expected claims for these periods",
