@@ -14,6 +14,7 @@ from pricing.errors import InputError
 from pricing.loss_ratio.complement import Complement
 from pricing.loss_ratio.control_limits import watch
 from pricing.loss_ratio.indication import indicate
+from pricing.loss_ratio.large_charge import large_charge
 from pricing.loss_ratio.permissible import permissible_loss_ratio
 from pricing.premium.on_level import on_level
 from pricing.reserving.bootstrap import odp_bootstrap
@@ -376,6 +377,15 @@ def test_segments_of_any_kind_of_key(levels: list[Any], names: list[str]) -> Non
     np.testing.assert_allclose(found.table["indicated_change"].to_numpy(), 0.0, atol=1e-9)
 
 
+def test_claims_of_a_segment_without_its_premium_are_refused() -> None:
+    triangle, premium = keyed(["a", "b"])
+    lapsed = (pl.col("k") == "b") & (pl.col("period") == date(2023, 3, 1))
+    amount = pl.when(lapsed).then(0.0).otherwise("premium_at_current_level")
+    with pytest.raises(InputError, match="1 periods of segments have claims and no premium, such"):
+        indicate(triangle, premium.with_columns(premium_at_current_level=amount), NOTHING_OFF,
+                 effective=date(2024, 1, 1), by="k", draws=200)  # fmt: skip
+
+
 def test_experience_of_which_nothing_is_known_is_refused() -> None:
     triangle = claim_triangle(
         rows_of([[0.0, 100.0]] * 12), valuation=VALUED, start=date(2023, 1, 1)
@@ -436,3 +446,20 @@ def test_the_same_payments_give_the_same_bytes() -> None:
     tiny = rows.with_columns(pl.col("amount") * 1e-9)
     small = claim_triangle(tiny, valuation=VALUED).table["amount_squared"]
     np.testing.assert_allclose(small.to_numpy(), 1e-18 * plain["squared"].to_numpy(), rtol=1e-12)
+
+
+def test_months_that_move_together_do_so_in_the_rating_period() -> None:
+    """On a very large book the chance left is τ of the months: L · τ · √Σw²."""
+    rng = np.random.default_rng(6)
+    cells = 1000 * rng.gamma(16, 1 / 16, (36, 1))
+    triangle = triangle_of(cells)
+    premium = pl.DataFrame({"period": triangle.origins, "premium_at_current_level": 1000.0})
+    charge = large_charge(pl.Series([1.0]))  # claims of one yuan: no chance but the months'
+    found = indicate(triangle, premium, NOTHING_OFF, effective=date(2024, 1, 1), large=charge,
+                     volume=1e9, draws=5000)  # fmt: skip
+    between = history(triangle, behind(triangle, 1000.0), dispersion=1.0).model.between
+    assert between == pytest.approx(1 / 16, rel=0.5)
+    shares = found.frames["rating_period"]["share"]
+    wanted = found.facts["loss_ratio"] * (between * (shares**2).sum()) ** 0.5
+    said = found.frames["sources"].filter(pl.col("source") == "process")["std_error"].item()
+    assert said == pytest.approx(wanted, rel=0.05)

@@ -457,7 +457,7 @@ def _require_lags(whole: Floats, size: int, recent: int | None) -> None:
     if size == whole.shape[0]:
         return
     found = float(completed_share(whole[None], recent=recent)[0, size - 1])
-    if not abs(1 - found) <= LATE:
+    if np.isfinite(found) and abs(1 - found) > LATE:
         raise InputError(
             f"{1 - found:.1%} of the claims are paid after lag {size - 1}, the last one told apart, "
             "and would count as paid by it",
