@@ -340,6 +340,61 @@ def test_completion_holds_what_was_still_to_come(book: Book) -> None:
     assert found.facts["paid"] < true
 
 
+def test_chance_of_the_rating_period_is_its_closed_form(book: Book) -> None:
+    """√(φ · L / volume + L² τ² Σw²), φ of whole claims at the rating period's money, over 1 − V."""
+    found = book.indication(draws=2000, volume=None, in_force_months=6)
+    months = found.frames["months"]["premium_at_current_level"]
+    volume = months.tail(12).sum() / 2  # of half a year, at the pace of the last twelve months
+    plain = complete(
+        book.triangle(),
+        book.premium().group_by(origin="period").agg(exposure=pl.col("premium_at_current_level").sum()),
+        dispersion=large_charge(book.known["amount"], cap=CAP).capped_dispersion,
+        draws=100,
+    )  # fmt: skip
+    charge, ratio = large_charge(book.known["amount"], cap=CAP), found.facts["loss_ratio"]
+    period, slope = found.frames["rating_period"], found.details["coefficients"][1]
+    last = date(2023, 12, 16)
+    ahead = np.array([(m - last).days + 15.2 for m in period["month"]]) / 365.25
+    growth = (np.exp(slope * ahead) * period["share"].to_numpy()).sum()
+    phi = plain.facts["dispersion"] * charge.dispersion / charge.capped_dispersion * growth
+    common = plain.facts["between"] * (period["share"] ** 2).sum()
+    wanted = np.sqrt(phi * ratio / volume + ratio**2 * common) / (1 - 0.25)
+    said = found.frames["sources"].filter(pl.col("source") == "process")["std_error"].item()
+    assert said == pytest.approx(wanted, rel=0.06)
+
+
+def test_limited_fluctuation_credibility_counts_claims_by_hand(book: Book) -> None:
+    """√(n / n₀), n₀ = (1.645 / 0.05)² · E[X²] / E[X]² of whole claims."""
+    charge = large_charge(book.known["amount"], cap=CAP)
+    amount = book.known["amount"].to_numpy()
+    full = (1.6448536 / 0.05) ** 2 * (amount**2).mean() / amount.mean() ** 2
+    found = book.indication(
+        complement=Complement("industry", 0.60, 0.02),
+        credibility="limited_fluctuation",
+        draws=100,
+    )
+    paid = complete(
+        book.triangle(),
+        book.premium().group_by(origin="period").agg(exposure=pl.col("premium_at_current_level").sum()),
+        draws=100,
+    ).facts["paid"]  # fmt: skip
+    assert paid * charge.factor == pytest.approx(amount.sum(), rel=1e-6)
+    assert found.facts["credibility"] == pytest.approx(
+        min(1.0, (charge.claims / full) ** 0.5), rel=1e-3
+    )
+
+
+def test_the_error_of_the_present_rates_grows_with_the_years() -> None:
+    found = trended_present_rates(
+        0.7, trend=0.05, trend_error=0.02, since=date(2020, 1, 1), to=date(2024, 1, 1), std_error=0.03
+    )  # fmt: skip
+    years = 1461 / 365.25
+    assert found.loss_ratio == pytest.approx(0.7 * 1.05**years)
+    assert found.std_error == pytest.approx(
+        found.loss_ratio * np.hypot(0.02 * years, 0.03), rel=1e-12
+    )
+
+
 @pytest.mark.slow
 def test_the_intervals_hold_the_known_future() -> None:
     """300 huoli books of 100,000 policies cut at the end of 2023: docs/proof.md has the figures."""

@@ -11,10 +11,20 @@ import polars as pl
 import pytest
 
 from pricing.errors import InputError
+from pricing.loss_ratio.complement import Complement
+from pricing.loss_ratio.control_limits import watch
 from pricing.loss_ratio.indication import indicate
+from pricing.loss_ratio.large_charge import large_charge
 from pricing.loss_ratio.permissible import permissible_loss_ratio
+from pricing.premium.on_level import on_level
+from pricing.reserving.bootstrap import odp_bootstrap
 from pricing.reserving.completion import complete, history, interval_columns
-from pricing.reserving.expected_loss import bornhuetter_ferguson, cape_cod, expected_loss
+from pricing.reserving.expected_loss import (
+    benktander,
+    bornhuetter_ferguson,
+    cape_cod,
+    expected_loss,
+)
 from pricing.reserving.triangle import Triangle, claim_triangle
 from pricing.result.shape import Result
 
@@ -225,6 +235,8 @@ def test_lags_that_end_before_the_claims_do_are_refused() -> None:
 def test_draws_that_come_to_nothing_are_not_an_interval() -> None:
     with pytest.raises(InputError, match="1 of 3 draws come to no figure"):
         interval_columns(np.array([[1.0], [np.nan], [2.0]]), 0.9)
+    with pytest.raises(InputError, match="beyond all bounds"):
+        interval_columns(np.array([[1.0], [1e200], [2.0]]), 0.9)
 
 
 def test_order_and_the_splitting_of_payments_do_not_matter() -> None:
@@ -324,6 +336,24 @@ def test_the_trend_reaches_the_months_that_are_earned(grain: str) -> None:
     assert period["month"].to_list() == [date(2024, 12, 1), date(2025, 1, 1)]
 
 
+def test_options_of_the_wrong_kind_are_said_not_thrown() -> None:
+    triangle = steady(4)
+    premium = pl.DataFrame({"origin": triangle.origins, "premium": 100.0})
+    with pytest.raises(InputError, match=r"1\.5 iterations"):
+        benktander(triangle, premium, rate=0.7, iterations=1.5)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="'1' samples"):
+        odp_bootstrap(triangle, samples="1")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="loss_ratio = True"):
+        Complement("industry", True, 0.1)
+    months = pl.DataFrame({"month": triangle.origins, "actual": 9.0, "expected": 9.0})
+    with pytest.raises(InputError, match="-1 is no seed"):
+        watch(months, seed=-1)
+    terms = pl.DataFrame({"start": [date(2023, 1, 1)], "end": [date(2024, 1, 1)], "premium": [9.0]})
+    changes = pl.DataFrame({"day": [date(2023, 7, 1)], "change": [0.1]})
+    with pytest.raises(InputError, match="current is a str"):
+        on_level(terms, changes, valuation=VALUED, current="start")  # type: ignore[arg-type]
+
+
 def keyed(levels: list[Any]) -> tuple[Triangle, pl.DataFrame]:
     rows = rows_of([[50.0, 50.0]] * 12).join(pl.DataFrame({"k": levels}), how="cross")
     triangle = claim_triangle(rows, valuation=VALUED, by=["k"])
@@ -345,6 +375,15 @@ def test_segments_of_any_kind_of_key(levels: list[Any], names: list[str]) -> Non
     found = indicate(triangle, premium, NOTHING_OFF, effective=date(2024, 1, 1), by="k", draws=200)
     assert found.table["segment"].to_list() == ["whole book", *names]
     np.testing.assert_allclose(found.table["indicated_change"].to_numpy(), 0.0, atol=1e-9)
+
+
+def test_claims_of_a_segment_without_its_premium_are_refused() -> None:
+    triangle, premium = keyed(["a", "b"])
+    lapsed = (pl.col("k") == "b") & (pl.col("period") == date(2023, 3, 1))
+    amount = pl.when(lapsed).then(0.0).otherwise("premium_at_current_level")
+    with pytest.raises(InputError, match="1 periods of segments have claims and no premium, such"):
+        indicate(triangle, premium.with_columns(premium_at_current_level=amount), NOTHING_OFF,
+                 effective=date(2024, 1, 1), by="k", draws=200)  # fmt: skip
 
 
 def test_experience_of_which_nothing_is_known_is_refused() -> None:
@@ -407,3 +446,20 @@ def test_the_same_payments_give_the_same_bytes() -> None:
     tiny = rows.with_columns(pl.col("amount") * 1e-9)
     small = claim_triangle(tiny, valuation=VALUED).table["amount_squared"]
     np.testing.assert_allclose(small.to_numpy(), 1e-18 * plain["squared"].to_numpy(), rtol=1e-12)
+
+
+def test_months_that_move_together_do_so_in_the_rating_period() -> None:
+    """On a very large book the chance left is τ of the months: L · τ · √Σw²."""
+    rng = np.random.default_rng(6)
+    cells = 1000 * rng.gamma(16, 1 / 16, (36, 1))
+    triangle = triangle_of(cells)
+    premium = pl.DataFrame({"period": triangle.origins, "premium_at_current_level": 1000.0})
+    charge = large_charge(pl.Series([1.0]))  # claims of one yuan: no chance but the months'
+    found = indicate(triangle, premium, NOTHING_OFF, effective=date(2024, 1, 1), large=charge,
+                     volume=1e9, draws=5000)  # fmt: skip
+    between = history(triangle, behind(triangle, 1000.0), dispersion=1.0).model.between
+    assert between == pytest.approx(1 / 16, rel=0.5)
+    shares = found.frames["rating_period"]["share"]
+    wanted = found.facts["loss_ratio"] * (between * (shares**2).sum()) ** 0.5
+    said = found.frames["sources"].filter(pl.col("source") == "process")["std_error"].item()
+    assert said == pytest.approx(wanted, rel=0.05)

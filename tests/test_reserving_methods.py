@@ -168,6 +168,7 @@ def test_curves_go_on_as_the_logarithms_of_the_factors_do():
         ({"tail": 0.9}, "a tail is a factor of one or more"),
         ({"tail": float("nan")}, "a tail is a factor of one or more"),
         ({"last": 0}, "the latest 0 origins are none"),
+        ({"last": 1.5}, "the latest 1.5 origins are none"),
         ({"measure": "amuont"}, "did you mean 'amount'"),
     ],
 )

@@ -42,9 +42,10 @@ class Complement:
         faults = [
             f"{name} = {value!r} is not above zero"
             for name, value in (("loss_ratio", self.loss_ratio), ("std_error", self.std_error))
-            if not (isinstance(value, int | float) and math.isfinite(value) and value > 0)
+            if isinstance(value, bool)
+            or not (isinstance(value, int | float) and math.isfinite(value) and value > 0)
         ]
-        faults += [] if self.name.strip() else ["it has no name"]
+        faults += [] if str(self.name).strip() else ["it has no name"]
         if faults:
             raise InputError("a complement that cannot be used", faults=faults)
 

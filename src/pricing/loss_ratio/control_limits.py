@@ -189,6 +189,8 @@ def watch(
     >>> found.facts["alarm"], found.facts["false_alarms"] <= 0.05
     ('none', True)
     """
+    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
+        raise InputError(f"{seed!r} is no seed", where="seed", do="give a whole number, 0 or more")
     top = _options(dispersion, largest, alpha, horizon, tolerance, deteriorations, simulations)
     table = _watched(months, horizon)
     actual, mean = table["actual"].to_numpy(), table["expected"].to_numpy()

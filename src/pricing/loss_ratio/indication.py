@@ -227,10 +227,12 @@ def indicate(
         complement=_complement_draws(complement, draws, rng),
     )
     if complement is not None:
+        with np.errstate(over="ignore"):  # an error beyond all bounds has no weight
+            own_error = float(projection.draws(u).std(ddof=1))
         weight = credibility_of(
             credibility,
             complement,
-            own_error=float(projection.draws(u).std(ddof=1)),
+            own_error=own_error,
             claims=charge.claims,
             spread=charge.dispersion
             * charge.claims

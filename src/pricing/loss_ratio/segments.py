@@ -160,6 +160,15 @@ def segments_of(
     cells = triangle.table.group_by(by, "origin").agg(exposure=pl.col("amount").sum())
     cells = cells.select("origin", "exposure", segment=pl.col(by).cast(pl.String))
     claims = _grid(cells, "exposure", history.origins, names)
+    stray = (exposure == 0) & (claims != 0)
+    if stray.any():
+        row, column = np.argwhere(stray)[0]
+        raise InputError(
+            f"{int(stray.sum()):,} periods of segments have claims and no premium, such as "
+            f"{names[column]!r} from {history.origins[row]}",
+            where=by,
+            do="give claims and premium of the same segment and period",
+        )
     due = (exposure * share[:, None])[kept].sum(axis=0)
     if not (due > 0).all():
         none = [n for n, d in zip(names, due, strict=True) if not d > 0]

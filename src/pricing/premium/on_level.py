@@ -170,6 +170,11 @@ def on_level(
     """
     by = listed(by)
     require_options(valuation, grain, premium)
+    if current is not None and not isinstance(current, date):
+        raise InputError(
+            f"current is a {type(current).__name__}, not a date: {current!r}",
+            do="give the day whose rates are current as datetime.date(...)",
+        )
     steps = checked_changes(changes)
     names = terms.lazy().collect_schema().names()
     asked = [] if tariff is None else tariff.meta.root_names()

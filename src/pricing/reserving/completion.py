@@ -402,16 +402,20 @@ def interval_columns(draws: Floats, level: float) -> dict[str, pl.Series]:
     >>> {name: round(float(value[0])) for name, value in found.items() if name != "std_error"}
     {'lower_80': 100, 'upper_80': 900, 'lower': 25, 'upper': 975}
     """
-    lost = int((~np.isfinite(draws)).any(axis=1).sum())
-    if lost:
+    with np.errstate(all="ignore"):
+        spread = draws.std(axis=0, ddof=1)
+    if not np.isfinite(spread).all():
+        lost = int((~np.isfinite(draws)).any(axis=1).sum())
         raise InputError(
-            f"{lost:,} of {len(draws):,} draws come to no figure: nothing may be paid at some lag",
+            f"{lost:,} of {len(draws):,} draws come to no figure: nothing may be paid at some lag"
+            if lost
+            else "the draws run beyond all bounds: the history tells next to nothing of the trend",
             do="give a longer history or experience period, or a coarser grain",
         )
     ends = np.quantile(draws, [0.1, 0.9, (1 - level) / 2, (1 + level) / 2], axis=0)
     names = ("lower_80", "upper_80", "lower", "upper")
     return {
-        "std_error": pl.Series(draws.std(axis=0, ddof=1)),
+        "std_error": pl.Series(spread),
         **{name: pl.Series(end) for name, end in zip(names, ends, strict=True)},
     }
 
@@ -453,7 +457,7 @@ def _require_lags(whole: Floats, size: int, recent: int | None) -> None:
     if size == whole.shape[0]:
         return
     found = float(completed_share(whole[None], recent=recent)[0, size - 1])
-    if not abs(1 - found) <= LATE:
+    if np.isfinite(found) and abs(1 - found) > LATE:
         raise InputError(
             f"{1 - found:.1%} of the claims are paid after lag {size - 1}, the last one told apart, "
             "and would count as paid by it",

@@ -278,7 +278,7 @@ def _require_options(average: str, last: int | None, sigma: str, tail: Tail) -> 
     for value, known in ((average, get_args(Average)), (sigma, get_args(Sigma))):
         if value not in known:
             raise InputError(f"no such choice: {value!r}{nearest(str(value), known)}")
-    if last is not None and last < 1:
+    if last is not None and (not isinstance(last, int) or isinstance(last, bool) or last < 1):
         raise InputError(f"the latest {last} origins are none; give one or more, or leave it out")
     if isinstance(tail, str):
         if tail not in get_args(Curve):

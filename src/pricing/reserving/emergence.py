@@ -252,7 +252,7 @@ def emergence(
     if faults:
         raise InputError("a history that cannot be completed", faults=faults)
     complete = completed_share(increments[None], tail=tail, recent=recent)[0]
-    if not (np.isfinite(complete).all() and complete[-1] > 0):
+    if not (np.isfinite(complete).all() and (complete >= 0).all() and complete[-1] > 0):
         raise InputError(
             "no development pattern: payments add to nothing above zero at some lag",
             do="use a longer history, fewer lags, or expected claims for these periods",
@@ -318,7 +318,8 @@ def completed_share(increments: Floats, *, tail: float = 1.0, recent: int | None
         after = cumulative[:, first:last, lag + 1].sum(axis=1)
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio[:, lag] = np.where(after == before, 1.0, before / after)
-    share: Floats = ratio[:, ::-1].cumprod(axis=1)[:, ::-1]
+    with np.errstate(invalid="ignore"):  # NaN is promised where payments cancel out
+        share: Floats = ratio[:, ::-1].cumprod(axis=1)[:, ::-1]
     return share
 
 

@@ -139,7 +139,7 @@ def benktander(
     >>> benktander(seen, premium, rate=0.8).table["ultimate"].round(6).to_list()
     [100.0, 145.2]
     """
-    if iterations < 1:
+    if not isinstance(iterations, int) or isinstance(iterations, bool) or iterations < 1:
         raise InputError(f"{iterations} iterations are none; give one or more")
     units, expected = _expected(triangle, exposure, rate)
     grown, notes = growth(triangle, measure, average, last, tail, pattern)
