@@ -213,6 +213,12 @@ def indicate(
         dispersion=dispersion,
         tail=tail,
     )
+    if not seen.model.time:
+        raise InputError(
+            f"{int((seen.model.exposure > 0).sum())} {triangle.grain}s with premium carry no trend, and a rate for "
+            "years ahead cannot rest on none",
+            do="give a longer history, or complete the claims alone (pricing.reserving.completion)",
+        )
     charge = large or _no_charge(triangle, seen)
     projection = Projection(
         history=seen,
@@ -458,8 +464,6 @@ def _basis(
         f"month-to-month variation beyond chance: {model.between**0.5:.2%}",
         "premium volume, expenses and the discounts in force are taken as known",
     ]
-    if not model.time:
-        notes.append("too short a history for a trend: none is assumed, nor any error of it")
     if complement is None:
         notes.append("no complement: the own experience has full weight")
     else:
