@@ -107,7 +107,7 @@ def indication(book: Book) -> Indication:
 
 def test_the_indication_adds_up_to_the_cent(indication: Indication) -> None:
     steps = indication.frames["steps"]
-    money = ["paid", "unpaid", "trend", "pooling", "credibility"]
+    money = ["paid", "unpaid", "trend", "pooling", "credibility_effect"]
     assert steps["segment"].to_list() == [WHOLE, "basic", "premium", "standard"]
     apart = steps.select(pl.sum_horizontal(money) - pl.col("projected_claims")).to_series()
     assert apart.abs().max() < 0.005
@@ -200,7 +200,7 @@ def test_a_complement_pulls_and_widens_as_it_should(book: Book, indication: Indi
     )
     assert 0 < by_count.facts["credibility"] <= 1
     steps = near.frames["steps"]
-    money = ["paid", "unpaid", "trend", "pooling", "credibility"]
+    money = ["paid", "unpaid", "trend", "pooling", "credibility_effect"]
     apart = steps.select(pl.sum_horizontal(money) - pl.col("projected_claims")).to_series()
     assert apart.abs().max() < 0.005
 

@@ -71,7 +71,7 @@ def test_indication_re_adds_and_the_trend_is_the_one_fitted_alone(
     results: dict[str, Result],
 ) -> None:
     steps = results["indication"].frames["steps"]
-    money = ["paid", "unpaid", "trend", "pooling", "credibility"]
+    money = ["paid", "unpaid", "trend", "pooling", "credibility_effect"]
     apart = steps.select(pl.sum_horizontal(money) - pl.col("projected_claims")).to_series()
     assert apart.abs().max() < 0.005
     total = steps[0].drop("segment").to_numpy() - steps[1:].drop("segment").sum().to_numpy()

@@ -194,7 +194,14 @@ def _run(path: Path, out: Path | None, *, work: Path | None) -> Path:
         advance("report")
         page = write(study, results, folder)
     print(f"\n{study.title('en')}")
-    for name in ("data_check", "group_effect", "schedule", "programme_effect", "recovery"):
+    for name in (
+        "data_check",
+        "group_effect",
+        "schedule",
+        "indication",
+        "programme_effect",
+        "recovery",
+    ):
         if name in results:
             print(f"  {results[name].finding('en')}")
     return page

@@ -157,7 +157,7 @@ def indicate(
         (projected, before credibility), credibility, loss_ratio (projected), permissible,
         indicated_change with std_error, lower_80, upper_80, lower, upper.
         ``.frames["steps"]``: segment, premium_at_current_level, and in currency paid, unpaid,
-        trend, pooling, credibility, projected_claims (their sum), required_premium, change
+        trend, pooling, credibility_effect, projected_claims (their sum), required_premium, change
         (required − present). ``.frames["sources"]``: error by source. ``.frames["months"]``: month,
         premium, paid, complete, ultimate, loss ratio as fitted. ``.tornado``.
 
@@ -423,7 +423,7 @@ def _steps(
             "unpaid": parts.unpaid,
             "trend": own * parts.premium - parts.paid - parts.unpaid,
             "pooling": own * parts.premium * (projection.large.factor - 1),
-            "credibility": ratios * parts.premium - whole,
+            "credibility_effect": ratios * parts.premium - whole,
             "projected_claims": ratios * parts.premium,
             "required_premium": permissible.required(ratios) * parts.premium,
         }

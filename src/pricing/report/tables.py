@@ -27,7 +27,7 @@ MONEY = {
     "own_excess", "charge_rate", "threshold", "mean_excess", "value_at_risk", "tail_value_at_risk",
     "stop_loss_premium", "written", "returned", "earned", "unearned", "premium_at_current_level",
     "standard_at_current_level", "claims_effect", "premium_effect", "paid", "unpaid", "ultimate",
-    "a_priori", "trend", "pooling", "projected_claims", "required_premium", "earned_premium",
+    "a_priori", "trend", "pooling", "credibility_effect", "projected_claims", "required_premium", "earned_premium",
     "latest", "ibnr", "expected_ultimate", "reported_amount",
 }  # fmt: skip
 NAMES = {
