@@ -84,6 +84,16 @@ def test_results_come_in_reading_order(huoli, randhie):
         *("group_effect", "schedule"),
         *("lift", "lorenz", "calibration", "murphy", "calibration:amount", "contest"),
         *("pooled_large", "mean_excess", "tail_fit", "aggregate_loss"),
+        *("indication", "tornado", "permissible", "waterfall", "loss_ratio_monitor"),
+        *("early_warning", "trend:loss_ratio", "trend:frequency", "trend:severity", "trend_break"),
+        *(
+            "completion",
+            "completion_pattern",
+            "statutory_ibnr",
+            "ultimates:chain_ladder",
+            "on_level",
+        ),
+        *("rate_adjustment_check", "regulatory_loss_ratio", "check:loading", "service_cost_check"),
         *("programme_effect", "recovery"),
     ]
     assert list(randhie.results)[-8:] == [

@@ -53,10 +53,10 @@ def results(study: Study) -> dict[str, Result]:
 
 def test_every_question_has_its_answer(results: dict[str, Result]) -> None:
     wanted = {
-        "indication", "tornado", "permissible", "waterfall", "monitor", "early_warning",
+        "indication", "tornado", "permissible", "waterfall", "loss_ratio_monitor", "early_warning",
         "trend:loss_ratio", "trend:frequency", "trend:severity", "trend_break", "completion",
-        "completion_pattern", "statutory_ibnr", "mack", "on_level", "rate_adjustment",
-        "gate_loss_ratio", "loading", "service_cost",
+        "completion_pattern", "statutory_ibnr", "ultimates:chain_ladder", "on_level", "rate_adjustment_check",
+        "regulatory_loss_ratio", "check:loading", "service_cost_check",
     }  # fmt: skip
     assert wanted <= set(results)
     for name in wanted:
@@ -98,7 +98,7 @@ def test_the_waterfall_adds_up_to_the_cent(results: dict[str, Result]) -> None:
 
 def test_the_gate_s_ratio_is_the_books(study: Study, results: dict[str, Result]) -> None:
     """Paid, reserves and premium of 2024, counted from the tables."""
-    items = dict(results["gate_loss_ratio"].table.select("item", "amount").iter_rows())
+    items = dict(results["regulatory_loss_ratio"].table.select("item", "amount").iter_rows())
     payments = study.checked["payments"].accepted
     paid = payments.filter(pl.col("paid").dt.year() == 2024)["amount"].sum()
     assert items["claims_paid"] == pytest.approx(paid, abs=0.01)
@@ -106,7 +106,7 @@ def test_the_gate_s_ratio_is_the_books(study: Study, results: dict[str, Result])
     held = results["statutory_ibnr"].ibnr  # type: ignore[attr-defined]
     assert items["outstanding_closing"] == pytest.approx(case + held, abs=0.01)
     earned = study.person_years.rows.filter(pl.col("year") == 2023)["premium"].sum()
-    assert results["gate_loss_ratio"].ratio > 0  # type: ignore[attr-defined]
+    assert results["regulatory_loss_ratio"].ratio > 0  # type: ignore[attr-defined]
     assert earned > 0
 
 

@@ -382,11 +382,16 @@ def test_a_refit_that_has_no_estimate_is_refused():
     gone[9:] = 0.0
     with pytest.raises(InputError, match=r"1 of 3 fits (run away|do not converge).*\(numbers 1\)"):
         trend.refit(np.array([good, gone, good]))
-    with pytest.raises(InputError, match="1 draws have no claim at all, such as number 1"):
+    with pytest.raises(
+        InputError,
+        match="1 draws have no claim at all, or recoveries above the payments, such as number 1",
+    ):
         trend.refit(np.array([good, 0 * good]))
-    with pytest.raises(InputError, match="2 responses are negative or not finite"):
-        trend.refit(np.array([[np.nan, -1.0, *good[2:]]]))
-    with pytest.raises(InputError, match="1 exposures are not above zero"):
+    with pytest.raises(InputError, match="2 responses are not finite"):
+        trend.refit(np.array([[np.nan, np.inf, *good[2:]]]))
+    with pytest.raises(InputError, match="1 exposures are negative or not finite"):
+        trend.refit(good[None], np.array([-1.0, *good[1:]]))
+    with pytest.raises(InputError, match="1 responses without exposure"):
         trend.refit(good[None], np.array([0.0, *good[1:]]))
     with pytest.raises(InputError, match="not draws × 12 periods"):
         trend.refit(good)
@@ -394,6 +399,16 @@ def test_a_refit_that_has_no_estimate_is_refused():
         trend.refit(good[None], good[:3])
     with pytest.raises(InputError, match="2 coefficients a draw are not the 3"):
         trend.project(np.zeros((5, 2)), date(2024, 1, 1), date(2025, 1, 1))
+
+
+def test_a_month_of_recoveries_and_one_without_exposure_are_fitted():
+    """The score X'(y − e exp(Xβ)) vanishes, whatever the sign of a month; no exposure, no part."""
+    z = np.column_stack([np.ones(6), np.linspace(-1, 1, 6)])
+    y, e = np.array([[5.0, -2.0, 6.0, 0.0, 8.0, 9.0]]), np.array([1.0, 1.0, 1.0, 0.0, 1.0, 1.0])
+    beta = fit_periods(z, y, e)[0]
+    assert np.abs(z.T @ (y[0] - e * np.exp(z @ beta))).max() < 1e-9
+    some = e > 0
+    assert fit_periods(z[some], y[:, some], e[some])[0] == pytest.approx(beta, rel=1e-10)
 
 
 def test_extreme_draws_converge():

@@ -42,8 +42,8 @@ def rate_review(book: Book, *, progress: Callable[[str], None]) -> dict[str, Res
     Returns
     -------
     dict of str to Result
-        indication, tornado, permissible, waterfall, monitor, early_warning, trend:…, trend_break,
-        completion, completion_pattern, statutory_ibnr, mack, on_level; the waterfall where two years
+        indication, tornado, permissible, waterfall, loss_ratio_monitor, early_warning, trend:…,
+        trend_break, completion, completion_pattern, statutory_ibnr, ultimates:chain_ladder, on_level; the waterfall where two years
         were watched, the early warning where four were, Mack where the triangle allows it.
 
     Raises
@@ -186,7 +186,7 @@ def monitored(book: Book, permissible: Permissible) -> dict[str, Result]:
     )
     currency, source = book.basis.currency, book.basis.source
     results: dict[str, Result] = {
-        "monitor": monitor_loss_ratio(
+        "loss_ratio_monitor": monitor_loss_ratio(
             months.select(
                 "month",
                 "exposure",
@@ -283,7 +283,10 @@ def _severity(book: Book, months: pl.Series, named: Mapping[str, Any]) -> Trend:
 def reserves(book: Book, permissible: Permissible) -> dict[str, Result]:
     """IBNR by the statutory rule, and Mack's error of the chain ladder."""
     ibnr, by_mack = statutory(book, permissible)
-    return {"statutory_ibnr": ibnr, **({} if by_mack is None else {"mack": by_mack})}
+    return {
+        "statutory_ibnr": ibnr,
+        **({} if by_mack is None else {"ultimates:chain_ladder": by_mack}),
+    }
 
 
 def statutory(

@@ -51,8 +51,8 @@ def reviewed(
     Returns
     -------
     dict of str to Result
-        Those of :func:`pricing.study.rate_review.rate_review`; rate_adjustment, gate_loss_ratio,
-        and where the loading is given loading and service_cost.
+        Those of :func:`pricing.study.rate_review.rate_review`; rate_adjustment_check,
+        regulatory_loss_ratio, and where the loading is given check:loading and service_cost_check.
 
     Raises
     ------
@@ -75,7 +75,7 @@ def reviewed(
     >>> review = settings.loss_ratio.model_copy(update={"draws": 200})
     >>> settings = settings.model_copy(update={"loss_ratio": review})
     >>> results = reviewed(settings, found, tables, Basis(), progress=lambda step: None)
-    >>> results["gate_loss_ratio"].kind, "rate_adjustment" in results
+    >>> results["regulatory_loss_ratio"].kind, "rate_adjustment_check" in results
     ('regulatory_loss_ratio', True)
     """
     wanted = settings.loss_ratio
@@ -91,7 +91,7 @@ def reviewed(
     book = book_of(wanted, found, tables, group=group, present=present, basis=basis)
     results = rate_review(book, progress=progress)
     if settings.regulation is None:
-        return results
+        return _founded(results, basis)
     bands = None
     if {"age_band", wanted.premium} <= {*rows.columns}:
         by_age = rows.group_by("age_band", maintain_order=True).agg(
@@ -103,9 +103,28 @@ def reviewed(
     assert isinstance(ibnr, StatutoryIBNR)
     change = results["indication"].facts["indicated_change"]
     progress("regulation")
-    return results | regulated(
-        settings.regulation, book, permissible, change, ibnr=ibnr, bands=bands
-    )
+    results |= regulated(settings.regulation, book, permissible, change, ibnr=ibnr, bands=bands)
+    return _founded(results, basis)
+
+
+def _founded(results: Mapping[str, Result], basis: Basis) -> dict[str, Result]:
+    """Every result on the study's data: what its own basis does not say, the study's says."""
+    return {
+        name: replace(
+            result,
+            basis=replace(
+                result.basis,
+                source=result.basis.source or basis.source,
+                period=result.basis.period or basis.period,
+                rows=result.basis.rows or basis.rows,
+                exposure=result.basis.exposure or basis.exposure,
+                claims=result.basis.claims or basis.claims,
+                currency=basis.currency,
+                fingerprint=result.basis.fingerprint or basis.fingerprint,
+            ),
+        )
+        for name, result in results.items()
+    }
 
 
 def regulated(
@@ -137,7 +156,8 @@ def regulated(
     Returns
     -------
     dict of str to Result
-        gate_loss_ratio, rate_adjustment, and where the loading is given loading and service_cost.
+        rate_adjustment_check, regulatory_loss_ratio, and where the loading is given check:loading
+        and service_cost_check.
 
     Raises
     ------
@@ -177,7 +197,7 @@ def regulated(
         group=wanted.group,
     )
     results: dict[str, Result] = {
-        "rate_adjustment": check_rate_adjustment(
+        "rate_adjustment_check": check_rate_adjustment(
             product,
             launch=wanted.launch,
             on=on,
@@ -188,10 +208,10 @@ def regulated(
             notice_from=wanted.notice_from,
             last_adjustment=wanted.last_adjustment,
         ),
-        "gate_loss_ratio": ratio,
+        "regulatory_loss_ratio": ratio,
     }
     if wanted.loading is not None:
-        results["loading"] = check_loading(
+        results["check:loading"] = check_loading(
             product, loading=wanted.loading, payment="regular", on=on
         )
         service = next(
@@ -201,7 +221,7 @@ def regulated(
         if service > 0 and bands is not None:
             spent = service * bands["premium"].sum() / bands["exposure"].sum()
             gross = pl.col("premium") / pl.col("exposure")
-            results["service_cost"] = check_service_cost(
+            results["service_cost_check"] = check_service_cost(
                 bands.select("age_band", gross_premium=gross, service_cost=pl.lit(spent)),
                 loading=wanted.loading,
                 on=on,
