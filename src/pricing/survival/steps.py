@@ -52,7 +52,7 @@ def steps_figure(
     ...     "lower": [0.2, 0.1], "upper": [0.8, 0.6], "at_risk": [4.0, 2.0]})
     >>> figure = steps_figure(table, start=0, origin=1, name="survival", unit="year", lang="en")
     >>> list(figure.data[2].y)
-    [1.0, 0.5, 0.25]
+    [1, 0.5, 0.25]
     """
     strata = table["stratum"].unique(maintain_order=True).to_list()
     below = (table if at_risk is None else at_risk).select("stratum", "time", "at_risk")
