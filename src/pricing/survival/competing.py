@@ -3,8 +3,8 @@
 Aalen–Johansen for one state and several ways out: F_k(t) = Σ S(u−)·d_k/Y over the times u up to t, S the
 Kaplan–Meier curve of leaving by any cause. Causes at the same time share the fall of S, so Σ_k F_k + S
 is 1 exactly, and no time is jittered. Sources: Aalen and Johansen (1978); the delta method's variance in
-Marubini and Valsecchi, Analysing Survival Data (1995), section 10.3, Aalen's (1978) as in Braun and Yuan
-(2007), Statistics in Medicine 26.
+Marubini and Valsecchi, Analysing Survival Data (1995), section 10.3; Aalen's, of optional variation, in
+Andersen, Borgan, Gill and Keiding, Statistical Models Based on Counting Processes (1993), section IV.4.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def cumulative_incidence(
     start : float
         The shares of those still there at ``start``.
     variance : {"delta", "aalen"}
-        With one cause the first is Greenwood's; the second is a little larger in small samples.
+        With one cause the first is Greenwood's; the second is larger where many leave at once.
     scale : {"log-log", "log", "plain"}
         Scale of the interval.
     level : float
@@ -141,8 +141,8 @@ def cumulative_incidence(
     Notes
     -----
     With B = F(t) − F(u), over the times u up to t: delta Σ B²d/(Y(Y − d)) + Σ S(u−)²d_k(Y − d_k)/Y³ −
-    2Σ B·S(u−)d_k/Y²; Aalen Σ B²d/((Y − 1)(Y − d)) + Σ S(u−)²d_k(Y − d_k)/(Y²(Y − 1)) −
-    2Σ B·S(u−)d_k(Y − d_k)/(Y(Y − d)(Y − 1)). Terms of the last life at risk are 0.
+    2Σ B·S(u−)d_k/Y², the multinomial law of what leaves at u; Aalen Σ B²d/(Y − d)² + Σ S(u−)²d_k/Y² −
+    2Σ B·S(u−)d_k/(Y(Y − d)), a Poisson law. Terms in B of the last life at risk are 0.
 
     Examples
     --------
@@ -213,15 +213,14 @@ def _one_cause(grid: pl.DataFrame, column: str, by: list[str], variance: Varianc
     f = pl.col("incidence")
     found = grid.with_columns(incidence=within((s * k / y).cum_sum(), by))
     more = y > d  # else the curve is at 0: F(t) = F(u), the terms vanish
-    alive = y > 1
     if variance == "delta":
         a = pl.when(more).then(d / (y * (y - d)))
         b = s**2 * k * (y - k) / y**3
         c = pl.when(more).then(s * k / y**2)
     else:
-        a = pl.when(more & alive).then(d / ((y - 1) * (y - d)))
-        b = pl.when(alive).then(s**2 * k * (y - k) / (y**2 * (y - 1)))
-        c = pl.when(more & alive).then(s * k * (y - k) / (y * (y - d) * (y - 1)))
+        a = pl.when(more).then(d / (y - d) ** 2)
+        b = s**2 * k / y**2
+        c = pl.when(more).then(s * k / (y * (y - d)))
     terms = {"a": a, "b": b, "c": c, "af": a * f, "aff": a * f * f, "cf": c * f}
     found = found.with_columns(
         **{n: within(of.fill_null(0.0).cum_sum(), by) for n, of in terms.items()},
