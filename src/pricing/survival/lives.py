@@ -342,7 +342,9 @@ def _floats(cells: pl.DataFrame) -> pl.DataFrame:
 
 def _plain(rows: pl.LazyFrame, name: str) -> pl.Expr:
     kind = rows.collect_schema()[name]
-    return pl.col(name).cast(pl.String) if kind == pl.Categorical else pl.col(name)
+    return (
+        pl.col(name).cast(pl.String) if kind.base_type().__name__ == "Categorical" else pl.col(name)
+    )
 
 
 def _added(cells: pl.DataFrame, *, keys: list[str]) -> pl.DataFrame:

@@ -111,7 +111,7 @@ def fine_gray_toy() -> Found:
         "share by 1 at 1": ".071429", "share by 1 at 4": ".149351", "share by 1 at 5": ".246753",
         "share by 1 at 10": ".480519", "share by 2 at 2": ".071429", "share by 2 at 5": ".168831",
         "share by 2 at 8": ".285714", "weight after 3": ".916667", "weight after 4": ".733333",
-        "last weight of the life gone at 5": ".416667", "last weight of the life gone at 8": ".5",
+        "last weight of the life gone at 5": ".416667", "last weight of the life gone at 8": ".500000",
     }  # fmt: skip
     at = cumulative_incidence(Lives.collect(rows)).incidence_at(1, 2, 4, 5, 8, 10)
     ours = {
