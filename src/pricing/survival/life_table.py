@@ -51,7 +51,8 @@ class LifeTable(Result):
 
     def figure(self, lang: Language = "en") -> go.Figure:
         """Draw q on a logarithmic axis in its band over bars of exposure."""
-        seen = self.table.filter((pl.col("q_x") > 0) & (pl.col("lower") > 0))
+        seen = self.table[:-1] if self.facts["open"] else self.table  # at the end all die
+        seen = seen.filter(pl.col("lower") > 0)
         figure = band_figure(
             seen[self.details["by"]].cast(pl.Float64).to_list(),
             seen["q_x"].to_list(),

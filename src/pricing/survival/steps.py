@@ -16,6 +16,7 @@ from pricing.result.words import Language, label, level_label, say
 __all__ = ["steps_figure"]
 
 BANDS = 4  # series that still can be told apart in their bands
+NAMED = 12  # series that fit a legend
 MOST = 1_500  # steps drawn of a series
 
 
@@ -72,6 +73,7 @@ def steps_figure(
     last = float(table["time"].max())  # type: ignore[arg-type]
     figure.update_layout(
         hovermode="x unified" if len(strata) <= BANDS else "closest",
+        showlegend=len(strata) <= NAMED,  # hovering names the others
         xaxis={
             "title": {"text": say(f"level.time_in_{unit}", lang)},
             "range": [start - 0.02 * (last - start), last + 0.02 * (last - start)],
@@ -154,6 +156,7 @@ def _counts(
             yaxis="y2",
             showlegend=False,
             hoverinfo="skip",
+            cliponaxis=False,
         )
     share = 0.07 * len(rows) + 0.05
     figure.update_layout(
