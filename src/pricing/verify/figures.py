@@ -222,6 +222,19 @@ def _regulation() -> list[Figure]:
     return found
 
 
+def _survival() -> list[Figure]:
+    from pricing.verify import survival
+
+    found: list[Figure] = []
+    for source, printed, ours in (
+        survival.lung_figures(),
+        survival.lung_by_performance(),
+        survival.fine_gray_toy(),
+    ):
+        found += _compare("survival", source, printed, ours)
+    return found
+
+
 AREAS: Mapping[str, Callable[[], list[Figure]]] = {
     "aggregate": _aggregate,
     "claims": _claims,
@@ -231,6 +244,7 @@ AREAS: Mapping[str, Callable[[], list[Figure]]] = {
     "models": _models,
     "regulation": _regulation,
     "reserving": _reserving,
+    "survival": _survival,
     "tables": _tables,
 }
 
