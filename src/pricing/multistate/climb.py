@@ -3,27 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from pricing.errors import InputError
 from pricing.estimate.design import Floats
 from pricing.multistate.likelihood import PanelLikelihood, Value
 
-__all__ = ["climb"]
+__all__ = ["Summit", "climb"]
 
 MOST_STEPS = 100
 SETTLED = 1e-11  # Newton's decrement: twice what the log-likelihood may still gain
 LONGEST = 2.0  # change of a log intensity in one step
-NONE = 1e-5  # moves expected in all the years seen: the intensity runs to zero
+NONE = 1e-4  # moves expected in all the years seen: the intensity runs to zero
+NOTHING = 1e-10  # moves expected where an effect that runs to zero is held
 FAST = 30.0  # moves expected in the shortest step: the intensity runs to infinity
+WIDE = 20.0  # standard error of a log intensity: an interval over 34 powers of ten
 FLAT = 1e-9  # smallest eigenvalue of the information scaled to a unit diagonal
 
 
-def climb(
-    likelihood: PanelLikelihood, start: Floats, names: Sequence[str]
-) -> tuple[Floats, Floats, float]:
-    """Maximise; give the parameters, their covariance and the log-likelihood.
+@dataclass(frozen=True)
+class Summit:
+    """The maximum: parameters, their covariance (zero where held), log-likelihood, and which are held.
+
+    A parameter is held where the likelihood rises as the effect goes to minus infinity: a level whose
+    lives were never seen to need a move.
+    """
+
+    parameters: Floats
+    covariance: Floats
+    value: float
+    held: npt.NDArray[np.bool_]
+
+
+def climb(likelihood: PanelLikelihood, start: Floats, names: Sequence[str]) -> Summit:
+    """Maximise the likelihood of a panel.
 
     Parameters
     ----------
@@ -55,53 +71,72 @@ def climb(
     >>> e = panel_effects(v)
     >>> found = climb(PanelLikelihood(v.graph, e.group, v.years, v.start, v.allowed, v.exact, v.first,
     ...                               v.length, e.design, e.free), np.zeros(1), e.names)
-    >>> np.exp(found[0]).round(6).tolist()  # ln 2
+    >>> np.exp(found.parameters).round(6).tolist()  # ln 2
     [0.693147]
     """
-    at, now = start, likelihood.at(start)
+    at, now = start.copy(), likelihood.at(start)
     if not np.isfinite(now.value):
         raise InputError(
             "the likelihood is zero at the values to begin with",
             do="give start= intensities nearer to the truth",
         )
+    held = np.zeros(len(at), dtype=bool)
+    gain = np.inf
     for _ in range(MOST_STEPS):
-        step, gain, firm = _newton(now)
+        step, gain, firm = _newton(now, held)
         if firm and gain < SETTLED:
+            at = at + step  # the last digits
+            now = likelihood.at(at)
             break
         at, now, moved = _search(likelihood, at, now, step)
-        _require_between(likelihood, at, names)
-        if not moved:
+        fresh = _running(likelihood, at, held)
+        if fresh.any():
+            held, at = held | (fresh != 0), at + fresh
+            now = likelihood.at(at)
+        elif not moved:
             break
-    step, gain, firm = _newton(now)
-    information = -now.hessian
+    _, gain, _ = _newton(now, held)
+    free = np.flatnonzero(~held)
+    information = -now.hessian[np.ix_(free, free)]
     scale = np.sqrt(np.maximum(np.diag(information), 1e-300))
     values, vectors = np.linalg.eigh(information / np.outer(scale, scale))
     if values[0] < FLAT or (np.diag(information) <= 0).any():
         heavy = np.flatnonzero(np.abs(vectors[:, 0]) > 0.3 * np.abs(vectors[:, 0]).max())
         raise InputError(
             "the visits do not tell these apart: the information is singular",
-            faults=[names[j] for j in heavy],
+            faults=[names[free[j]] for j in heavy],
             do="leave out a move or an effect, or let moves share the effect",
         )
-    if not gain < 1e-6:
+    if not gain < 1e-6 or (now.score[held] > 0).any():
         raise InputError(
             f"the fit did not converge: the log-likelihood may still gain {gain / 2:.1e}",
             do="give start= intensities, or a smaller model",
         )
-    covariance = (vectors / values) @ vectors.T / np.outer(scale, scale)
-    return at, np.asarray((covariance + covariance.T) / 2), now.value
+    inverse = (vectors / values) @ vectors.T / np.outer(scale, scale)
+    wide = np.flatnonzero(np.sqrt(np.diag(inverse)) > WIDE)
+    if len(wide):
+        raise InputError(
+            "the visits hardly tell these apart: their intervals have no end to speak of",
+            faults=[names[free[j]] for j in wide],
+            do="leave out a move or an effect, or merge states that are seldom told apart",
+        )
+    covariance = np.zeros((len(at), len(at)))
+    covariance[np.ix_(free, free)] = (inverse + inverse.T) / 2
+    return Summit(at, covariance, now.value, held)
 
 
-def _newton(now: Value) -> tuple[Floats, float, bool]:
+def _newton(now: Value, held: npt.NDArray[np.bool_]) -> tuple[Floats, float, bool]:
     """Step, decrement, and whether the information is positive definite."""
-    information = -now.hessian
+    free = np.flatnonzero(~held)
+    information, score = -now.hessian[np.ix_(free, free)], now.score[free]
     diagonal = np.abs(np.diag(information))
     scale = np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
     values, vectors = np.linalg.eigh(information / np.outer(scale, scale))
     firm = bool(values[0] > 0)
     values = np.maximum(np.abs(values), 1e-8)
-    step = vectors @ ((vectors.T @ (now.score / scale)) / values) / scale
-    return np.asarray(step), float(step @ now.score), firm
+    step = np.zeros(len(held))
+    step[free] = vectors @ ((vectors.T @ (score / scale)) / values) / scale
+    return step, float(step @ now.score), firm
 
 
 def _search(
@@ -110,38 +145,44 @@ def _search(
     change = np.abs(likelihood.log_rates(step)).max()
     size = min(1.0, LONGEST / change) if change > 0 else 1.0
     while size > 1e-10:
-        trial = at + size * step
-        if likelihood.at(trial, second=False).value >= now.value - 1e-12 * abs(now.value):
-            return trial, likelihood.at(trial), True
+        trial = likelihood.at(at + size * step)
+        if trial.value >= now.value - 1e-12 * abs(now.value):
+            return at + size * step, trial, True
         size /= 2
     return at, now, False
 
 
-def _require_between(likelihood: PanelLikelihood, at: Floats, names: Sequence[str]) -> None:
-    """Refuse intensities that run to zero or infinity, where they do so for a column's groups."""
+def _running(likelihood: PanelLikelihood, at: Floats, held: npt.NDArray[np.bool_]) -> Floats:
+    """How far to push effects that run to zero; refuse intensities that run to zero or infinity."""
     rates = np.exp(likelihood.log_rates(at))
-    groups = len(rates)
-    years = np.bincount(likelihood.group, weights=likelihood.years, minlength=groups)
-    least = np.full(groups, np.inf)
-    np.minimum.at(least, likelihood.group, likelihood.years)
     x, moves = likelihood.design, likelihood.graph.moves
-    zero, infinite = [], []
-    for k in range(x.shape[1]):
-        held = x[:, k] != 0
-        gone = (years[held] @ rates[held]) < NONE
-        wild = (least[held, None] * rates[held]).min(axis=0) > FAST
-        said = "" if k == 0 else " (a level's own)"
-        zero += [f"{a} to {b}{said}" for (a, b), bad in zip(moves, gone, strict=True) if bad]
-        infinite += [f"{a} to {b}{said}" for (a, b), bad in zip(moves, wild, strict=True) if bad]
-    if zero:
-        raise InputError(
-            "the likelihood rises as these intensities go to zero: no visit needs the move",
-            faults=dict.fromkeys(zero),
-            do="leave the move out of the graph, or let it share its effect",
-        )
-    if infinite:
+    years = np.bincount(likelihood.group, weights=likelihood.years, minlength=len(rates))
+    least = np.full(len(rates), np.inf)
+    np.minimum.at(least, likelihood.group, likelihood.years)
+    fast = (least[:, None] * rates).min(axis=0) > FAST
+    if fast.any():
         raise InputError(
             "the likelihood rises as these intensities go to infinity: visits are too far apart",
-            faults=dict.fromkeys(infinite),
+            faults=[f"{a} to {b}" for (a, b), bad in zip(moves, fast, strict=True) if bad],
             do="merge states that lives change between faster than they are seen",
         )
+    expected = years @ rates
+    if (expected < NONE).any():
+        none = expected < 100 * NONE
+        raise InputError(
+            "the likelihood rises as these intensities go to zero: no visit needs the move",
+            faults=[f"{a} to {b}" for (a, b), bad in zip(moves, none, strict=True) if bad],
+            do="leave the move out of the graph",
+        )
+    push = np.zeros(len(at))
+    width = x.shape[1]
+    for k in range(1, width):
+        here = x[:, k] != 0
+        if not (x[here, k] == 1).all() or here.all():
+            continue
+        for m in np.flatnonzero(years[here] @ rates[here] < NONE):
+            for j in np.flatnonzero(likelihood.free[m * width + k]):
+                alone = (likelihood.free[:, j] != 0).sum() == 1
+                if alone and not held[j]:
+                    push[j] = np.log(NOTHING / float(years[here] @ rates[here, m]))
+    return push

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -102,9 +103,7 @@ def panel_effects(
             raise InputError(f"a base is given for {sorted(base)}, but there is no formula")
         columns, wide = [Column("(intercept)", (), ())], np.ones((1, 1))
         cell, bases, means, levels = np.zeros(len(used), dtype=np.intp), {}, {}, {}
-    pairs, group = np.unique(
-        np.column_stack([cell, visits.piece]), axis=0, return_inverse=True
-    )
+    pairs, group = np.unique(np.column_stack([cell, visits.piece]), axis=0, return_inverse=True)
     matrix = wide[pairs[:, 0]]
     if visits.breaks:
         labels = period_labels(visits.breaks)
@@ -138,7 +137,7 @@ def period_labels(breaks: Sequence[float]) -> list[str]:
     >>> period_labels([2.0, 5.5])
     ['<2', '2-5.5', '5.5+']
     """
-    middle = [f"{a:g}-{b:g}" for a, b in zip(breaks, breaks[1:], strict=False)]
+    middle = [f"{a:g}-{b:g}" for a, b in pairwise(breaks)]
     return [f"<{breaks[0]:g}", *middle, f"{breaks[-1]:g}+"]
 
 
@@ -180,10 +179,12 @@ def _free(
 ) -> tuple[Floats, tuple[str, ...]]:
     moves = graph.moves
     terms = list(dict.fromkeys(c.term for c in columns[1:]))
-    faults = [f"share: {t!r} is no term of the model{nearest(t, terms)}" for t in share if t not in terms]
+    faults = [
+        f"share: {t!r} is no term of the model{nearest(t, terms)}" for t in share if t not in terms
+    ]
     groups: dict[str, list[list[int]]] = {}
     for term in terms:
-        asked = share.get(term)
+        asked: Any = share.get(term)
         if asked is None:
             groups[term] = [[m] for m in range(len(moves))]
             continue
@@ -194,9 +195,13 @@ def _free(
             continue
         flat = [tuple(m) for one in asked for m in one]
         faults += [f"share: {term!r} names {m}, which is no move" for m in flat if m not in moves]
-        faults += [f"share: {term!r} names {m} twice" for m in dict.fromkeys(flat) if flat.count(m) > 1]
+        faults += [
+            f"share: {term!r} names {m} twice" for m in dict.fromkeys(flat) if flat.count(m) > 1
+        ]
         faults += [f"share: {term!r} has an empty group"] if not all(asked) or not asked else []
-        groups[term] = [[moves.index((m[0], m[1])) for m in one if tuple(m) in moves] for one in asked]
+        groups[term] = [
+            [moves.index((m[0], m[1])) for m in one if tuple(m) in moves] for one in asked
+        ]
     if faults:
         raise InputError("effects that cannot be fitted", where=where, faults=faults)
     width = len(columns)

@@ -19,7 +19,7 @@ from pricing.estimate.design import Floats
 
 __all__ = ["Spectrum", "differences", "exponentials", "second_differences", "series", "spectrum"]
 
-WORST_CONDITION = 1e6  # of the eigenvectors: leaves ten digits in P
+WORST_CONDITION = 1e4  # of the eigenvectors: leaves twelve digits in P
 NEAR = 0.2  # below this spread, the second differences go by their series
 
 
@@ -94,7 +94,7 @@ def second_differences(values: Any) -> Any:
     a, b, c = values[..., :, None, None], values[..., None, :, None], values[..., None, None, :]
     ab, bc, ac = first[..., :, :, None], first[..., None, :, :], first[..., :, None, :]
     gaps = [np.abs(a - c), np.abs(a - b), np.abs(b - c)]
-    gaps = np.broadcast_arrays(*gaps)
+    gaps = list(np.broadcast_arrays(*gaps))
     widest = np.maximum(np.maximum(gaps[0], gaps[1]), gaps[2])
 
     def over(top: Any, gap: Any) -> Any:

@@ -91,7 +91,7 @@ class StateGraph:
         size = len(self.states)
         found = np.zeros((*rates.shape[:-1], size, size))
         found[..., a, b] = rates
-        found[..., np.arange(size), np.arange(size)] = -found.sum(axis=-1)
+        found[..., np.arange(size), np.arange(size)] = 0.0 - found.sum(axis=-1)
         return found
 
     def require(self, *names: str, where: str = "") -> None:
@@ -195,9 +195,7 @@ def _places(graph: StateGraph) -> dict[str, tuple[float, float]]:
     alive = [s for s in graph.states if s not in graph.absorbing]
     if len(alive) > 5 or not graph.absorbing:
         turn = 2 * pi / len(graph.states)
-        return {
-            s: (1.4 * sin(i * turn), 1.4 * cos(i * turn)) for i, s in enumerate(graph.states)
-        }
+        return {s: (1.4 * sin(i * turn), 1.4 * cos(i * turn)) for i, s in enumerate(graph.states)}
     places = {s: (1.3 * (i - (len(alive) - 1) / 2), 0.6) for i, s in enumerate(alive)}
     gone = graph.absorbing
     return places | {s: (1.3 * (i - (len(gone) - 1) / 2), -0.7) for i, s in enumerate(gone)}
@@ -211,7 +209,9 @@ def _drawn(graph: StateGraph, lang: Language, rates: Mapping[Move, str]) -> go.F
         angle, far = atan2(y1 - y0, x1 - x0), hypot(x1 - x0, y1 - y0)
         # a line past a node in between bends around it; one of two opposite lines keeps aside
         passes = any(
-            _beside(places[s], (x0, y0), (x1, y1)) < 1.5 * NODE for s in graph.states if s not in (a, b)
+            _beside(places[s], (x0, y0), (x1, y1)) < 1.5 * NODE
+            for s in graph.states
+            if s not in (a, b)
         )
         bend = 0.5 if passes else (0.12 if (b, a) in graph.moves else 0.0)
         nx, ny = -sin(angle), cos(angle)

@@ -204,9 +204,7 @@ class PanelLikelihood:
                 continue
             share = count / seen
             phi2 = second_differences(scaled) * (t * t)[:, None, None, None]
-            weights = (
-                (share[:, None] * left)[:, :, None, None] * phi2 * right[:, None, None, :]
-            )
+            weights = (share[:, None] * left)[:, :, None, None] * phi2 * right[:, None, None, :]
             np.add.at(pooled, g, weights)
             np.add.at(curve, g, -count[:, None, None] * per[:, :, None] * per[:, None, :])
             if deaths is not None:
@@ -261,7 +259,11 @@ class PanelLikelihood:
         ends = self._ends(steps, rates)
         states = len(self.graph.states)
         state = np.eye(states)[self.start[first]]
-        before, after, scale = np.zeros((len(steps), states)), np.zeros((len(steps), states)), np.ones(len(steps))
+        before, after, scale = (
+            np.zeros((len(steps), states)),
+            np.zeros((len(steps), states)),
+            np.ones(len(steps)),
+        )
         value = 0.0
         for k in range(int(length.max())):
             live = np.flatnonzero(length > k)
@@ -302,7 +304,9 @@ class PanelLikelihood:
         if len(good):
             v, w = parts.vectors[g[good]], parts.inverse[g[good]]
             turned = np.swapaxes(v, 1, 2) @ share[good] @ np.swapaxes(w, 1, 2)
-            turned = turned * differences(parts.values[g[good]] * t[good, None]) * t[good, None, None]
+            turned = (
+                turned * differences(parts.values[g[good]] * t[good, None]) * t[good, None, None]
+            )
             pooled = np.zeros((len(rates), *share.shape[1:]), dtype=turned.dtype)
             np.add.at(pooled, g[good], turned)
             back = np.swapaxes(parts.inverse, 1, 2) @ pooled @ np.swapaxes(parts.vectors, 1, 2)

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import plotly.graph_objects as go
 import polars as pl
 from scipy.special import ndtri
@@ -19,7 +20,7 @@ from scipy.special import ndtri
 from pricing.errors import InputError
 from pricing.estimate.design import Column, Floats, variables
 from pricing.files import fingerprint
-from pricing.multistate.climb import climb
+from pricing.multistate.climb import Summit, climb
 from pricing.multistate.effects import Effects, Sharing, panel_effects
 from pricing.multistate.graph import Move, StateGraph
 from pricing.multistate.likelihood import PanelLikelihood
@@ -198,11 +199,11 @@ def fit_panel(
     Examples
     --------
     >>> from pricing.multistate.graph import state_graph
-    >>> rows = pl.DataFrame({"person": [1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4], "time": [0.0, 1.0, 2.0] * 4,
-    ...     "state": ["well", "ill", "well", "well", "well", "ill", "well", "ill", "ill"] + ["well"] * 3})
+    >>> rows = pl.DataFrame({"person": [1, 1, 1, 2, 2, 2, 3, 3, 3], "time": [0.0, 1.0, 2.0] * 3,
+    ...     "state": ["well", "ill", "ill", "well", "well", "well", "ill", "ill", "well"]})
     >>> model = fit_panel(rows, state_graph([("well", "ill"), ("ill", "well")]))
     >>> model.table.select("from_state", pl.col("intensity").round(4)).rows()
-    [('well', 0.9163), ('ill', 0.9163)]
+    [('well', 0.5493), ('ill', 0.5493)]
     """
     if not 0 < level < 1:
         raise InputError(f"level must lie between 0 and 1, got {level}")
@@ -216,7 +217,7 @@ def fit_panel(
     first = np.zeros(effects.free.shape[1])
     first[: len(graph.moves)] = np.log(_begin(visits, start))
     found = climb(likelihood, first, effects.names)
-    return _result(visits, effects, found, exact, level, source)
+    return _result(visits, effects, found, exact, censored, level, source)
 
 
 def panel_log_likelihood(
@@ -255,7 +256,9 @@ def panel_log_likelihood(
         frame, graph, person=person, time=time, state=state, exact=exact, censored=censored
     )
     rates = _given(graph, intensities)
-    return round(_likelihood(visits, panel_effects(visits)).at(np.log(rates), second=False).value, 12)
+    return round(
+        _likelihood(visits, panel_effects(visits)).at(np.log(rates), second=False).value, 12
+    )
 
 
 def _likelihood(visits: Visits, effects: Effects) -> PanelLikelihood:
@@ -312,12 +315,13 @@ def _seen(visits: Visits) -> tuple[Floats, Floats]:
 def _result(
     visits: Visits,
     effects: Effects,
-    found: tuple[Floats, Floats, float],
+    found: Summit,
     exact: Sequence[str],
+    censored: Mapping[str, Sequence[str]] | None,
     level: float,
     source: str,
 ) -> PanelModel:
-    parameters, covariance, value = found
+    parameters, covariance, value = found.parameters, found.covariance, found.value
     graph, width = visits.graph, len(effects.columns)
     beta = (effects.free @ parameters).reshape(len(graph.moves), width)
     spread = effects.free @ covariance @ effects.free.T
@@ -337,6 +341,7 @@ def _result(
         "means": dict(effects.means),
         "levels": {n: list(v) for n, v in effects.levels.items()},
         "breaks": list(visits.breaks),
+        "censored": {k: list(v) for k, v in (censored or {}).items()},
         "level": level,
     }
     row = PanelModel(table=pl.DataFrame(), details=details).covariates()
@@ -355,7 +360,12 @@ def _result(
         }
     )
     persons = visits.rows["person"].n_unique()
-    weak = [f"{a} to {b}" for a, b in table.filter(pl.col("std_error") > 1.5).select("from_state", "to_state").iter_rows()]
+    weak = [
+        f"{a} to {b}"
+        for a, b in table.filter(pl.col("std_error") > 1.5)
+        .select("from_state", "to_state")
+        .iter_rows()
+    ]
     rates = graph.matrix(np.exp(log))
     stays = {s: -1 / rates[at[s], at[s]] for s in graph.states if s not in graph.absorbing}
     fastest = table.sort("intensity", descending=True).row(0, named=True)
@@ -378,8 +388,18 @@ def _result(
         "intervals: inverse observed information, on the log scale",
         f"exact times of entry: {', '.join(exact) if exact else 'none'}",
     ]
-    notes += [f"{visits.alone:,} persons seen once only say nothing of moves"] if visits.alone else []
-    notes += [f"hardly identified (the interval spans a factor of 300 or more): {', '.join(weak)}"] if weak else []
+    gone = [n for n, held in zip(effects.names, found.held, strict=True) if held]
+    if gone:
+        notes.append(f"run to zero, no figure is given: {'; '.join(gone)}")
+    facts |= {"without_estimate": gone, "parameters": len(parameters)}
+    notes += (
+        [f"{visits.alone:,} persons seen once only say nothing of moves"] if visits.alone else []
+    )
+    notes += (
+        [f"hardly identified (the interval spans a factor of 300 or more): {', '.join(weak)}"]
+        if weak
+        else []
+    )
     basis = Basis(
         source=source, rows=visits.rows.height, exposure=float(years.sum()), notes=tuple(notes),
         fingerprint=fingerprint(
@@ -396,30 +416,39 @@ def _result(
     )
     frames = {"visit_pairs": pairs}
     if width > 1:
-        frames["effects"] = _effect_table(graph, effects, beta, spread, reach)
+        frames["effects"] = _effect_table(graph, effects, beta, spread, reach, found.held)
     return PanelModel(table=table, basis=basis, facts=facts, frames=frames, details=details)
 
 
 def _effect_table(
-    graph: StateGraph, effects: Effects, beta: Floats, spread: Floats, reach: float
+    graph: StateGraph,
+    effects: Effects,
+    beta: Floats,
+    spread: Floats,
+    reach: float,
+    gone: npt.NDArray[np.bool_],
 ) -> pl.DataFrame:
     width = len(effects.columns)
-    held = effects.free.any(axis=1)
+    held = np.abs(effects.free) @ np.ones(effects.free.shape[1])
+    lost = np.abs(effects.free) @ gone.astype(float) > 0
     rows = [
         {
             "term": c.term,
             "level": c.level,
             "from_state": a,
             "to_state": b,
-            "coefficient": float(beta[m, k]),
-            "std_error": float(np.sqrt(spread[m * width + k, m * width + k])),
+            "coefficient": None if lost[m * width + k] else float(beta[m, k]),
+            "std_error": None
+            if lost[m * width + k]
+            else float(np.sqrt(spread[m * width + k, m * width + k])),
         }
         for k, c in enumerate(effects.columns)
         for m, (a, b) in enumerate(graph.moves)
-        if k and held[m * width + k]
+        if k and held[m * width + k] > 0
     ]
     b, se = pl.col("coefficient"), pl.col("std_error")
-    return pl.DataFrame(rows).select(
+    schema = {"coefficient": pl.Float64, "std_error": pl.Float64}
+    return pl.DataFrame(rows, schema_overrides=schema).select(
         "term", "level", "from_state", "to_state",
         hazard_ratio=b.exp(), lower=(b - reach * se).exp(), upper=(b + reach * se).exp(),
         coefficient=b, std_error=se,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -146,7 +147,11 @@ def _options(
 ) -> tuple[float, ...]:
     faults = [] if not isinstance(exact, str) else [f"exact={exact!r}: give a list of states"]
     names = [] if faults else list(exact)
-    faults += [f"exact: {n!r} is no state{nearest(n, graph.states)}" for n in names if n not in graph.states]
+    faults += [
+        f"exact: {n!r} is no state{nearest(n, graph.states)}"
+        for n in names
+        if n not in graph.states
+    ]
     faults += [
         f"exact: {n!r} can be left again; only an absorbing state's entry is taken as exact"
         for n in names
@@ -161,7 +166,7 @@ def _options(
             if s not in graph.states
         ]
     cuts = [float(b) for b in breaks]
-    if not np.isfinite(cuts).all() or any(b >= c for b, c in zip(cuts, cuts[1:], strict=False)):
+    if not np.isfinite(cuts).all() or any(b >= c for b, c in pairwise(cuts)):
         faults.append(f"breaks must be finite and rise, got {cuts}")
     if faults:
         raise InputError("options that cannot serve", faults=faults)

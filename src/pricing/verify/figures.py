@@ -131,6 +131,12 @@ def _motor(datasets: Path) -> list[Figure]:
     ]
 
 
+def _panel(datasets: Path) -> list[Figure]:
+    from pricing.verify import panel
+
+    return [*_compare("panel", *panel.heart_transplants(datasets))]
+
+
 def _claims() -> list[Figure]:
     from pricing.verify import claims
 
@@ -234,4 +240,4 @@ AREAS: Mapping[str, Callable[[], list[Figure]]] = {
     "tables": _tables,
 }
 
-WITH_DATASETS: Mapping[str, Callable[[Path], list[Figure]]] = {"motor": _motor}
+WITH_DATASETS: Mapping[str, Callable[[Path], list[Figure]]] = {"motor": _motor, "panel": _panel}
