@@ -16,6 +16,7 @@ import numpy as np
 import plotly.graph_objects as go
 import polars as pl
 from scipy.special import ndtri
+from threadpoolctl import threadpool_limits
 
 from pricing.errors import InputError
 from pricing.estimate.design import Column, Floats, design, variables
@@ -195,14 +196,17 @@ def fit_intensities(
             raise InputError(
                 "splines are for models of claim frequency on move_experience", do="use bands here"
             )
-        fit = fit_poisson(matrix, cells)
-        if fit.aliased.any():
+        with threadpool_limits(1):  # small matrices: threads wait more than they work
+            fit = fit_poisson(matrix, cells)
+            covariance = (
+                infer(matrix, fit, cells).covariance_model if fit.aliased.sum() == 0 else None
+            )
+        if covariance is None:
             raise InputError(
                 "covariates go together: some column is a combination of the others",
                 where=f"{move[0]} to {move[1]}, {formulas[move]}",
                 do="leave one of them out",
             )
-        covariance = infer(matrix, fit, cells).covariance_model
         weight = cells.values("exposure")
         said = {
             "columns": [[list(c.variables), list(c.levels)] for c in matrix.columns],

@@ -206,6 +206,15 @@ def _models() -> list[Figure]:
     ]
 
 
+def _multistate() -> list[Figure]:
+    from pricing.verify import multistate
+
+    found: list[Figure] = []
+    for source, printed, ours in (multistate.five_lives(), multistate.crude_rates()):
+        found += _compare("multistate", source, printed, ours)
+    return found
+
+
 def _reserving() -> list[Figure]:
     from pricing.verify import reserving
 
@@ -235,6 +244,7 @@ AREAS: Mapping[str, Callable[[], list[Figure]]] = {
     "exposure": _exposure,
     "loss_ratio": _loss_ratio,
     "models": _models,
+    "multistate": _multistate,
     "regulation": _regulation,
     "reserving": _reserving,
     "tables": _tables,

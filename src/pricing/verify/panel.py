@@ -10,6 +10,7 @@ import polars as pl
 from pricing.errors import InputError
 from pricing.multistate.graph import state_graph
 from pricing.multistate.panel import fit_panel, panel_log_likelihood
+from pricing.multistate.stays import stays, transition_probabilities
 
 __all__ = ["heart_transplants"]
 
@@ -58,7 +59,36 @@ def heart_transplants(folder: Path) -> tuple[str, Mapping[str, str], Mapping[str
     ).iter_rows():
         ours[f"q{a}{b}"] = q
         ours |= {"q12, lower": low, "q12, upper": high} if (a, b) == ("1", "2") else {}
+    chances = transition_probabilities(fitted, [10.0]).table.filter(from_state="1")
+    ours |= {f"P(10), 1 to {s}": p for s, p in chances.select("to_state", "probability").rows()}
+    for s, stay, total in (
+        stays(fitted).table.select("in_state", "sojourn", "length_of_stay").rows()
+    ):
+        ours |= {f"sojourn, {s}": stay or 0.0, f"total years, {s}": total or 0.0}
+    pairs = fitted.frames["visit_pairs"].rows()
+    ours |= {f"visits at {a} followed by {b}": float(n) for a, b, n in pairs}
     printed = {
+        "visits at 1 followed by 1": "1367",
+        "visits at 1 followed by 2": "204",
+        "visits at 1 followed by 3": "44",
+        "visits at 1 followed by 4": "148",
+        "visits at 2 followed by 1": "46",
+        "visits at 2 followed by 2": "134",
+        "visits at 2 followed by 3": "54",
+        "visits at 2 followed by 4": "48",
+        "visits at 3 followed by 2": "13",
+        "visits at 3 followed by 3": "107",
+        "visits at 3 followed by 4": "55",
+        "P(10), 1 to 1": "0.30943",
+        "P(10), 1 to 2": "0.09750",
+        "P(10), 1 to 3": "0.08787",
+        "P(10), 1 to 4": "0.50520",
+        "sojourn, 1": "5.870",
+        "sojourn, 2": "1.645",
+        "sojourn, 3": "2.288",
+        "total years, 1": "8.816",
+        "total years, 2": "2.230",
+        "total years, 3": "1.748",
         "-2 log L at given intensities, deaths exact": "4908.8168",
         "-2 log L at given intensities, deaths as visits": "4833.0064",
         "-2 log L": "3968.7979",
