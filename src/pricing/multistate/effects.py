@@ -17,7 +17,7 @@ from pricing.experience.cells import Experience
 from pricing.multistate.graph import Move, StateGraph
 from pricing.multistate.visits import Visits
 
-__all__ = ["Effects", "Sharing", "panel_effects"]
+__all__ = ["Effects", "Sharing", "column_values", "level_text", "panel_effects", "period_labels"]
 
 Sharing = Literal["equal"] | Sequence[Sequence[Move]]
 PERIOD = "time_period"
@@ -139,6 +139,46 @@ def period_labels(breaks: Sequence[float]) -> list[str]:
     """
     middle = [f"{a:g}-{b:g}" for a, b in pairwise(breaks)]
     return [f"<{breaks[0]:g}", *middle, f"{breaks[-1]:g}+"]
+
+
+def column_values(
+    columns: Sequence[tuple[Sequence[str], Sequence[str | None]]],
+    base: Mapping[str, str],
+    means: Mapping[str, float],
+    at: Mapping[str, Any],
+) -> Floats:
+    """Values of a model's columns at levels and numbers; the rest at base and mean.
+
+    Examples
+    --------
+    >>> column_values([((), ()), (("sex",), ("m",)), (("age",), (None,))], {"sex": "f"}, {"age": 50.0},
+    ...               {"sex": "m"}).tolist()
+    [1.0, 1.0, 50.0]
+    """
+    named = {**base, **{n: level_text(v) for n, v in at.items() if n in base}}
+    numbers = {**means, **{n: float(v) for n, v in at.items() if n in means}}
+    return np.array(
+        [
+            np.prod(
+                [
+                    numbers[v] if level is None else float(named[v] == level)
+                    for v, level in zip(variables_of, levels, strict=True)
+                ]
+            )
+            for variables_of, levels in columns
+        ]
+    )
+
+
+def level_text(value: Any) -> str:
+    """Name a level as the cells do: yes and no for what is true or false.
+
+    Examples
+    --------
+    >>> level_text(True), level_text("m"), level_text(3)
+    ('yes', 'm', '3')
+    """
+    return ("no", "yes")[value] if isinstance(value, bool) else str(value)
 
 
 def _covariates(

@@ -10,6 +10,7 @@ Taylor's series instead, its derivative carried along (Al-Mohy and Higham 2009).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import combinations_with_replacement, permutations
 from typing import Any
 
 import numpy as np
@@ -90,31 +91,29 @@ def second_differences(values: Any) -> Any:
     >>> second_differences(np.zeros(1)).tolist()  # half the second derivative
     [[[0.5]]]
     """
+    size = values.shape[-1]
     first = differences(values)
-    a, b, c = values[..., :, None, None], values[..., None, :, None], values[..., None, None, :]
-    ab, bc, ac = first[..., :, :, None], first[..., None, :, :], first[..., :, None, :]
-    gaps = [np.abs(a - c), np.abs(a - b), np.abs(b - c)]
-    gaps = list(np.broadcast_arrays(*gaps))
-    widest = np.maximum(np.maximum(gaps[0], gaps[1]), gaps[2])
-
-    def over(top: Any, gap: Any) -> Any:
-        return top / np.where(np.abs(gap) < NEAR / 4, 1.0, gap)
-
-    far = np.where(
-        gaps[0] == widest,
-        over(ab - bc, a - c),
-        np.where(gaps[1] == widest, over(ac - bc, a - b), over(ab - ac, b - c)),
-    )
+    # they do not change with the order of the three: each combination once
+    i, j, k = np.array(list(combinations_with_replacement(range(size), 3))).T
+    a, b, c = values[..., i], values[..., j], values[..., k]
+    ab, bc, ac = first[..., i, j], first[..., j, k], first[..., i, k]
+    wide_ac, wide_ab, wide_bc = np.abs(a - c), np.abs(a - b), np.abs(b - c)
+    widest = np.maximum(np.maximum(wide_ac, wide_ab), wide_bc)
+    top = np.where(wide_ac == widest, ab - bc, np.where(wide_ab == widest, ac - bc, ab - ac))
+    gap = np.where(wide_ac == widest, a - c, np.where(wide_ab == widest, a - b, b - c))
     close = widest < NEAR
-    if not close.any():
-        return far
-    mean = (a + b + c) / 3
-    return np.where(close, np.exp(mean) * _symmetric(a - mean, b - mean, c - mean, close), far)
+    found = top / np.where(close, 1.0, gap)
+    x, y, z = a[close], b[close], c[close]
+    mean = (x + y + z) / 3
+    found[close] = np.exp(mean) * _symmetric(x - mean, y - mean, z - mean)
+    place = np.empty((size, size, size), dtype=np.intp)
+    for order in permutations((i, j, k)):
+        place[order] = np.arange(len(i))
+    return found[..., place]
 
 
-def _symmetric(x: Any, y: Any, z: Any, close: Any) -> Any:
+def _symmetric(x: Any, y: Any, z: Any) -> Any:
     """Σ hₖ(x, y, z)/(k + 2)!, by hₖ = e₁hₖ₋₁ − e₂hₖ₋₂ + e₃hₖ₋₃ with e₁ = 0."""
-    x, y, z = (np.where(close, v, 0.0) for v in np.broadcast_arrays(x, y, z))
     e2, e3 = x * y + y * z + x * z, x * y * z
     h = [np.ones_like(e2), np.zeros_like(e2), -e2]
     total, factorial = 0.5 * h[0] - e2 / 24, 24.0

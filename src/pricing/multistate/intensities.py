@@ -24,6 +24,7 @@ from pricing.estimate.glm import fit_poisson
 from pricing.estimate.inference import infer
 from pricing.experience.cells import Experience
 from pricing.files import fingerprint
+from pricing.multistate.effects import column_values, level_text
 from pricing.multistate.graph import Move, StateGraph
 from pricing.multistate.spells import read_spells
 from pricing.result.shape import Basis, Result
@@ -64,7 +65,7 @@ class Intensities(Result):
         faults = [f"{n!r} is in none of the models" for n in asked if n not in known]
         for n, v in asked.items():
             levels = self.details["levels"].get(n)
-            if levels is not None and _text(v) not in levels:
+            if levels is not None and level_text(v) not in levels:
                 faults.append(f"{n!r} has no level {v!r}; there are {', '.join(levels)}")
             elif levels is None and n in known:
                 number = isinstance(v, int | float | np.number) and bool(np.isfinite(v))
@@ -294,21 +295,4 @@ def _effect_rows(
 
 
 def _row(said: Mapping[str, Any], asked: Mapping[str, Any]) -> Floats:
-    """Values of a model's columns at levels and numbers."""
-    named = said["base"] | {n: _text(v) for n, v in asked.items() if n in said["base"]}
-    numbers = said["means"] | {n: float(v) for n, v in asked.items() if n in said["means"]}
-    return np.array(
-        [
-            np.prod(
-                [
-                    numbers[v] if level is None else float(named[v] == level)
-                    for v, level in zip(names, levels, strict=True)
-                ]
-            )
-            for names, levels in said["columns"]
-        ]
-    )
-
-
-def _text(value: Any) -> str:
-    return ("no", "yes")[value] if isinstance(value, bool) else str(value)
+    return column_values(said["columns"], said["base"], said["means"], asked)

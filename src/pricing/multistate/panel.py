@@ -21,7 +21,7 @@ from pricing.errors import InputError
 from pricing.estimate.design import Column, Floats, variables
 from pricing.files import fingerprint
 from pricing.multistate.climb import Summit, climb
-from pricing.multistate.effects import Effects, Sharing, panel_effects
+from pricing.multistate.effects import Effects, Sharing, column_values, level_text, panel_effects
 from pricing.multistate.graph import Move, StateGraph
 from pricing.multistate.likelihood import PanelLikelihood
 from pricing.multistate.visits import Visits, read_visits
@@ -86,7 +86,7 @@ class PanelModel(Result):
         faults += [
             f"{n!r} has no level {asked[n]!r}; there are {', '.join(levels[n])}"
             for n in asked
-            if n in base and _level(asked[n]) not in levels[n]
+            if n in base and level_text(asked[n]) not in levels[n]
         ]
         faults += [
             f"{n!r} must be a finite number, got {asked[n]!r}"
@@ -95,19 +95,8 @@ class PanelModel(Result):
         ]
         if faults:
             raise InputError("no intensities can be given there", faults=faults)
-        named = base | {n: _level(v) for n, v in asked.items() if n in base}
-        numbers = means | {n: float(v) for n, v in asked.items() if n in means}
-        return np.array(
-            [
-                np.prod(
-                    [
-                        numbers[v] if level is None else float(named[v] == level)
-                        for v, level in zip(c.variables, c.levels, strict=True)
-                    ]
-                )
-                for c in self.columns
-            ]
-        )
+        columns = [(c.variables, c.levels) for c in self.columns]
+        return column_values(columns, base, means, asked)
 
     def intensities(self, at: Mapping[str, Any] | None = None) -> Floats:
         """Give the intensity matrix Q per year.
@@ -249,16 +238,15 @@ def panel_log_likelihood(
     --------
     >>> from pricing.multistate.graph import state_graph
     >>> rows = pl.DataFrame({"person": [1, 1], "time": [0.0, 2.0], "state": ["well", "well"]})
-    >>> panel_log_likelihood(rows, state_graph([("well", "ill")]), {("well", "ill"): 0.1})
+    >>> round(panel_log_likelihood(rows, state_graph([("well", "ill")]), {("well", "ill"): 0.1}), 9)
     -0.2
     """
     visits = read_visits(
         frame, graph, person=person, time=time, state=state, exact=exact, censored=censored
     )
     rates = _given(graph, intensities)
-    return round(
-        _likelihood(visits, panel_effects(visits)).at(np.log(rates), second=False).value, 12
-    )
+    likelihood = _likelihood(visits, panel_effects(visits))
+    return likelihood.at(np.log(rates), second=False).value
 
 
 def _likelihood(visits: Visits, effects: Effects) -> PanelLikelihood:
@@ -453,11 +441,6 @@ def _effect_table(
         hazard_ratio=b.exp(), lower=(b - reach * se).exp(), upper=(b + reach * se).exp(),
         coefficient=b, std_error=se,
     )  # fmt: skip
-
-
-def _level(value: Any) -> str:
-    """Yes or no is named as the cells name it."""
-    return ("no", "yes")[value] if isinstance(value, bool) else str(value)
 
 
 def _finite(value: Any) -> bool:
