@@ -16,7 +16,7 @@ from pricing.estimate.design import Floats
 from pricing.result.figure import COLOURS
 from pricing.result.words import Language, level_label
 
-__all__ = ["StateGraph", "state_graph"]
+__all__ = ["StateGraph", "named", "state_graph"]
 
 Move = tuple[str, str]
 NODE = 0.16  # radius of a node on a circle of one
@@ -171,6 +171,18 @@ def state_graph(
         raise InputError("this is no state graph", faults=faults)
     at = {s: i for i, s in enumerate(order)}
     return StateGraph(tuple(order), tuple(sorted(given, key=lambda m: (at[m[0]], at[m[1]]))))
+
+
+def named(facts: Mapping[str, Any], lang: Language) -> dict[str, Any]:
+    """Say the states among the facts of a finding in a language.
+
+    Examples
+    --------
+    >>> named({"in_state": "ill", "years": 2.0}, "zh")
+    {'in_state': '患病', 'years': 2.0}
+    """
+    states = ("from_state", "to_state", "in_state", "longest")
+    return {k: level_label(v, lang) if k in states else v for k, v in facts.items()}
 
 
 def _moves(moves: Mapping[str, Sequence[str]] | Iterable[Move]) -> list[Move]:

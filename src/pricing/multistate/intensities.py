@@ -25,10 +25,10 @@ from pricing.estimate.inference import infer
 from pricing.experience.cells import Experience
 from pricing.files import fingerprint
 from pricing.multistate.effects import column_values, level_text
-from pricing.multistate.graph import Move, StateGraph
+from pricing.multistate.graph import Move, StateGraph, named
 from pricing.multistate.spells import read_spells
 from pricing.result.shape import Basis, Result
-from pricing.result.words import Language
+from pricing.result.words import Language, say
 
 __all__ = ["Intensities", "fit_intensities", "move_experience"]
 
@@ -42,6 +42,10 @@ class Intensities(Result):
     """
 
     kind = "intensities"
+
+    def finding(self, lang: Language = "en") -> str:
+        """Say the result in one sentence, states in the language."""
+        return say(f"finding.{self.kind}", lang, **named(self.facts, lang))
 
     @property
     def graph(self) -> StateGraph:

@@ -20,11 +20,11 @@ from pricing.errors import InputError
 from pricing.estimate.design import Floats
 from pricing.files import fingerprint
 from pricing.multistate.exponential import exponentials
-from pricing.multistate.graph import Move, StateGraph
+from pricing.multistate.graph import Move, StateGraph, named
 from pricing.multistate.occupancy_figure import occupancy_areas
 from pricing.multistate.spells import read_spells
 from pricing.result.shape import Basis, Result
-from pricing.result.words import Language
+from pricing.result.words import Language, say
 
 __all__ = ["Occupancy", "aalen_johansen", "forward_occupancy"]
 
@@ -37,6 +37,10 @@ class Occupancy(Result):
     """
 
     kind = "occupancy"
+
+    def finding(self, lang: Language = "en") -> str:
+        """Say the result in one sentence, states in the language."""
+        return say(f"finding.{self.kind}", lang, **named(self.facts, lang))
 
     def figure(self, lang: Language = "en") -> go.Figure:
         """Draw the shares as areas."""

@@ -22,11 +22,11 @@ from pricing.estimate.design import Column, Floats, variables
 from pricing.files import fingerprint
 from pricing.multistate.climb import Summit, climb
 from pricing.multistate.effects import Effects, Sharing, column_values, level_text, panel_effects
-from pricing.multistate.graph import Move, StateGraph
+from pricing.multistate.graph import Move, StateGraph, named
 from pricing.multistate.likelihood import PanelLikelihood
 from pricing.multistate.visits import Visits, read_visits
 from pricing.result.shape import Basis, Result
-from pricing.result.words import Language
+from pricing.result.words import Language, say
 
 __all__ = ["PanelModel", "fit_panel", "panel_log_likelihood"]
 
@@ -44,6 +44,10 @@ class PanelModel(Result):
     """
 
     kind = "panel_model"
+
+    def finding(self, lang: Language = "en") -> str:
+        """Say the result in one sentence, states in the language."""
+        return say(f"finding.{self.kind}", lang, **named(self.facts, lang))
 
     @property
     def graph(self) -> StateGraph:

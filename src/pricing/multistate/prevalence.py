@@ -10,12 +10,13 @@ import polars as pl
 
 from pricing.errors import InputError
 from pricing.estimate.design import Floats
+from pricing.multistate.graph import named
 from pricing.multistate.panel import PanelModel
 from pricing.multistate.stays import between
 from pricing.multistate.visits import read_visits
 from pricing.result.series import SERIES
 from pricing.result.shape import Result
-from pricing.result.words import Language, label, level_label
+from pricing.result.words import Language, label, level_label, say
 
 __all__ = ["Prevalence", "prevalence"]
 
@@ -24,6 +25,10 @@ class Prevalence(Result):
     """Observed and expected share of lives by state over time."""
 
     kind = "prevalence"
+
+    def finding(self, lang: Language = "en") -> str:
+        """Say the result in one sentence, states in the language."""
+        return say(f"finding.{self.kind}", lang, **named(self.facts, lang))
 
     def figure(self, lang: Language = "en") -> go.Figure:
         """Draw the shares seen as points, those expected as lines."""

@@ -18,12 +18,12 @@ from scipy.special import expit, logit, ndtri
 from pricing.errors import InputError
 from pricing.estimate.design import Floats
 from pricing.multistate.exponential import exponentials
-from pricing.multistate.graph import StateGraph
+from pricing.multistate.graph import StateGraph, named
 from pricing.multistate.occupancy_figure import occupancy_areas
 from pricing.multistate.panel import PanelModel
 from pricing.result.figure import interval_figure
 from pricing.result.shape import Basis, Result
-from pricing.result.words import Language
+from pricing.result.words import Language, say
 
 __all__ = ["Stays", "TransitionProbabilities", "stays", "transition_probabilities"]
 
@@ -34,6 +34,10 @@ class TransitionProbabilities(Result):
     """P(t): chances of being in each state after some years, by the state now."""
 
     kind = "transition_probabilities"
+
+    def finding(self, lang: Language = "en") -> str:
+        """Say the result in one sentence, states in the language."""
+        return say(f"finding.{self.kind}", lang, **named(self.facts, lang))
 
     def figure(self, lang: Language = "en") -> go.Figure:
         """Draw the chances over time as areas, from the first state of the graph."""
@@ -47,6 +51,10 @@ class Stays(Result):
     """How long lives stay: at a time, in all, and where they go next."""
 
     kind = "stays"
+
+    def finding(self, lang: Language = "en") -> str:
+        """Say the result in one sentence, states in the language."""
+        return say(f"finding.{self.kind}", lang, **named(self.facts, lang))
 
     def figure(self, lang: Language = "en") -> go.Figure:
         """Draw mean years per stay with their intervals."""
