@@ -105,7 +105,7 @@ def climb(likelihood: PanelLikelihood, start: Floats, names: Sequence[str]) -> S
         raise InputError(
             "the visits do not tell these apart: the information is singular",
             faults=[names[free[j]] for j in heavy],
-            do="leave out a move or an effect, or let moves share the effect",
+            do="leave out a move or an effect, take another base level, or let moves share the effect",
         )
     if not gain < 1e-6 or (now.score[held] > 0).any():
         raise InputError(
