@@ -550,7 +550,55 @@ def survival(size: int, folder: Path) -> dict[str, Callable[[], object]]:
     }
 
 
+def panel(size: int, folder: Path) -> dict[str, Callable[[], object]]:
+    """A panel like that of the heart transplants: four states, yearly visits, a covariate."""
+    from scipy.linalg import expm
+    from scipy.optimize import minimize
+
+    from pricing.multistate.effects import panel_effects
+    from pricing.multistate.graph import state_graph
+    from pricing.multistate.likelihood import PanelLikelihood
+    from pricing.multistate.panel import fit_panel
+    from pricing.multistate.visits import read_visits
+
+    graph = state_graph({"1": ["2", "4"], "2": ["1", "3", "4"], "3": ["2", "4"]}, list("1234"))
+    q = graph.matrix(np.array([0.128, 0.042, 0.225, 0.343, 0.04, 0.131, 0.306]))
+    draw = np.random.default_rng(7)
+    p, found = expm(1.3 * q), []
+    for person in range(size):
+        state, now = 0, 0.0
+        found.append((person, now, "1", "f" if person % 7 == 0 else "m"))
+        for _ in range(min(20, 1 + draw.poisson(4.2))):
+            gap, state = draw.uniform(0.8, 1.8), int(draw.choice(4, p=p[state]))
+            now += gap * (draw.uniform(0.05, 1.0) if state == 3 else 1.0)
+            found.append((person, now, "1234"[state], found[-1][3]))
+            if state == 3:
+                break
+    visits = pl.DataFrame(found, schema=["person", "time", "state", "sex"], orient="row")
+    v = read_visits(visits, graph, covariates=["sex"], exact=["4"])
+    e = panel_effects(v, "sex")
+    likelihood = PanelLikelihood(
+        graph, e.group, v.years, v.start, v.allowed, v.exact, v.first, v.length, e.design, e.free
+    )
+    rows = likelihood.pairs[0]
+    times = v.years[rows]
+    start = np.append(np.log([0.1] * 7), np.zeros(7))
+    return {
+        "ours": lambda: fit_panel(visits, graph, formula="sex", exact=["4"]),
+        "floor": lambda: [expm(q * t) for t in times],
+        "peer": lambda: minimize(
+            lambda x: -likelihood.at(x, second=False).value, start, method="BFGS"
+        ),
+    }
+
+
 BENCHMARKS = {
+    "panel": Benchmark(
+        622,
+        "one scipy matrix exponential for every distinct pair of visits",
+        "scipy BFGS on the same likelihood without derivatives",
+        panel,
+    ),
     "cells": Benchmark(
         1e7, "polars group-by of the same sums", "DuckDB group-by of the same sums", cells
     ),

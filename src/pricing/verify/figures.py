@@ -131,6 +131,12 @@ def _motor(datasets: Path) -> list[Figure]:
     ]
 
 
+def _panel(datasets: Path) -> list[Figure]:
+    from pricing.verify import panel
+
+    return [*_compare("panel", *panel.heart_transplants(datasets))]
+
+
 def _claims() -> list[Figure]:
     from pricing.verify import claims
 
@@ -200,6 +206,15 @@ def _models() -> list[Figure]:
     ]
 
 
+def _multistate() -> list[Figure]:
+    from pricing.verify import multistate
+
+    found: list[Figure] = []
+    for source, printed, ours in (multistate.five_lives(), multistate.crude_rates()):
+        found += _compare("multistate", source, printed, ours)
+    return found
+
+
 def _reserving() -> list[Figure]:
     from pricing.verify import reserving
 
@@ -242,10 +257,11 @@ AREAS: Mapping[str, Callable[[], list[Figure]]] = {
     "exposure": _exposure,
     "loss_ratio": _loss_ratio,
     "models": _models,
+    "multistate": _multistate,
     "regulation": _regulation,
     "reserving": _reserving,
     "survival": _survival,
     "tables": _tables,
 }
 
-WITH_DATASETS: Mapping[str, Callable[[Path], list[Figure]]] = {"motor": _motor}
+WITH_DATASETS: Mapping[str, Callable[[Path], list[Figure]]] = {"motor": _motor, "panel": _panel}
