@@ -115,6 +115,7 @@ def test_constant_force_is_geometric():
         ({"mortality": rate_table("cn_life_2025", "cl2")}, 'keep one sex: table.only'),
         ({"mortality": rate_table("cn_ci_2020_k", "k2").only("male")}, "got shares"),
         ({"mortality": rate_table("cn_ci_2020", "ci4").only("male")}, "must have the rate 1"),
+        ({"mortality": MakehamLaw(0.04, 0.0, 1.1)}, "alive at 150"),
         ({"age": 106}, "asked for 106"),
         ({"age": 40.5}, "whole years"),
         ({"contract": "wholelife"}, "did you mean 'whole_life'"),

@@ -327,7 +327,7 @@ def test_every_fault_of_the_payments_is_said_at_once():
     wrong = [
         WhileIn("sik", 1.0), WhileIn("sick", float("nan")), AtTime("sick", 1.0, (11.0,)),
         AtTime("sick", 1.0, ()), OnMove("sick", "sick", 1.0), WhileIn("sick", 1.0, start=10.0),
-        WhileIn("sick", 1.0, waiting=-1.0), 5.0,
+        WhileIn("sick", 1.0, waiting=-1.0), 5.0, OnMove("dead", "sick", 1.0),
     ]  # fmt: skip
     for value in (
         lambda: cash_flow(levels(), wrong, age=40, years=10, interest=0.02, start="sick"),
@@ -335,8 +335,8 @@ def test_every_fault_of_the_payments_is_said_at_once():
     ):
         with pytest.raises(InputError) as refused:
             value()
-        assert len(refused.value.faults) == 8
-        assert [f"payment {n}" in str(refused.value) for n in range(1, 9)] == [True] * 8
+        assert len(refused.value.faults) == 9
+        assert [f"payment {n}" in str(refused.value) for n in range(1, 10)] == [True] * 9
 
 
 def test_values_that_cannot_be_given():
@@ -346,6 +346,7 @@ def test_values_that_cannot_be_given():
         (lambda: thiele(levels(), waiting, **options), "1 payments have a waiting period"),
         (lambda: cash_flow(levels(), waiting, start="sick", method="euler", **options), "takes no waiting"),
         (lambda: cash_flow(levels(), [], start="sick", **options), "no benefits"),
+        (lambda: cash_flow(levels(), [WhileIn("sick", lambda t: np.inf)], start="sick", **options), "an amount is inf"),
         (lambda: thiele(levels(), [], **options), "no benefits"),
         (lambda: cash_flow(levels(), one, start="sick", premiums=[WhileIn("healthy", 0.0)], **options), "pays for nothing"),
         (lambda: thiele(levels(), one, premiums=[WhileIn("healthy", 0.0)], **options), "worth 0"),

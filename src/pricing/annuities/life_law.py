@@ -120,6 +120,12 @@ def survival(
         span = _LAST - int(age) if years is None else int(years)
         if span < 1:
             raise InputError(f"age {age} is beyond {_LAST}, where laws end here")
+        left = float(mortality.survive(age, span))
+        if years is None and left > 1e-10:
+            raise InputError(
+                f"the law leaves {left:.3g} of the lives of {age} alive at {_LAST}",
+                do="give a term, or a law that grows with age",
+            )
         if fraction == "exact":
             return mortality.survive(age, np.arange(span * per_year + 1) / per_year)
         whole = mortality.survive(age, np.arange(span + 1))

@@ -104,7 +104,10 @@ def worth(amount: Rate, time: float) -> float:
     >>> worth(2.0, 1.0), worth(lambda t: 1.03**t, 1.0)
     (2.0, 1.03)
     """
-    return float(amount(time)) if callable(amount) else float(amount)
+    found = float(amount(time)) if callable(amount) else float(amount)
+    if not np.isfinite(found):
+        raise InputError(f"an amount is {found} at {time:g} years", do="give finite amounts")
+    return found
 
 
 def hold_payments(
@@ -139,6 +142,12 @@ def _faults(model: StateModel, payment: Payment, years: float) -> list[str]:
               if name not in model.states]  # fmt: skip
     if isinstance(payment, OnMove) and payment.origin == payment.destination:
         faults.append(f"a move from {payment.origin} to itself")
+    elif (
+        isinstance(payment, OnMove)
+        and not faults
+        and (payment.origin, payment.destination) not in model.moves
+    ):
+        faults.append(f"nobody moves from {payment.origin} to {payment.destination}")
     amount: Rate | Callable[[float], float] = (
         payment.rate if isinstance(payment, WhileIn) else payment.amount
     )

@@ -30,6 +30,8 @@ class StateModel:
         In their order.
     generator_at : callable
         Age to the (k, k) matrix of intensities, whose rows add to 0.
+    moves : frozenset of (from, to)
+        Those there are.
     breaks : tuple of float
         Ages at which intensities jump.
     constant : bool
@@ -40,6 +42,7 @@ class StateModel:
 
     states: tuple[str, ...]
     generator_at: Callable[[float], Floats]
+    moves: frozenset[tuple[str, str]]
     breaks: tuple[float, ...] = ()
     constant: bool = False
     first_age: float = -np.inf
@@ -146,7 +149,11 @@ def state_model(
 
     level = constant or not any(callable(rate) for rate in moves.values())
     return StateModel(
-        states=order, generator_at=generator_at, breaks=tuple(sorted(breaks)), constant=level
+        states=order,
+        generator_at=generator_at,
+        moves=frozenset(moves),
+        breaks=tuple(sorted(breaks)),
+        constant=level,
     )
 
 
@@ -195,6 +202,11 @@ def state_model_of_matrices(
     return StateModel(
         states=tuple(states),
         generator_at=generator_at,
+        moves=frozenset(
+            (states[int(i)], states[int(j)])
+            for i, j in np.argwhere((rates != 0).any(axis=0))
+            if i != j
+        ),
         breaks=tuple(starts[1:].tolist()),
         constant=True,
         first_age=float(starts[0]),
