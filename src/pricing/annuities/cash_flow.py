@@ -4,7 +4,7 @@ The value of payments is E ∫ v(t) dB(t): of a rate b in state i, ∫ v p_i(t) 
 ∫ v p_i(t) μ_ij(x + t) b dt. With a waiting period w the rate is paid to who has been in the state
 since t − w: p_i(t − w) exp(−∫ μ_i.) in the place of p_i(t). Exact: Gauss and Legendre's rule of 10
 points between all breaks on the exact chances. By the book: Euler steps for the chances and repeated
-Simpson for the integrals (Dickson, Hardy and Waters 2013, sections 8.5 and 8.6).
+Simpson for the integrals (Dickson, Hardy and Waters 2013, chapter 8).
 """
 
 from __future__ import annotations

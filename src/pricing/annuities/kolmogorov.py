@@ -3,7 +3,7 @@
 P'(t) = P(t) M(x + t), M the matrix of intensities with rows that add to 0. Exact: where intensities
 are level in pieces the product of matrix exponentials, else Dormand and Prince's method of order 8
 with relative tolerance 1e-12. By the book: p(t + h) = p(t) + h p(t) M(x + t), h a month (Dickson,
-Hardy and Waters 2013, Actuarial Mathematics for Life Contingent Risks, 2nd ed., section 8.5); its
+Hardy and Waters 2013, Actuarial Mathematics for Life Contingent Risks, 2nd ed., chapter 8); its
 error is of the order of h, some units of the third digit.
 """
 

@@ -67,7 +67,7 @@ class MakehamLaw:
 
 
 #: Dickson, Hardy and Waters (2013), Actuarial Mathematics for Life Contingent Risks, 2nd ed.,
-#: section 4.3: the Standard Ultimate Survival Model.
+#: chapter 4: the Standard Ultimate Survival Model.
 STANDARD_ULTIMATE = MakehamLaw(0.00022, 2.7e-6, 1.124)
 
 

@@ -2,7 +2,7 @@
 
 V_i'(t) = r(t) V_i − b_i − Σ_j μ_ij (b_ij + V_j − V_i), V(n) = 0, and V_i(t−) = V_i(t) + what is paid
 in state i at t (Hoem 1969, Markov chain models in life insurance, Blätter der DGVFM 9(2); Dickson,
-Hardy and Waters 2013, section 8.7). Exact: where intensities and payments are level in pieces a matrix
+Hardy and Waters 2013, chapter 8). Exact: where intensities and payments are level in pieces a matrix
 exponential, else Dormand and Prince's method of order 8. By the book: Euler steps of a month from the
 end, the slope taken at the later end of each step.
 """

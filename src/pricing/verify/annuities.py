@@ -101,7 +101,7 @@ def danish_values() -> Found:
         "lump sum on disability to 65": "0.071418699003",
     }
     source = (
-        "Danish technical basis G82, a test problem of Thiele solvers in circulation since 2012"
+        "Danish technical basis G82, test problem of the public repository lamont-granquist/rkf45"
     )
     return f"{source}; {RECOMPUTED}", printed, ours
 
@@ -134,8 +134,8 @@ def standard_ultimate() -> list[Found]:
             said = f"{name.replace('_', ' ')} {age}" + (", quarterly" if "mthly" in name else "")
             listed[said], quarterly[said] = text, facts[name]
     return [
-        (f"{BOOK}, appendix D, table D.3; {RECOMPUTED}", printed, ours),
-        (f"{BOOK}, table 5.1", listed, quarterly),
+        (f"{BOOK}, Standard Ultimate Survival Model at 5 %; {RECOMPUTED}", printed, ours),
+        (f"{BOOK}, as held in the tests of LifeContingencies.jl (AMLCR.jl)", listed, quarterly),
     ]
 
 
