@@ -250,8 +250,25 @@ def _survival() -> list[Figure]:
     return found
 
 
+def _annuities() -> list[Figure]:
+    from pricing.verify import annuities
+
+    found: list[Figure] = []
+    for source, printed, ours in (
+        *annuities.sickness_death(),
+        annuities.danish_values(),
+        *annuities.standard_ultimate(),
+        annuities.chinese_annuities(),
+        annuities.chinese_critical_illness(),
+        annuities.chinese_disability(),
+    ):
+        found += _compare("annuities", source, printed, ours)
+    return found
+
+
 AREAS: Mapping[str, Callable[[], list[Figure]]] = {
     "aggregate": _aggregate,
+    "annuities": _annuities,
     "claims": _claims,
     "credibility": _credibility,
     "exposure": _exposure,
