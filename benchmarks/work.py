@@ -472,7 +472,133 @@ def _triangle_peer(size: int) -> str:
     )
 
 
+def spells(size: int, folder: Path) -> Path:
+    """Write lives of up to ten years by month to Parquet: 50 strata, three causes of leaving."""
+    path = folder / f"lives-{size}.parquet"
+    parts = []
+    for chunk, first in enumerate(range(0, size, 1_000_000)):
+        n = min(1_000_000, size - first)
+        draw = np.random.default_rng([17, chunk])
+        gone = draw.exponential(60.0, n).astype(int) + 1
+        seen = draw.integers(1, 121, n)
+        cause = np.where(gone <= seen, draw.choice(3, n, p=[0.7, 0.1, 0.2]), 3)
+        part = folder / f"lives-{size}-{chunk}.parquet"
+        pl.DataFrame(
+            {
+                "policy_id": np.arange(first, first + n),
+                "region": draw.integers(0, 50, n),
+                "exit": np.minimum(gone, seen),
+                "event": pl.Series(cause).replace_strict(
+                    {0: "lapse", 1: "death", 2: "claim"},
+                    default=None,
+                    return_dtype=pl.Enum(["lapse", "death", "claim"]),
+                ),
+            }
+        ).write_parquet(part)
+        parts.append(part)
+    pl.scan_parquet(parts).sink_parquet(path)
+    for part in parts:
+        part.unlink()
+    return path
+
+
+LIFELINES_ROWS = 100_000  # it sorts rows in pandas, and draws ties apart
+
+
+def survival(size: int, folder: Path) -> dict[str, Callable[[], object]]:
+    """Lives to Kaplan–Meier and Aalen–Johansen with errors, 50 strata, 3 causes."""
+    from pricing.survival.competing import cumulative_incidence
+    from pricing.survival.curve import survival_curve
+    from pricing.survival.lives import Lives
+
+    path = spells(size, folder)
+
+    def ours() -> object:
+        lives = Lives.collect(pl.scan_parquet(path), ["region"], unit="month")
+        return survival_curve(lives), cumulative_incidence(lives)
+
+    def peer() -> object:
+        import warnings
+
+        from lifelines import AalenJohansenFitter, KaplanMeierFitter
+
+        rows = pl.read_parquet(path, n_rows=LIFELINES_ROWS)
+        found: list[object] = []
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            for part in rows.partition_by("region"):
+                time = part["exit"].to_numpy()
+                event = part["event"].to_physical().cast(pl.Int64).fill_null(-1).to_numpy() + 1
+                found.append(KaplanMeierFitter().fit(time, event > 0))
+                found += [
+                    AalenJohansenFitter(calculate_variance=False, seed=1).fit(
+                        time, event, event_of_interest=cause
+                    )
+                    for cause in (1, 2, 3)
+                ]
+        return found
+
+    return {
+        "ours": ours,
+        "floor": lambda: (
+            pl.scan_parquet(path)
+            .group_by("region", "exit", "event")
+            .agg(pl.len())
+            .collect(engine="streaming")
+        ),
+        "peer": peer,
+    }
+
+
+def panel(size: int, folder: Path) -> dict[str, Callable[[], object]]:
+    """A panel like that of the heart transplants: four states, yearly visits, a covariate."""
+    from scipy.linalg import expm
+    from scipy.optimize import minimize
+
+    from pricing.multistate.effects import panel_effects
+    from pricing.multistate.graph import state_graph
+    from pricing.multistate.likelihood import PanelLikelihood
+    from pricing.multistate.panel import fit_panel
+    from pricing.multistate.visits import read_visits
+
+    graph = state_graph({"1": ["2", "4"], "2": ["1", "3", "4"], "3": ["2", "4"]}, list("1234"))
+    q = graph.matrix(np.array([0.128, 0.042, 0.225, 0.343, 0.04, 0.131, 0.306]))
+    draw = np.random.default_rng(7)
+    p, found = expm(1.3 * q), []
+    for person in range(size):
+        state, now = 0, 0.0
+        found.append((person, now, "1", "f" if person % 7 == 0 else "m"))
+        for _ in range(min(20, 1 + draw.poisson(4.2))):
+            gap, state = draw.uniform(0.8, 1.8), int(draw.choice(4, p=p[state]))
+            now += gap * (draw.uniform(0.05, 1.0) if state == 3 else 1.0)
+            found.append((person, now, "1234"[state], found[-1][3]))
+            if state == 3:
+                break
+    visits = pl.DataFrame(found, schema=["person", "time", "state", "sex"], orient="row")
+    v = read_visits(visits, graph, covariates=["sex"], exact=["4"])
+    e = panel_effects(v, "sex")
+    likelihood = PanelLikelihood(
+        graph, e.group, v.years, v.start, v.allowed, v.exact, v.first, v.length, e.design, e.free
+    )
+    rows = likelihood.pairs[0]
+    times = v.years[rows]
+    start = np.append(np.log([0.1] * 7), np.zeros(7))
+    return {
+        "ours": lambda: fit_panel(visits, graph, formula="sex", exact=["4"]),
+        "floor": lambda: [expm(q * t) for t in times],
+        "peer": lambda: minimize(
+            lambda x: -likelihood.at(x, second=False).value, start, method="BFGS"
+        ),
+    }
+
+
 BENCHMARKS = {
+    "panel": Benchmark(
+        622,
+        "one scipy matrix exponential for every distinct pair of visits",
+        "scipy BFGS on the same likelihood without derivatives",
+        panel,
+    ),
     "cells": Benchmark(
         1e7, "polars group-by of the same sums", "DuckDB group-by of the same sums", cells
     ),
@@ -501,6 +627,12 @@ BENCHMARKS = {
         "polars group-by of month of incurral and of payment, number and sum",
         _triangle_peer,
         triangle,
+    ),
+    "survival": Benchmark(
+        1e7,
+        "polars group-by of stratum, month and cause, number",
+        f"lifelines on the first {LIFELINES_ROWS:,} rows, ties drawn apart, without variances",
+        survival,
     ),
     "study_report": Benchmark(1e5, "reading the tables", "", study_report),
 }

@@ -131,6 +131,12 @@ def _motor(datasets: Path) -> list[Figure]:
     ]
 
 
+def _panel(datasets: Path) -> list[Figure]:
+    from pricing.verify import panel
+
+    return [*_compare("panel", *panel.heart_transplants(datasets))]
+
+
 def _claims() -> list[Figure]:
     from pricing.verify import claims
 
@@ -200,6 +206,15 @@ def _models() -> list[Figure]:
     ]
 
 
+def _multistate() -> list[Figure]:
+    from pricing.verify import multistate
+
+    found: list[Figure] = []
+    for source, printed, ours in (multistate.five_lives(), multistate.crude_rates()):
+        found += _compare("multistate", source, printed, ours)
+    return found
+
+
 def _reserving() -> list[Figure]:
     from pricing.verify import reserving
 
@@ -222,16 +237,48 @@ def _regulation() -> list[Figure]:
     return found
 
 
+def _survival() -> list[Figure]:
+    from pricing.verify import survival
+
+    found: list[Figure] = []
+    for source, printed, ours in (
+        survival.lung_figures(),
+        survival.lung_by_performance(),
+        survival.fine_gray_toy(),
+    ):
+        found += _compare("survival", source, printed, ours)
+    return found
+
+
+def _annuities() -> list[Figure]:
+    from pricing.verify import annuities
+
+    found: list[Figure] = []
+    for source, printed, ours in (
+        *annuities.sickness_death(),
+        annuities.danish_values(),
+        *annuities.standard_ultimate(),
+        annuities.chinese_annuities(),
+        annuities.chinese_critical_illness(),
+        annuities.chinese_disability(),
+    ):
+        found += _compare("annuities", source, printed, ours)
+    return found
+
+
 AREAS: Mapping[str, Callable[[], list[Figure]]] = {
     "aggregate": _aggregate,
+    "annuities": _annuities,
     "claims": _claims,
     "credibility": _credibility,
     "exposure": _exposure,
     "loss_ratio": _loss_ratio,
     "models": _models,
+    "multistate": _multistate,
     "regulation": _regulation,
     "reserving": _reserving,
+    "survival": _survival,
     "tables": _tables,
 }
 
-WITH_DATASETS: Mapping[str, Callable[[Path], list[Figure]]] = {"motor": _motor}
+WITH_DATASETS: Mapping[str, Callable[[Path], list[Figure]]] = {"motor": _motor, "panel": _panel}

@@ -1,0 +1,1 @@
+"""Values: what benefits by state are worth, from any life table or state graph."""

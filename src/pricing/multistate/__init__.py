@@ -1,0 +1,1 @@
+"""Multi-state models: who falls ill, who recovers, from transitions or from visits."""

@@ -1,0 +1,1 @@
+"""Survival: how long cover, health or membership lasts, from cells of lives."""
