@@ -310,8 +310,8 @@ def _assemble(
 
 
 def _brief(figure: go.Figure) -> Any:
-    """A figure with seven digits of every number, and without the style the page holds once."""
-    brief = json.loads(figure.to_json(), parse_float=lambda text: float(f"{float(text):.7g}"))
+    """A figure with six digits of every number, and without the style the page holds once."""
+    brief = json.loads(figure.to_json(), parse_float=lambda text: float(f"{float(text):.6g}"))
     brief["layout"].pop("template", None)
     return brief
 
