@@ -293,27 +293,25 @@ def _assemble(
 ) -> Block:
     name = _identifier(name)
     drawn = {
-        lang: pio.to_html(
-            _brief(figure[lang]),
-            validate=False,
-            full_html=False,
-            include_plotlyjs=False,
-            div_id=f"figure-{name}-{lang}",
-            config={"displaylogo": False, "responsive": True, "displayModeBar": False},
-        )
-        if figure
-        else ""
-        for lang in LANGUAGES
+        lang: _drawn(figure[lang], f"figure-{name}-{lang}") if figure else "" for lang in LANGUAGES
     }
     tables = {lang: render(table, lang, name=f"table-{name}") for lang in LANGUAGES}
     return Block(name, heading, finding, drawn, tables)
 
 
-def _brief(figure: go.Figure) -> Any:
-    """A figure with six digits of every number, and without the style the page holds once."""
+def _drawn(figure: go.Figure, name: str) -> str:
+    """A figure with six digits of every number, without the style the page holds once."""
     brief = json.loads(figure.to_json(), parse_float=lambda text: float(f"{float(text):.6g}"))
     brief["layout"].pop("template", None)
-    return brief
+    html: str = pio.to_html(
+        brief,
+        validate=False,
+        full_html=False,
+        include_plotlyjs=False,
+        div_id=name,
+        config={"displaylogo": False, "responsive": True, "displayModeBar": False},
+    )
+    return re.sub(r" {12,}", " ", html)  # plotly indents its script
 
 
 def _identifier(name: str) -> str:
