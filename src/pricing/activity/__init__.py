@@ -1,0 +1,1 @@
+"""Activity: what devices measured, made daily features, without raw samples or names."""
