@@ -11,7 +11,7 @@ from pricing.claims.severity import fit_severity
 from pricing.errors import InputError
 from pricing.experience.cells import Experience
 from pricing.study.chain import open_study
-from pricing.study.settings import Losses
+from pricing.study.sections import Losses
 from pricing.study.validate import validate
 from pricing.study.year import amounts_on_level, large_claims, severity_of_year
 from pricing.validation.calibration import calibration

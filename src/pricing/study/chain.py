@@ -29,7 +29,8 @@ from pricing.health.schedule import design_schedule
 from pricing.result.shape import Basis, Result
 from pricing.result.words import Language, say
 from pricing.study.regulated import reviewed
-from pricing.study.settings import Settings, Table, read_settings
+from pricing.study.sections import Table
+from pricing.study.settings import Settings, read_settings
 from pricing.study.tables import checked_table, money_columns, require_banded, same_book
 from pricing.study.validate import validate
 from pricing.study.year import losses_of_year

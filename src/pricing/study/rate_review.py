@@ -63,7 +63,7 @@ def rate_review(book: Book, *, progress: Callable[[str], None]) -> dict[str, Res
     >>> found = person_years(*(tables[n] for n in ("policies", "renewals", "claims")), observed=window)
     >>> from pricing.result.shape import Basis
     >>> from pricing.study.rated_book import book_of
-    >>> from pricing.study.settings import RateReview
+    >>> from pricing.study.sections import RateReview
     >>> wanted = RateReview(valuation=date(2024, 12, 31), effective=date(2025, 7, 1), by="tier", draws=200)
     >>> book = book_of(wanted, found, tables, group="health_group", present=None, basis=Basis())
     >>> results = rate_review(book, progress=lambda step: None)
@@ -319,7 +319,7 @@ def statutory(
     >>> found = person_years(*(tables[n] for n in ("policies", "renewals", "claims")), observed=window)
     >>> from pricing.result.shape import Basis
     >>> from pricing.study.rated_book import book_of
-    >>> from pricing.study.settings import RateReview
+    >>> from pricing.study.sections import RateReview
     >>> wanted = RateReview(valuation=date(2024, 12, 31), effective=date(2025, 7, 1), by="tier", draws=200)
     >>> book = book_of(wanted, found, tables, group="health_group", present=None, basis=Basis())
     >>> ibnr, by_mack = statutory(book, permissible_loss_ratio(commission=0.3))

@@ -19,7 +19,7 @@ from pricing.reserving.periods import Grain
 from pricing.reserving.transactions import cap_transactions, claim_transactions
 from pricing.reserving.triangle import Triangle, claim_triangle
 from pricing.result.shape import Basis
-from pricing.study.settings import RateReview
+from pricing.study.sections import RateReview
 
 __all__ = ["Book", "book_of"]
 

@@ -20,7 +20,8 @@ from pricing.reserving.statutory import StatutoryIBNR
 from pricing.result.shape import Basis, Result
 from pricing.study.rate_review import rate_review, statutory, year_before
 from pricing.study.rated_book import Book, book_of
-from pricing.study.settings import Regulated, Settings
+from pricing.study.sections import Regulated
+from pricing.study.settings import Settings
 
 __all__ = ["reviewed"]
 

@@ -14,7 +14,8 @@ from pricing.data.check import Checked, check
 from pricing.data.sources import Source, read_table
 from pricing.errors import InputError
 from pricing.estimate.design import variables
-from pricing.study.settings import Settings, Table
+from pricing.study.sections import Table
+from pricing.study.settings import Settings
 
 __all__ = ["checked_table", "money_columns", "require_banded", "same_book"]
 

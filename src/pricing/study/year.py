@@ -23,7 +23,7 @@ from pricing.losses.tail import fit_tail, spliced_severity
 from pricing.losses.threshold import mean_excess
 from pricing.losses.year_loss import AggregateLoss
 from pricing.result.shape import Result
-from pricing.study.settings import Losses
+from pricing.study.sections import Losses
 from pricing.study.tables import money_columns
 
 __all__ = [

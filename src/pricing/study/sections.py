@@ -1,0 +1,221 @@
+"""The sections of a study file: each key, its type and its domain."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+__all__ = [
+    "Band",
+    "Bilingual",
+    "Discount",
+    "Effect",
+    "Elsewhere",
+    "Expenses",
+    "Head",
+    "Losses",
+    "Model",
+    "Premium",
+    "RateChange",
+    "RateReview",
+    "Regulated",
+    "Simulated",
+    "Strict",
+    "Table",
+    "Validation",
+]
+
+
+class Strict(BaseModel):
+    """A table of the study file; a key it does not know is a fault."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Bilingual(Strict):
+    """A text in both languages."""
+
+    en: str
+    zh: str
+
+
+class Head(Strict):
+    """``[study]``: what the study is and whose figures it holds."""
+
+    name: str = Field(pattern=r"^[a-z0-9_-]+$")
+    title: Bilingual
+    source: Bilingual
+    currency: str = "CNY"
+    period: str = ""
+    observed: tuple[date, date] | None = None
+    notes: list[Bilingual] = []
+
+
+class Table(Strict):
+    """``[tables.NAME]``: where a table comes from and what its rating factors are."""
+
+    files: str | None = None
+    duckdb: str | None = None
+    table: str | None = None
+    loader: str | None = None
+    encoding: str = "utf-8"
+    separator: str = ","
+    columns: dict[str, str] = {}
+    levels: dict[str, dict[str, str]] = {}
+    factors: dict[str, list[str]] = {}
+    covariates: list[str] = []
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Table:
+        given = [name for name in ("files", "duckdb", "loader") if getattr(self, name)]
+        if len(given) != 1:
+            raise ValueError(f"give exactly one of files, duckdb or loader, got {given or 'none'}")
+        if (self.duckdb is None) != (self.table is None):
+            raise ValueError("duckdb and table go together")
+        return self
+
+
+class Simulated(Strict):
+    """``[simulate]``: a book with known truth instead of tables."""
+
+    policies: int = Field(ge=1)
+    seed: int = Field(ge=0)
+    factors: dict[str, dict[str, list[str]]] = {}
+
+
+class Band(Strict):
+    """``[bands.NAME]``: a numeric column cut at edges."""
+
+    column: str
+    edges: list[float] = Field(min_length=1)
+
+
+class Model(Strict):
+    """``[model]``: the frequency model without the health group; the severity, if asked for."""
+
+    frequency: str
+    severity: str | None = None
+    base: dict[str, str] = {}
+    errors: Literal["robust", "model", "quasi"] = "robust"
+    cluster: str | None = None
+    one_way: list[str] = []
+    actual_to_expected: list[str] = []
+
+
+class Discount(Strict):
+    """``[discount]``: the schedule to design."""
+
+    group: str = "health_group"
+    order: list[str] = Field(min_length=2)
+    cap: float = Field(default=0.20, gt=0, lt=1)
+    step: float = Field(default=0.05, gt=0)
+    rounding: Literal["down", "nearest"] = "down"
+    evidence: Literal["estimate", "lower"] = "estimate"
+    present: dict[str, float] | None = None
+
+
+class Premium(Strict):
+    """``[premium]``: where the tables hold no premium or no amounts, how to set them."""
+
+    target_loss_ratio: float = Field(gt=0, le=1)
+    cost_per_claim: float = Field(gt=0)
+
+
+class Validation(Strict):
+    """``[validation]``: which part of the book the models are judged on, unseen, and by whom."""
+
+    hold_out: Literal["year", "person"]
+    challenger: bool = False
+
+
+class Losses(Strict):
+    """``[losses]``: large claims, and what the book of one year may come to."""
+
+    year: int | None = None
+    trend: float = Field(default=0.0, gt=-1, lt=1)
+    large: float | None = Field(default=None, gt=0)
+    line: float = Field(default=1.0, gt=0)
+    level: float = Field(default=0.995, gt=0, lt=1)
+
+
+class RateChange(Strict):
+    """``[[loss_ratio.rate_changes]]``: a change of the filed rates."""
+
+    day: date
+    change: float = Field(gt=-1)
+    where: dict[str, str] = {}
+    applies_to: Literal["new_and_renewal", "in_force"] = "new_and_renewal"
+
+
+class Expenses(Strict):
+    """``[loss_ratio.expenses]``: shares of the premium that do not go to claims."""
+
+    commission: float = Field(default=0.0, ge=0)
+    premium_tax: float = Field(default=0.0, ge=0)
+    variable_expense: float = Field(default=0.0, ge=0)
+    margin: float = Field(default=0.0, ge=0)
+    fixed_expense: float = Field(default=0.0, ge=0)
+    service_cost: float = Field(default=0.0, ge=0)
+    claim_expense: float = Field(default=0.0, ge=0)
+
+
+class Elsewhere(Strict):
+    """``[loss_ratio.complement]``: a loss ratio from elsewhere, at current rates."""
+
+    name: str
+    loss_ratio: float = Field(gt=0)
+    std_error: float = Field(gt=0)
+    credibility: float | Literal["least_error", "limited_fluctuation"] = "least_error"
+
+
+class RateReview(Strict):
+    """``[loss_ratio]``: from claims paid to an indicated rate change."""
+
+    valuation: date
+    effective: date
+    experience: tuple[date, date] | None = None
+    by: str | None = None
+    premium: Literal["premium", "standard_premium"] = "premium"
+    rate_changes: list[RateChange] = []
+    large: float | None = Field(default=None, gt=0)
+    lags: int = Field(default=24, ge=1)
+    seasonality: Literal["none", "month", "quarter", "harmonic"] = "none"
+    breaks: list[date] = []
+    in_force_months: int = Field(default=12, ge=1)
+    term_months: int = Field(default=12, ge=1)
+    expenses: Expenses = Expenses()
+    complement: Elsewhere | None = None
+    draws: int = Field(default=4000, ge=100)
+    seed: int = Field(default=1, ge=0)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> RateReview:
+        if self.experience is not None and self.experience[0] >= self.experience[1]:
+            raise ValueError("experience ends not after its start")
+        if any(set(c.where) != set(self.rate_changes[0].where) for c in self.rate_changes):
+            raise ValueError("rate changes must name the same columns in where")
+        return self
+
+
+class Regulated(Strict):
+    """``[regulation]``: what the regulator's checks need to know of the product."""
+
+    launch: date
+    notice_from: date
+    clause_cap: float = Field(gt=0)
+    guaranteed_years: int = Field(default=0, ge=0)
+    term_years: int = Field(default=1, ge=1)
+    last_adjustment: date | None = None
+    industry_loss_ratio: float | None = Field(default=None, ge=0)
+    loading: float | None = Field(default=None, ge=0, lt=1)
+    group: bool = False
+
+
+class Effect(Strict):
+    """``[programme_effect]``: the ladder of adjustments from naive to most believed."""
+
+    indicator: str = "in_programme"
+    ladder: dict[str, str] = Field(min_length=1)
+    oracle: str | None = None
