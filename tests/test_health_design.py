@@ -12,9 +12,11 @@ from scipy.optimize import LinearConstraint, isotonic_regression, minimize
 from pricing.errors import InputError
 from pricing.experience.cells import Experience
 from pricing.health.design import RenewalResponse, design_within
+from pricing.health.discount_split import PARTS, split_discount
 from pricing.health.effect import group_effect
 from pricing.health.limits import Line, ScheduleLimits, lines_of
 from pricing.health.optimum import admissible, closest
+from pricing.health.schedule import design_schedule
 
 GROUPS = ["G0", "G1", "G2", "G3", "G4"]
 
@@ -190,3 +192,25 @@ def test_it_speaks_both_languages_and_comes_back_from_disk(book, tmp_path):
         assert design.figure(lang).data
     design.save(tmp_path / "design")
     assert type(design).load(tmp_path / "design").discounts == design.discounts
+
+
+@pytest.mark.parametrize(
+    ("effect", "lower"), [(0.03, 0.01), (0.03, -0.01), (-0.02, -0.05), (0.5, 0.2)]
+)
+def test_the_parts_of_a_discount_add_up_to_it(book, effect, lower):
+    schedule = design_schedule(book[0], book[1])
+    answer = RenewalResponse(renewal=0.85, slope=-5.0)
+    split = split_discount(
+        schedule, effect=effect, effect_lower=lower, response=answer, expenses=0.2
+    )
+    t = split.table
+    np.testing.assert_allclose(sum(t[name].to_numpy() for name in PARTS), t["discount"], atol=1e-12)
+    assert t["discount"].to_list()[:-1] == list(schedule.discounts.values())
+    assert t["from_effect"][-1] == 0 if lower <= 0 else t["from_effect"][-1] > 0
+    assert (t["from_effect"] <= max(effect, 0) + 1e-12).all()
+    assert t.row(0, named=True)["from_effect"] == 0  # nobody is discounted in the standard group
+    for lang in ("en", "zh"):
+        assert split.finding(lang)
+        assert split.figure(lang).data
+    with pytest.raises(InputError):
+        split_discount(schedule, effect=0.03, effect_lower=0.04)
