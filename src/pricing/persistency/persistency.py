@@ -31,7 +31,7 @@ from pricing.survival.interval import bounds, normal_quantile
 
 __all__ = [
     *("CumulativePersistency", "Persistency", "cumulative_persistency", "persistency"),
-    *("price_band", "share_interval"),
+    *("price_band", "require_offers", "share_interval"),
 ]
 
 Floats = npt.NDArray[np.float64]
@@ -171,7 +171,7 @@ def persistency(
     [0.5, 0.75]
     """
     require_columns([factor], cells.keys)
-    _require_offers(cells)
+    require_offers(cells)
     seen = cells.by(factor)
     n, k = seen.values("exposure"), seen.values("claims")
     low, high = share_interval(k, n, level=level, interval=interval)
@@ -228,7 +228,7 @@ def cumulative_persistency(cells: Experience, *, level: float = 0.95) -> Cumulat
     [(13, 0.75), (25, 0.375)]
     """
     require_columns(["policy_year"], cells.keys)
-    _require_offers(cells)
+    require_offers(cells)
     seen = cells.by("policy_year")
     kind = seen.cells.schema["policy_year"]
     if not kind.is_numeric():
@@ -302,8 +302,16 @@ def price_band(
     return pl.when(pl.col(price).is_not_null()).then(found).alias("price_band")
 
 
-def _require_offers(cells: Experience) -> None:
-    """Refuse cells that are not of offers: one row, one exposure, renewed or not."""
+def require_offers(cells: Experience) -> None:
+    """Refuse cells that are not of offers: one row, one exposure, renewed or not.
+
+    Examples
+    --------
+    >>> rows = pl.DataFrame({"sex": ["f"], "exposure": [1.0], "claims": [2]})
+    >>> require_offers(Experience.collect(rows, ["sex"]))
+    Traceback (most recent call last):
+    pricing.errors.InputError: the cells are not of renewal offers: ...
+    """
     n, k, rows = (cells.values(c) for c in ("exposure", "claims", "rows"))
     if not (np.abs(n - rows) <= 1e-9 * rows).all() or (k > n * (1 + 1e-12)).any():
         raise InputError(

@@ -24,7 +24,7 @@ import polars as pl
 from scipy.special import ndtri
 
 from pricing.claims.occurrence import Occurrence
-from pricing.claims.rating import Errors, RatingModel
+from pricing.claims.rating import Errors
 from pricing.claims.relativities import Options, fit_rating
 from pricing.errors import InputError, nearest
 from pricing.estimate.design import Floats
@@ -33,7 +33,7 @@ from pricing.estimate.response import RESPONSES
 from pricing.experience.cells import Experience
 from pricing.experience.domain import require_columns
 from pricing.files import fingerprint
-from pricing.persistency.persistency import _require_offers as require_offers
+from pricing.persistency.persistency import require_offers
 from pricing.result.figure import interval_figure
 from pricing.result.shape import Result
 from pricing.result.words import Language, label, level_label, say
@@ -55,7 +55,26 @@ class RenewalModel(Occurrence):
         """Say what 10 % more premium does to the odds of renewal, or sum up one factor."""
         if factor is not None:
             return super().finding(lang, factor)
-        return say("finding.renewal_model", lang, **self.facts)
+        errors = level_label(self.facts["errors"], lang)
+        return say("finding.renewal_model", lang, **{**self.facts, **self.slope(), "errors": errors})
+
+    def slope(self) -> dict[str, float]:
+        """Give the price slope (log-odds per unit of ln price) with its interval, and its odds ratio.
+
+        The interval rests on the model's errors, clustered ones after ``cluster_errors``.
+        """
+        price = self.details["price"]
+        own = [c.variables == (price,) and c.spline is None for c in self.columns].index(True)
+        value = float(self.coefficients[own])
+        chosen = [self.covariance(e) for e in dict.fromkeys((self.facts["errors"], "model"))]
+        error = math.sqrt(max(float(v[own, own]) for v in chosen))
+        reach = float(ndtri(0.5 + self.facts["level"] / 2)) * error
+        low, high, step = value - reach, value + reach, math.log(1.1)
+        return {
+            "slope": value, "std_error": error, "slope_lower": low, "slope_upper": high,
+            "odds_ratio": math.exp(value * step), "odds_lower": math.exp(low * step),
+            "odds_upper": math.exp(high * step),
+        }  # fmt: skip
 
     def figure(self, lang: Language = "en", factor: str | None = None) -> go.Figure:
         """Draw the odds ratios of one factor (default: the first in the formula)."""
@@ -133,7 +152,7 @@ def fit_renewal(
     >>> rows = pl.DataFrame({"price_change": [0.0] * 4 + [0.1] * 4, "exposure": 1.0,
     ...                      "claims": [1, 1, 1, 0, 1, 1, 0, 0], "amount": [1.0, 1, 1, 0, 1, 1, 0, 0]})
     >>> model = fit_renewal(Experience.collect(rows, ["price_change"], amount="amount"), "price_change")
-    >>> round(model.facts["slope"], 4)
+    >>> round(model.slope()["slope"], 4)
     -10.9861
     """
     require_columns([price], cells.keys)
@@ -157,9 +176,7 @@ def fit_renewal(
             f"the formula gives {price!r} no slope of its own: {formula!r}",
             do="have the price as a plain term, and not one that other factors fix",
         )
-    b = float(model.coefficients[own[0]])
-    slope = _slope_facts(model, own[0], b)
-    facts = {**model.facts, "price": price, **slope}
+    facts = {**model.facts, "price": price}
     return replace(model, facts=facts, details={**model.details, "price": price})
 
 
@@ -231,7 +248,7 @@ def renewal_elasticity(
     facts = {
         **{k: whole[k] for k in ("elasticity", "lower", "upper", "renewal_rate", "std_error")},
         "by": by, "level": model.facts["level"], "errors": chosen, "price": price,
-        "slope": model.facts["slope"],
+        "slope": model.slope()["slope"],
     }  # fmt: skip
     note = "elasticity of the number of renewals, delta method; causal only where prices are by chance"
     basis = replace(
@@ -257,18 +274,6 @@ def _elasticity(
     gradient = ((n * q * ((1 - 2 * p) * g - e)) @ x + (n * q) @ d) / total
     error = math.sqrt(max(0.0, *(float(gradient @ v @ gradient) for v in covariances)))
     return float(n.sum()), total / float(n.sum()), e, error, e - z * error, e + z * error
-
-
-def _slope_facts(model: RatingModel, j: int, slope: float) -> dict[str, float]:
-    chosen = [model.covariance(e) for e in dict.fromkeys((model.facts["errors"], "model"))]
-    error = math.sqrt(max(float(v[j, j]) for v in chosen))
-    reach = float(ndtri(0.5 + model.facts["level"] / 2)) * error
-    step = math.log(1.1)
-    return {
-        "slope": slope, "slope_std_error": error, "slope_lower": slope - reach,
-        "slope_upper": slope + reach, "odds_ratio": math.exp(slope * step),
-        "odds_lower": math.exp((slope - reach) * step), "odds_upper": math.exp((slope + reach) * step),
-    }  # fmt: skip
 
 
 def _require_both(cells: Experience) -> None:
