@@ -62,13 +62,12 @@ def density_jump(distance: Floats, count: Floats | None = None) -> dict[str, flo
         width = max(1.0, round(width / step)) * step
     place = np.floor(r / width + 1e-9).astype(np.int64)
     first = int(place.min())
-    heights = np.bincount(place - first, weights=n) / (total * width)
-    middles = (np.arange(first, first + heights.size) + 0.5) * width
+    heights = np.asarray(np.bincount(place - first, weights=n) / (total * width), np.float64)
+    middles = (np.arange(first, first + heights.size, dtype=np.float64) + 0.5) * width
     sides = (middles < 0, middles > 0)
     h = float(np.mean([_bandwidth(middles[s], heights[s]) for s in sides]))
-    below, above = (_limit(middles[s], heights[s], h) for s in sides)
-    if min(below, above) <= 0:
-        return {"jump": 0.0, "std_error": 0.0, "p_value": 0.0, "bandwidth": h, "bin": width}
+    least = 0.5 / (total * width)  # half a row: where the limit falls to nothing
+    below, above = (max(_limit(middles[s], heights[s], h), least) for s in sides)
     jump = math.log(above / below)
     error = math.sqrt(24 / 5 * (1 / above + 1 / below) / (total * h))
     p = 2 * float(ndtr(-abs(jump) / error))
@@ -84,7 +83,9 @@ def _bandwidth(x: Floats, heights: Floats) -> float:
     design = np.vander(u, 5, increasing=True)
     coefficients = np.linalg.lstsq(design, heights, rcond=None)[0]
     variance = float(((heights - design @ coefficients) ** 2).sum()) / (x.size - 5)
-    second = (2 * coefficients[2] + 6 * coefficients[3] * u + 12 * coefficients[4] * u**2) / reach**2
+    second = (
+        2 * coefficients[2] + 6 * coefficients[3] * u + 12 * coefficients[4] * u**2
+    ) / reach**2
     bend = float((second**2).sum())
     if bend <= 0 or variance <= 0:
         return reach

@@ -55,7 +55,11 @@ class PriceDiscontinuity(Result):
 
     def finding(self, lang: Language = "en") -> str:
         """Say both jumps, the elasticity with its interval, and whether the density jumps."""
-        density = "sentence.density_jumps" if self.facts["density_p"] < 0.05 else "sentence.density_smooth"
+        density = (
+            "sentence.density_jumps"
+            if self.facts["density_p"] < 0.05
+            else "sentence.density_smooth"
+        )
         told = say(density, lang, p=self.facts["density_p"])
         named = {"running": label(self.facts["running"], lang), "density": told}
         return say("finding.price_discontinuity", lang, **{**self.facts, **named})
@@ -86,7 +90,9 @@ class PriceDiscontinuity(Result):
                     row=place,
                     col=1,
                 )
-            figure.add_vline(x=0.0, line={"dash": "dot", "color": COLOURS["line"]}, row=place, col=1)
+            figure.add_vline(
+                x=0.0, line={"dash": "dot", "color": COLOURS["line"]}, row=place, col=1
+            )
             title = {"text": label(name, lang)}
             figure.update_yaxes(title=title, tickformat=".1%", row=place, col=1)
         figure.update_xaxes(title={"text": label("distance", lang)}, row=2, col=1)
@@ -217,7 +223,9 @@ def price_discontinuity(
     if left_out:
         notes.append(f"{left_out:,} offers without {running} are left out")
     known = offers.account.basis if isinstance(offers, RenewalOffers) else None
-    mark = fingerprint(*(v.tobytes() for v in (seen.r, seen.n, seen.y, seen.x)), str(cutoff), str(h))
+    mark = fingerprint(
+        *(v.tobytes() for v in (seen.r, seen.n, seen.y, seen.x)), str(cutoff), str(h)
+    )
     basis = replace(
         known or Basis(),
         rows=int(seen.n.sum()),
@@ -362,14 +370,18 @@ def _collected(
             f"{price!r} is null or not finite in {broken:,} of {known.height:,} offers",
             do="give renewal_offers the offer file, or offered= to recompute the premium",
         )
-    odd = known.filter(~pl.col("renewed").cast(pl.Float64).is_in([0.0, 1.0]).fill_null(False)).height
+    odd = known.filter(
+        ~pl.col("renewed").cast(pl.Float64).is_in([0.0, 1.0]).fill_null(False)
+    ).height
     if odd:
         raise InputError(f"renewed is neither 0 nor 1 in {odd:,} offers")
     place = pl.col(running) - pl.lit(cutoff)
     place = place.dt.total_days().cast(pl.Float64) if dated else place.cast(pl.Float64).round(9)
     x, y = pl.col("_x"), pl.col("_y")
     sums = (
-        known.select(r=place, _x=pl.col(price).cast(pl.Float64), _y=pl.col("renewed").cast(pl.Float64))
+        known.select(
+            r=place, _x=pl.col(price).cast(pl.Float64), _y=pl.col("renewed").cast(pl.Float64)
+        )
         .sort("r", "_x", "_y")
         .group_by("r", maintain_order=True)
         .agg(n=pl.len().cast(pl.Float64), y=y.sum(), x=x.sum(), xx=(x * x).sum(), xy=(x * y).sum())
@@ -417,4 +429,6 @@ def _fits(linear: dict[str, float], h: float) -> pl.DataFrame:
         for side, ends in sides.items()
         for at in ends
     ]
-    return pl.DataFrame(rows, schema=["side", "distance", "persistency", "price_change"], orient="row")
+    return pl.DataFrame(
+        rows, schema=["side", "distance", "persistency", "price_change"], orient="row"
+    )

@@ -261,7 +261,9 @@ def _control_function(
     v = x - c @ np.linalg.solve(c.T @ (n[:, None] * c), c.T @ (n * x))
     h = np.column_stack([w, x, v])
     sums = Sums(n, k, k, k, n, k, np.ones_like(n), np.ones_like(n))
-    theta, p, _ = maximise(tabmat.SplitMatrix([tabmat.DenseMatrix(h)]), sums, Binomial(), np.zeros(len(n)))
+    theta, p, _ = maximise(
+        tabmat.SplitMatrix([tabmat.DenseMatrix(h)]), sums, Binomial(), np.zeros(len(n))
+    )
     q, rho, beta = p * (1 - p), theta[-1], theta[-2]
     m1, m2, left = c.shape[1], h.shape[1], k - n * p
     bread = np.zeros((m1 + m2, m1 + m2))

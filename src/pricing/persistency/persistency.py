@@ -291,7 +291,11 @@ def price_band(
         cuts = [float(e) for e in edges]
     except (TypeError, ValueError):
         cuts = []
-    if not cuts or any(not b > a for a, b in pairwise(cuts)) or not all(-1 < c < np.inf for c in cuts):
+    if (
+        not cuts
+        or any(not b > a for a, b in pairwise(cuts))
+        or not all(-1 < c < np.inf for c in cuts)
+    ):
         raise InputError(f"edges are increasing fractions above −1, got {list(edges)}")
     said = [f"{100 * c:g}%" for c in cuts]
     names = [f"< {said[0]}", *(f"{a} to {b}" for a, b in pairwise(said)), f"≥ {said[-1]}"]

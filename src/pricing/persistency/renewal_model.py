@@ -26,7 +26,7 @@ from scipy.special import ndtri
 from pricing.claims.occurrence import Occurrence
 from pricing.claims.rating import Errors
 from pricing.claims.relativities import Options, fit_rating
-from pricing.errors import InputError, nearest
+from pricing.errors import InputError
 from pricing.estimate.design import Floats
 from pricing.estimate.families import Binomial
 from pricing.estimate.response import RESPONSES
@@ -36,7 +36,7 @@ from pricing.files import fingerprint
 from pricing.persistency.persistency import require_offers
 from pricing.result.figure import interval_figure
 from pricing.result.shape import Result
-from pricing.result.words import Language, label, level_label, say
+from pricing.result.words import Language, level_label, say
 
 __all__ = ["RenewalElasticity", "RenewalModel", "fit_renewal", "renewal_elasticity"]
 
@@ -56,7 +56,9 @@ class RenewalModel(Occurrence):
         if factor is not None:
             return super().finding(lang, factor)
         errors = level_label(self.facts["errors"], lang)
-        return say("finding.renewal_model", lang, **{**self.facts, **self.slope(), "errors": errors})
+        return say(
+            "finding.renewal_model", lang, **{**self.facts, **self.slope(), "errors": errors}
+        )
 
     def slope(self) -> dict[str, float]:
         """Give the price slope (log-odds per unit of ln price) with its interval, and its odds ratio.
@@ -232,7 +234,9 @@ def renewal_elasticity(
     theta = model.coefficients[kept]
     p = model.score(seen.cells)["rate"].to_numpy()
     chosen = errors or model.facts["errors"]
-    covariances = [model.covariance(e)[np.ix_(kept, kept)] for e in dict.fromkeys((chosen, "model"))]
+    covariances = [
+        model.covariance(e)[np.ix_(kept, kept)] for e in dict.fromkeys((chosen, "model"))
+    ]
     z = float(ndtri(0.5 + model.facts["level"] / 2))
     n = seen.values("exposure")
     rows = [("total", *_elasticity(x, d, p, n, theta, covariances, z))]
@@ -248,9 +252,11 @@ def renewal_elasticity(
     facts = {
         **{k: whole[k] for k in ("elasticity", "lower", "upper", "renewal_rate", "std_error")},
         "by": by, "level": model.facts["level"], "errors": chosen, "price": price,
-        "slope": model.slope()["slope"],
+        **{k: model.slope()[k] for k in ("slope", "slope_lower", "slope_upper")},
     }  # fmt: skip
-    note = "elasticity of the number of renewals, delta method; causal only where prices are by chance"
+    note = (
+        "elasticity of the number of renewals, delta method; causal only where prices are by chance"
+    )
     basis = replace(
         seen.basis,
         notes=(*model.basis.notes, note),

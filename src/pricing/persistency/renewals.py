@@ -333,7 +333,9 @@ def _outcomes(years: pl.DataFrame, first: date, stop: date) -> pl.DataFrame:
             f"{gone.height:,} policies run on past an anniversary without a row for the next "
             f"year, such as {gone['policy_id'][0]!r}"
         )
-    after = placed.filter((pl.col("outcome") == "left_at_renewal") & pl.col("_next_charged").is_not_null())
+    after = placed.filter(
+        (pl.col("outcome") == "left_at_renewal") & pl.col("_next_charged").is_not_null()
+    )
     if after.height:
         faults.append(
             f"{after.height:,} policies left at an anniversary and have a row for the year after, "
@@ -383,7 +385,7 @@ def _priced(
 
 def _from_file(rows: pl.DataFrame, offers: pl.DataFrame, years: pl.DataFrame) -> pl.DataFrame:
     charged = "premium" if "premium" in offers.columns else "standard_premium"
-    has = [c for c in ("health_value", "in_programme") if c in offers.columns]
+    has: list[str] = [c for c in ("health_value", "in_programme") if c in offers.columns]
     file = offers.select(
         "policy_id",
         (pl.col("policy_year") - 1).cast(rows.schema["policy_year"]),
@@ -409,7 +411,9 @@ def _from_file(rows: pl.DataFrame, offers: pl.DataFrame, years: pl.DataFrame) ->
         faults.append(f"{lack:,} renewals in the window have no row in the offer file")
     apart = found.filter(pl.col("_taken") != pl.col("renewed")).height
     if apart:
-        faults.append(f"{apart:,} offers are renewed in the file and not in policies, or the reverse")
+        faults.append(
+            f"{apart:,} offers are renewed in the file and not in policies, or the reverse"
+        )
     if faults:
         raise InputError(
             "the offer file and the policies disagree",
@@ -437,7 +441,9 @@ def _recomputed(rows: pl.DataFrame, offered: Mapping[str, pl.Expr]) -> pl.DataFr
     value = pl.min_horizontal(pl.col("premium_offered"), pl.col("_standard_offered"))
     none = found.filter(~((value > 0) & value.is_finite()).fill_null(False)).height
     if none:
-        raise InputError(f"offered= gives no premium above zero for {none:,} of {found.height:,} offers")
+        raise InputError(
+            f"offered= gives no premium above zero for {none:,} of {found.height:,} offers"
+        )
     return found
 
 
@@ -456,7 +462,9 @@ def _account(
     )
     n, kept = rows.height, int(rows["renewed"].sum())
     ended = sum(counts[2:-1])
-    notes = [f"{ended:,} policy years ended before an anniversary or expired: no renewal was offered"]
+    notes = [
+        f"{ended:,} policy years ended before an anniversary or expired: no renewal was offered"
+    ]
     if counts[-1]:
         notes.append(f"{counts[-1]:,} policy years have their anniversary outside the window")
     if rows["price_change"].null_count():
