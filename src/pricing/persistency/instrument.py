@@ -43,7 +43,7 @@ from pricing.result.words import Language, label, level_label, say
 __all__ = ["COLUMNS", "InstrumentedPrice", "instrumented_price", "method_figure"]
 
 COLUMNS = (
-    *("method", "offers", "renewal_rate", "elasticity", "std_error", "lower", "upper"),
+    *("method", "offers", "renewal_rate", "price_elasticity", "std_error", "lower", "upper"),
     *("slope", "slope_lower", "slope_upper"),
 )
 STRONG = 104.7  # Lee, McCrary, Moreira and Porter (2022): below it a 5 % t-test rejects too often
@@ -52,7 +52,7 @@ STRONG = 104.7  # Lee, McCrary, Moreira and Porter (2022): below it a 5 % t-test
 class InstrumentedPrice(Result):
     """Price response by an instrument, beside the naive logit with the same controls.
 
-    ``.table``: method, offers, renewal_rate, elasticity with std_error, lower, upper, and the
+    ``.table``: method, offers, renewal_rate, price_elasticity with std_error, lower, upper, and the
     log-odds slope with slope_lower, slope_upper (of two-stage least squares τ/(p̄(1 − p̄))).
     ``.frames["first_stage"]``: instrument, coefficient, std_error, first_stage_f.
     """
@@ -74,16 +74,16 @@ def method_figure(table: pl.DataFrame, lang: Language) -> go.Figure:
 
     Examples
     --------
-    >>> table = pl.DataFrame({"method": ["two_stage"], "elasticity": [-1.0], "lower": [-2.0], "upper": [0.0]})
+    >>> table = pl.DataFrame({"method": ["two_stage"], "price_elasticity": [-1.0], "lower": [-2.0], "upper": [0.0]})
     >>> method_figure(table, "en").data[0].y
     (-1.0,)
     """
     return interval_figure(
         [level_label(name, lang) for name in table["method"]],
-        table["elasticity"].to_list(),
+        table["price_elasticity"].to_list(),
         table["lower"].to_list(),
         table["upper"].to_list(),
-        name="elasticity",
+        name="price_elasticity",
         factor="method",
         lang=lang,
         reference=0.0,
@@ -160,7 +160,7 @@ def instrumented_price(
     odds = rate * (1 - rate)
     total = float(n.sum())
     rows = [
-        ("naive_logit", total, rate, simple["elasticity"], simple["std_error"], simple["lower"],
+        ("naive_logit", total, rate, simple["price_elasticity"], simple["std_error"], simple["lower"],
          simple["upper"], plain["slope"], plain["slope_lower"], plain["slope_upper"]),
         ("two_stage", total, rate, tau / rate, tau_error / rate,
          (tau - q * tau_error) / rate, (tau + q * tau_error) / rate, tau / odds,
@@ -179,7 +179,7 @@ def instrumented_price(
         notes.append(f"F below {STRONG}: the interval is shorter than it says (Lee et al. 2022)")
     facts = {
         "instrument": instrument, "first_stage_f": f, "level": level,
-        **{m: float(v) for m, v in zip(("naive", "two_stage", "elasticity"), table["elasticity"], strict=True)},
+        **{m: float(v) for m, v in zip(("naive", "two_stage", "elasticity"), table["price_elasticity"], strict=True)},
         "lower": float(table["lower"][2]), "upper": float(table["upper"][2]),
     }  # fmt: skip
     stage = pl.DataFrame({

@@ -24,7 +24,7 @@ __all__ = ["PriceResponses", "price_responses"]
 class PriceResponses(Result):
     """Own-price elasticity of renewal by every method tried.
 
-    ``.table``: method, detail (formula, instrument or cut-off), offers, renewal_rate, elasticity,
+    ``.table``: method, detail (formula, instrument or cut-off), offers, renewal_rate, price_elasticity,
     std_error, lower, upper, slope, slope_lower, slope_upper and, where the truth is known,
     truth (the elasticity that the true slope makes at the method's renewal rate).
     """
@@ -42,22 +42,22 @@ class PriceResponses(Result):
         """Draw the elasticity by method, with the truth where it is known."""
         t = self.table
         names = [
-            level_label(m, lang) + (f" ({label(d, lang)})" if d else "")
+            level_label(m, lang) + (f"<br>{label(d, lang)}" if d else "")
             for m, d in t.select("method", "detail").iter_rows()
         ]
         figure = interval_figure(
             names,
-            t["elasticity"].to_list(),
+            t["price_elasticity"].to_list(),
             t["lower"].to_list(),
             t["upper"].to_list(),
-            name="elasticity",
+            name="price_elasticity",
             factor="method",
             lang=lang,
             reference=0.0,
         )
         if "truth" in t.columns:
             with_points(figure, names, t["truth"].to_list(), name="truth", lang=lang)
-        return figure
+        return figure.update_xaxes(tickangle=0, tickfont={"size": 12})
 
 
 def price_responses(
@@ -126,7 +126,7 @@ def price_responses(
     if true_slope is not None:
         table = table.with_columns(truth=true_slope * (1 - pl.col("renewal_rate")))
     causal = table.filter(~pl.col("method").is_in(["renewal_model", "naive_logit"]))
-    e = causal["elasticity"].to_numpy()
+    e = causal["price_elasticity"].to_numpy()
     low, high = (causal.row(int(i), named=True) for i in (np.argmin(e), np.argmax(e)))
     apart = causal.filter(
         (pl.col("lower") > naive.facts["elasticity"])
@@ -135,8 +135,8 @@ def price_responses(
     facts = {
         "naive": naive.facts["elasticity"], "naive_lower": naive.facts["lower"],
         "naive_upper": naive.facts["upper"], "methods": causal.height, "apart": apart,
-        "lowest": low["elasticity"], "lowest_method": low["method"],
-        "highest": high["elasticity"], "highest_method": high["method"],
+        "lowest": low["price_elasticity"], "lowest_method": low["method"],
+        "highest": high["price_elasticity"], "highest_method": high["method"],
         "level": naive.facts["level"], "true_slope": true_slope,
     }  # fmt: skip
     results = [naive, *others]

@@ -83,13 +83,25 @@ class RenewalModel(Occurrence):
         chosen = factor or next(iter(self.details["levels"]), None)
         if chosen is None:
             raise InputError("the model has no factor to draw", do="read its .table")
-        return super().figure(lang, chosen)
+        rows = self.relativities(chosen)
+        return interval_figure(
+            rows["level"].to_list(),
+            rows["relativity"].to_list(),
+            rows["lower"].to_list(),
+            rows["upper"].to_list(),
+            name="renewal_odds_ratio",
+            factor=chosen,
+            lang=lang,
+            bars=rows["exposure"].fill_null(0).to_list(),
+            bars_name="offers",
+            reference=1.0,
+        )
 
 
 class RenewalElasticity(Result):
     """Own-price elasticity of renewal, of all offers and by level.
 
-    ``.table``: level, offers, renewal_rate (fitted), elasticity, std_error, lower, upper.
+    ``.table``: level, offers, renewal_rate (fitted), price_elasticity, std_error, lower, upper.
     """
 
     kind = "renewal_elasticity"
@@ -104,10 +116,10 @@ class RenewalElasticity(Result):
         own = t if t.height == 1 else t[1:]
         return interval_figure(
             own["level"].to_list(),
-            own["elasticity"].to_list(),
+            own["price_elasticity"].to_list(),
             own["lower"].to_list(),
             own["upper"].to_list(),
-            name="elasticity",
+            name="price_elasticity",
             factor=self.facts["by"] or "level",
             lang=lang,
             bars=own["offers"].to_list(),
@@ -217,7 +229,7 @@ def renewal_elasticity(
     >>> rows = pl.DataFrame({"price_change": [0.0] * 4 + [0.1] * 4, "exposure": 1.0,
     ...                      "claims": [1, 1, 1, 0, 1, 1, 0, 0], "amount": [1.0, 1, 1, 0, 1, 1, 0, 0]})
     >>> seen = Experience.collect(rows, ["price_change"], amount="amount")
-    >>> renewal_elasticity(fit_renewal(seen, "price_change"), seen).table["elasticity"].round(4).to_list()
+    >>> renewal_elasticity(fit_renewal(seen, "price_change"), seen).table["price_elasticity"].round(4).to_list()
     [-3.8451]
     """
     price = model.details.get("price")
@@ -246,11 +258,12 @@ def renewal_elasticity(
         for name in order:  # levels of one factor, never rows
             own = (levels == name).to_numpy()
             rows.append((name, *_elasticity(x[own], d[own], p[own], n[own], theta, covariances, z)))
-    names = ["level", "offers", "renewal_rate", "elasticity", "std_error", "lower", "upper"]
+    names = ["level", "offers", "renewal_rate", "price_elasticity", "std_error", "lower", "upper"]
     table = pl.DataFrame(rows, schema=names, orient="row")
     whole = table.row(0, named=True)
     facts = {
-        **{k: whole[k] for k in ("elasticity", "lower", "upper", "renewal_rate", "std_error")},
+        "elasticity": whole["price_elasticity"],
+        **{k: whole[k] for k in ("lower", "upper", "renewal_rate", "std_error")},
         "by": by, "level": model.facts["level"], "errors": chosen, "price": price,
         **{k: model.slope()[k] for k in ("slope", "slope_lower", "slope_upper")},
     }  # fmt: skip

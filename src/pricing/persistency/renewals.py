@@ -51,12 +51,12 @@ class OfferAccount(Result):
                 COLOURS["bars"] if name in LEFT_OUT else COLOURS["estimate"]
                 for name in self.table["outcome"]
             ],
-            name=label("policy_years_seen", lang),
+            name=label("policy_years", lang),
         )
         return figure.update_layout(
             showlegend=False,
             xaxis={"title": {"text": label("outcome", lang)}, "type": "category"},
-            yaxis={"title": {"text": label("policy_years_seen", lang)}},
+            yaxis={"title": {"text": label("policy_years", lang)}},
         )
 
 
