@@ -84,7 +84,6 @@ class PriceDiscontinuity(Result):
                     x=part["distance"].to_list(),
                     y=part[name].to_list(),
                     mode="lines",
-                    showlegend=place == 1 and side == "below",
                     name=label("local_fit", lang),
                     line={"width": 3, "color": COLOURS["estimate"]},
                     row=place,
@@ -96,7 +95,9 @@ class PriceDiscontinuity(Result):
             title = {"text": label(name, lang)}
             figure.update_yaxes(title=title, tickformat=".1%", row=place, col=1)
         figure.update_xaxes(title={"text": label("distance", lang)}, row=2, col=1)
-        return figure.update_layout(template="pricing", height=560, hovermode="closest")
+        return figure.update_layout(
+            template="pricing", height=560, hovermode="closest", showlegend=False
+        )
 
 
 @dataclass(frozen=True)

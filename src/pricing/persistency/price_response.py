@@ -14,7 +14,7 @@ from pricing.files import fingerprint
 from pricing.persistency.discontinuity import PriceDiscontinuity
 from pricing.persistency.instrument import COLUMNS, InstrumentedPrice
 from pricing.persistency.renewal_model import RenewalElasticity
-from pricing.result.figure import interval_figure, with_points
+from pricing.result.figure import COLOURS, error_bars
 from pricing.result.shape import Result
 from pricing.result.words import Language, label, level_label, say
 
@@ -42,22 +42,33 @@ class PriceResponses(Result):
         """Draw the elasticity by method, with the truth where it is known."""
         t = self.table
         names = [
-            level_label(m, lang) + (f"<br>{label(d, lang)}" if d else "")
+            level_label(m, lang) + (f", {label(d, lang)}" if d else "")
             for m, d in t.select("method", "detail").iter_rows()
         ]
-        figure = interval_figure(
-            names,
-            t["price_elasticity"].to_list(),
-            t["lower"].to_list(),
-            t["upper"].to_list(),
-            name="price_elasticity",
-            factor="method",
-            lang=lang,
-            reference=0.0,
+        figure = go.Figure(layout={"template": "pricing", "height": 140 + 48 * t.height})
+        bars = error_bars(*(t[c].to_list() for c in ("price_elasticity", "lower", "upper")))
+        figure.add_scatter(
+            x=t["price_elasticity"].to_list(),
+            y=names,
+            error_x=bars,
+            mode="markers",
+            name=label("price_elasticity", lang),
+            marker={"size": 10, "color": COLOURS["estimate"]},
         )
         if "truth" in t.columns:
-            with_points(figure, names, t["truth"].to_list(), name="truth", lang=lang)
-        return figure.update_xaxes(tickangle=0, tickfont={"size": 12})
+            figure.add_scatter(
+                x=t["truth"].to_list(),
+                y=names,
+                mode="markers",
+                name=label("truth", lang),
+                marker={"symbol": "diamond-open", "size": 11, "color": COLOURS["second"]},
+            )
+        figure.add_vline(x=0.0, line={"dash": "dot", "color": COLOURS["line"]})
+        return figure.update_layout(
+            hovermode="closest",
+            xaxis={"title": {"text": label("price_elasticity", lang)}},
+            yaxis={"type": "category", "autorange": "reversed"},
+        )
 
 
 def price_responses(
