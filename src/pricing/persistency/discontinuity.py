@@ -154,7 +154,8 @@ def price_discontinuity(
 
     Notes
     -----
-    The formulas stand in this module. Rows count as independent. The answer is of policies at the
+    The formulas stand in this module. Rows count as independent; where one
+    policy is there in several years, the density check rejects too often. The answer is of policies at the
     cut-off, not of the book. Nothing else may jump within the bandwidth: a group that falls at
     one value and rises at another has two cut-offs, and the rows of the other are to be left out.
 

@@ -144,13 +144,8 @@ def lapse_value(
         _e=e,
         _m=paid * (1 - expenses) - e,
     )
-    whole = _by_level(seen.with_columns(_level=pl.lit("total")), "total")
-    parts = [whole]
-    for factor in factors:
-        named = seen.with_columns(_level=pl.col(factor).cast(pl.String)).sort(
-            factor, maintain_order=True
-        )
-        parts.append(_by_level(named, factor))
+    every = seen.with_columns(total=pl.lit("total"))
+    parts = [_by_level(every, name) for name in ("total", *factors)]
     sums = pl.concat(parts)
     table = _table(sums, z, level)
     drawn = _risk_bands(seen, factors[0], bands, level)
@@ -217,7 +212,7 @@ def _by_level(seen: pl.DataFrame, factor: str) -> pl.DataFrame:
     """Counts, sums and squares of leavers and of stayers, by level."""
     e, m, gone = pl.col("_e"), pl.col("_m"), pl.col("_left") == 1
     return (
-        seen.group_by("_level", maintain_order=True)
+        seen.group_by(factor, maintain_order=True)
         .agg(
             offers=pl.len().cast(pl.Int64),
             leavers=pl.col("_left").sum(),
@@ -228,8 +223,11 @@ def _by_level(seen: pl.DataFrame, factor: str) -> pl.DataFrame:
             m1=m.filter(gone).sum(),
             m0=m.filter(~gone).sum(),
         )
+        .sort(factor)
         .select(
-            pl.lit(factor).alias("factor"), pl.col("_level").alias("level"), pl.exclude("_level")
+            pl.lit(factor).alias("factor"),
+            pl.col(factor).cast(pl.String).alias("level"),
+            pl.exclude(factor),
         )
     )
 
@@ -272,21 +270,27 @@ def _risk_bands(seen: pl.DataFrame, factor: str, bands: int, level: float) -> pl
     names = [str(i + 1) for i in range(edges.size + 1)]
     code = pl.Series(np.searchsorted(edges, e, side="left"))
     banded = seen.with_columns(risk_band=code.cast(pl.UInt32))
-    levels = [pl.lit("total"), pl.col(factor).cast(pl.String)]
-    parts = []
-    for place, name in enumerate(levels):
-        ordered = banded if not place else banded.sort(factor, maintain_order=True)
-        part = ordered.with_columns(level=name).group_by("level", "risk_band", maintain_order=True)
-        parts.append(
-            part.agg(
-                offers=pl.len().cast(pl.Int64),
-                leavers=pl.col("_left").sum(),
-                expected_amount=pl.col("_e").mean(),
-            )
-            .with_columns(_order=pl.col("level").rle_id())
-            .sort("_order" if place else "risk_band", "risk_band")
-            .drop("_order")
+    sums = (
+        banded.group_by(factor, "risk_band", maintain_order=True)
+        .agg(offers=pl.len().cast(pl.Int64), leavers=pl.col("_left").sum(), _sum=pl.col("_e").sum())
+        .sort(factor, "risk_band")
+    )
+    whole = sums.group_by("risk_band", maintain_order=True).agg(
+        pl.col("offers", "leavers", "_sum").sum()
+    )
+    parts = [
+        part.select(
+            name.alias("level"),
+            "risk_band",
+            "offers",
+            "leavers",
+            expected_amount=pl.col("_sum") / pl.col("offers"),
         )
+        for part, name in (
+            (whole.sort("risk_band"), pl.lit("total")),
+            (sums, pl.col(factor).cast(pl.String)),
+        )
+    ]
     found = pl.concat(parts)
     k, n = (found[c].cast(pl.Float64).to_numpy() for c in ("leavers", "offers"))
     low, high = share_interval(k, n, level=level)

@@ -285,7 +285,7 @@ def price_band(
     Examples
     --------
     >>> pl.DataFrame({"price_change": [-0.2, 0.03, 0.2]}).select(price_band((0.0, 0.05))).to_series().to_list()
-    ['< 0%', '0% to 5%', '≥ 5%']
+    ['< 0%', '[0%, 5%)', '≥ 5%']
     """
     try:
         cuts = [float(e) for e in edges]
@@ -298,7 +298,7 @@ def price_band(
     ):
         raise InputError(f"edges are increasing fractions above −1, got {list(edges)}")
     said = [f"{100 * c:g}%" for c in cuts]
-    names = [f"< {said[0]}", *(f"{a} to {b}" for a, b in pairwise(said)), f"≥ {said[-1]}"]
+    names = [f"< {said[0]}", *(f"[{a}, {b})" for a, b in pairwise(said)), f"≥ {said[-1]}"]
     inner = pl.col(price) + 1e-12  # ln 1.05 rounded is still 5 % more
     place = pl.sum_horizontal(((inner >= float(np.log1p(c))).cast(pl.UInt8)) for c in cuts)
     kind = pl.Enum(names)
