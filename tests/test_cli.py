@@ -445,7 +445,7 @@ def test_simulate_writes_the_same_bytes_for_the_same_seed(pricing, tmp_path):
     a, b, c = (files_of(tmp_path / n) for n in "abc")
     assert a == b != c
     assert sorted({p.parts[0] for p in a}) == [
-        "activity", "claims", "payments", "policies", "renewals", "truth", "truth.json",
+        "activity", "claims", "offers", "payments", "policies", "renewals", "truth", "truth.json",
     ]  # fmt: skip
 
 

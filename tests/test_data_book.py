@@ -16,7 +16,7 @@ from pricing.data.book import BookParameters, simulate, true_parameters
 from pricing.data.lives import live
 from pricing.errors import InputError
 
-TABLES = ("policies", "renewals", "claims", "activity", "truth")
+TABLES = ("policies", "renewals", "claims", "activity", "truth", "offers")
 WINDOW_END = dt.date(2026, 1, 1)
 SCORES = ("activity_score", "habit_score", "prevention_score", "marker_score")
 

@@ -26,6 +26,10 @@ _RENEWAL_COLUMNS = (
     *("activity_score", "habit_score", "prevention_score", "marker_score", "health_value"),
     *("health_group", "standard_premium", "premium"),
 )
+_OFFER_COLUMNS = (
+    *("policy_id", "policy_year", "start", "in_programme", "health_value", "health_group"),
+    *("standard_premium", "premium", "renewed"),
+)
 _TRUTH_COLUMNS = (
     *("policy_id", "policy_year", "latent_health", "expected_claims", "expected_amount"),
 )
@@ -72,6 +76,9 @@ def simulate(
           in_programme, valid_days, activity_score, habit_score, prevention_score,
           marker_score (0 to 1), health_value (0 to 1,000), health_group (G0 standard to G4),
           standard_premium and premium (yuan per full policy year);
+        - ``offers``, a row per renewal offered, taken up or not: policy_id, policy_year (1, 2,
+          ...), start (the anniversary), in_programme, health_value, health_group,
+          standard_premium, premium, renewed;
         - ``claims``: claim_id, policy_id, incurred, reported, paid, amount (yuan), benefit;
         - ``payments``, a row per movement of a claim (report, interim, last): payment_id,
           claim_id, paid (its day), amount and outstanding_change (yuan);
@@ -107,7 +114,7 @@ def simulate(
     >>> import tempfile
     >>> book = simulate(Path(tempfile.mkdtemp()) / "book", policies=300, seed=1)
     >>> sorted(path.name for path in book.iterdir())
-    ['activity', 'claims', 'payments', 'policies', 'renewals', 'truth', 'truth.json']
+    ['activity', 'claims', 'offers', 'payments', 'policies', 'renewals', 'truth', 'truth.json']
     >>> renewals = pl.read_parquet(book / "renewals")
     >>> renewals.filter(policy_year=0)["health_group"].unique().to_list()
     ['G0']
@@ -187,6 +194,7 @@ def _tables(lives: Lives, first: int) -> dict[str, pl.DataFrame]:
             policy_id, ("L" + number).alias("person_id"), pl.exclude("policy")
         ),
         "renewals": years.select(_RENEWAL_COLUMNS),
+        "offers": lives.offers.with_columns(policy_id).select(_OFFER_COLUMNS),
         "claims": lives.claims.select(
             claim_id.alias("claim_id"),
             policy_id,

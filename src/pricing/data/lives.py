@@ -47,7 +47,8 @@ class Lives(NamedTuple):
     """The course of some policies, one frame per noun, keyed by ``policy`` (row 0, 1, ...).
 
     ``issued`` has a row per policy, ``years`` per policy year, ``claims`` per admission,
-    ``payments`` per movement of a claim and ``activity`` per month of membership.
+    ``payments`` per movement of a claim, ``activity`` per month of membership and ``offers`` per
+    renewal offered.
     """
 
     issued: pl.DataFrame
@@ -55,6 +56,7 @@ class Lives(NamedTuple):
     claims: pl.DataFrame
     payments: pl.DataFrame
     activity: pl.DataFrame
+    offers: pl.DataFrame
 
 
 def live(truth: BookParameters, *, policies: int, seed: int, part: int = 0) -> Lives:
@@ -74,7 +76,7 @@ def live(truth: BookParameters, *, policies: int, seed: int, part: int = 0) -> L
     Returns
     -------
     Lives
-        Frames of issue, policy years, claims, payments and activity.
+        Frames of issue, policy years, claims, payments, activity and renewal offers.
 
     Raises
     ------
@@ -95,7 +97,9 @@ def live(truth: BookParameters, *, policies: int, seed: int, part: int = 0) -> L
     years = pl.concat(course.years).sort("policy", "policy_year")
     activity = pl.concat(course.activity).sort("policy", "month")
     claims = _claims(truth, streams, years)
-    return Lives(course.issued_frame(), years, claims, _payments(truth, streams, claims), activity)
+    payments = _payments(truth, streams, claims)
+    offers = pl.concat(course.offers).sort("policy", "policy_year")
+    return Lives(course.issued_frame(), years, claims, payments, activity, offers)
 
 
 class _Course:
@@ -106,6 +110,7 @@ class _Course:
         self.truth, self.streams, self.issue = truth, streams, issue
         self.years: list[pl.DataFrame] = []
         self.activity: list[pl.DataFrame] = []
+        self.offers: list[pl.DataFrame] = []
         self.months = anniversaries()[issue.start - FIRST]
         self.rows: Ints = np.arange(n)  # in force at the end of the last policy year
         self.end: Ints = np.full(n, END)
@@ -129,6 +134,8 @@ class _Course:
         premium = np.round(standard * (1 - np.array(self.truth.discounts)[self.group[rows]]), 2)
         stays = self._renews(rows, premium, year)
         self.premium[rows] = premium
+        if year:
+            self.offers.append(self._offer(rows, measured, standard, premium, stays, year))
         self._exit(rows[~stays], self.months[rows[~stays], 12 * year], "lapse")
         rows = rows[stays]
         self._exit_within(rows, age[stays], year)
@@ -224,6 +231,30 @@ class _Course:
         odds += truth.renew_latent * self.issue.latent[rows, year]
         renews: Flags = self.streams("renew", year).random(rows.size) < expit(odds)
         return renews
+
+    def _offer(
+        self,
+        rows: Ints,
+        measured: pl.DataFrame,
+        standard: Floats,
+        premium: Floats,
+        stays: Flags,
+        year: int,
+    ) -> pl.DataFrame:
+        """Give what was offered at the renewal, to those who leave too; nothing is drawn."""
+        return pl.DataFrame(
+            {
+                "policy": rows,
+                "policy_year": np.full(rows.size, year, dtype=np.int32),
+                "start": dates(self.months[rows, 12 * year]),
+                "in_programme": self.member[rows],
+                "health_value": measured["health_value"],
+                "health_group": _names(self.group[rows], GROUPS),
+                "standard_premium": standard,
+                "premium": premium,
+                "renewed": stays,
+            }
+        )
 
     def _exit(self, rows: Ints, day: Ints, cause: str) -> None:
         self.end[rows], self.cause[rows] = day, _CAUSES.index(cause)

@@ -1,4 +1,4 @@
-"""The five tables an insurer delivers: each column's type, unit, domain and meaning."""
+"""The tables an insurer delivers: each column's type, unit, domain and meaning."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from typing import Any
 import dataframely as dy
 import polars as pl
 
-__all__ = ["TABLES", "Claims", "Payments", "PersonYears", "Policies", "Renewals", "about"]
+__all__ = [
+    *("TABLES", "Claims", "Offers", "Payments", "PersonYears", "Policies", "Renewals"),
+    "about",
+]
 
 EXITS = ("lapse", "death", "cancelled", "expired")
 _FIRST, _LAST, _OPEN_END = dt.date(1900, 1, 1), dt.date(2199, 12, 31), dt.date(9999, 12, 31)
@@ -128,6 +131,45 @@ class Renewals(dy.Schema):
         return pl.col("premium") <= pl.col("standard_premium") * (1 + 1e-9)
 
 
+class Offers(dy.Schema):
+    """One row per renewal offered: the terms offered at an anniversary, and whether it was kept."""
+
+    policy_id = _key("The policy's number")
+    policy_year = dy.Int64(
+        primary_key=True,
+        min=1,
+        max=150,
+        **about("The policy year offered; 1 is the first renewal", "policy years"),
+    )
+    start = _day("First day of the term offered: the anniversary")
+    in_programme = dy.Bool(
+        nullable=True,
+        **about("Whether the insured takes part in the health programme then", optional=True),
+    )
+    health_value = dy.Float64(
+        min=0.0,
+        max=1000.0,
+        nullable=True,
+        **about("Health value measured before the offer", "points", optional=True),
+    )
+    health_group = _text("Health group the offer was priced in")
+    standard_premium = _money(
+        "Annual premium offered before the health discount, for a full policy year",
+        above_zero=True,
+    )
+    premium = _money(
+        "Annual premium offered after the discount, for a full policy year",
+        optional=True,
+        above_zero=True,
+    )
+    renewed = dy.Bool(**about("Whether the policyholder took the offer up"))
+
+    @dy.rule()
+    def premium_at_most_standard(cls) -> pl.Expr:
+        """`premium` must be at most `standard_premium` (discounts only)."""
+        return pl.col("premium") <= pl.col("standard_premium") * (1 + 1e-9)
+
+
 class Claims(dy.Schema):
     """One row per claim: what was incurred when, and what was paid."""
 
@@ -187,6 +229,7 @@ class PersonYears(dy.Schema):
 TABLES: dict[str, type[dy.Schema]] = {
     "policies": Policies,
     "renewals": Renewals,
+    "offers": Offers,
     "claims": Claims,
     "payments": Payments,
     "person_years": PersonYears,
