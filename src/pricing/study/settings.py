@@ -38,9 +38,9 @@ class Settings(Strict):
     """A whole study file."""
 
     study: Head
-    tables: dict[Literal["person_years", "policies", "renewals", "claims", "payments"], Table] = (
-        Field(default_factory=dict)
-    )
+    tables: dict[
+        Literal["person_years", "policies", "renewals", "claims", "payments", "offers"], Table
+    ] = Field(default_factory=dict)
     simulate: Simulated | None = None
     bands: dict[str, Band] = Field(default_factory=dict)
     model: Model
