@@ -12,8 +12,8 @@ import statsmodels.api as sm
 from pricing.errors import InputError
 from pricing.result.shape import Result
 from pricing.survival.competing import cumulative_incidence
-from pricing.survival.cox import fit_cox, fit_fine_gray
-from pricing.survival.fine_gray import fine_gray_rows
+from pricing.survival.cox import fit_cox
+from pricing.survival.fine_gray import fine_gray_rows, fit_fine_gray
 from pricing.survival.lives import Lives
 from pricing.survival.partial_likelihood import maximum
 from pricing.survival.proportional_hazards import proportional_hazards
@@ -256,6 +256,26 @@ def test_many_ties_in_chunks_are_the_same(monkeypatch):
     alike(one, fit(rows, strata=["sex"], errors="robust"))
 
 
+@pytest.mark.parametrize("entry", [None, "entry"])
+def test_matched_sets_are_summed_at_once_to_the_same(monkeypatch, entry):
+    from pricing.survival import risk_sets
+
+    rows = drawn(900).with_columns(region=pl.col("person") % 40)
+    one = fit(rows, strata=["sex", "region"], entry=entry)
+    monkeypatch.setattr(risk_sets, "MANY_STRATA", 0)
+    alike(one, fit(rows, strata=["sex", "region"], entry=entry))
+
+
+def test_more_patterns_than_can_be_held_are_refused(monkeypatch):
+    from pricing.survival import risk_sets
+
+    monkeypatch.setattr(risk_sets, "MOST_NUMBERS", 100)
+    with pytest.raises(
+        InputError, match="patterns of covariates × 4 coefficients are more than the 100"
+    ):
+        fit(drawn(200))
+
+
 # -- residuals, robust errors -----------------------------------------------------------------------
 
 
@@ -433,6 +453,8 @@ def test_fine_gray_is_lifelines_on_its_rows_and_its_errors_those_of_lives_left_o
         )  # fmt: skip
     assert found.coefficients[0] == pytest.approx(other.params_["age"], rel=1e-7)
     assert found.basis.rows == n
+    with pytest.raises(InputError, match="the frame is a LazyFrame"):
+        fit_fine_gray(rows.lazy(), "age", "1")
 
     def moved(life, by):
         share = pl.when(pl.col("row") == life).then(1 + by).otherwise(1.0)

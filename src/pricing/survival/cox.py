@@ -26,14 +26,13 @@ from pricing.result.figure import interval_figure
 from pricing.result.shape import Basis, Result
 from pricing.result.words import Language, label, level_label, say
 from pricing.survival.baseline import baseline, survival_at
-from pricing.survival.fine_gray import fine_gray_rows
 from pricing.survival.interval import Scale, normal_quantile, require_scale
 from pricing.survival.lives import Unit
 from pricing.survival.partial_likelihood import CoxFit, Ties, maximum
 from pricing.survival.risk_sets import RiskSets, Spelling
 from pricing.survival.score_residuals import sandwich
 
-__all__ = ["Cox", "fit_cox", "fit_fine_gray"]
+__all__ = ["Cox", "fit_cox"]
 
 Errors = Literal["model", "robust"]
 FEW_NUMBERS = 20_000_000
@@ -312,14 +311,7 @@ def fit_cox(
     tests = wald_tests(sets.columns, fit.coefficients, chosen)
     whole = _whole(fit, chosen)
     table = _table(sets, fit, robust, z)
-    notes = [f"{ties} ties; Newton's method, {fit.steps} steps"]
-    notes += [f"cause {cause}, the others censored"] if cause else []
-    if errors == "robust":
-        notes.append(f"errors robust, {clusters:,} {'clusters' if cluster else 'lives'}")
-        few = clusters < FEW_CLUSTERS
-        notes += [f"only {clusters} clusters: robust errors are too small"] if few else []
-    elif weight:
-        notes.append("the model's errors take case weights for numbers of lives")
+    notes = _notes(spelling, fit, ties, errors, clusters)
     told = (formula, str(dict(sets.base)), str(asdict(spelling)), ties, errors, str(level), unit)
     basis = replace(
         sets.basis,
@@ -349,51 +341,6 @@ def fit_cox(
     )
 
 
-def fit_fine_gray(
-    frame: pl.DataFrame,
-    formula: str,
-    cause: str,
-    *,
-    exit: str = "exit",
-    event: str = "event",
-    ties: Ties = "efron",
-    base: Mapping[str, str] | None = None,
-    unit: Unit = "year",
-    level: float = 0.95,
-    basis: Basis | None = None,
-) -> Cox:
-    """Fit subdistribution hazard ratios: how covariates move the share that ends up leaving by a cause.
-
-    A Cox model on :func:`pricing.survival.fine_gray.fine_gray_rows`, with errors robust by life (Fine
-    and Gray 1999; as R's ``finegray`` with ``coxph``: the censoring curve is taken as known).
-
-    Parameters
-    ----------
-    frame : polars.DataFrame
-        One row per life, all observed from 0 on.
-    formula, exit, event, ties, base, unit, level, basis
-        As of :func:`fit_cox`.
-    cause : str
-        The cause of interest.
-
-    Examples
-    --------
-    >>> rows = pl.DataFrame({"exit": [1, 2, 3, 4, 5, 6, 7, 8], "sex": ["m", "m", "f", "m", "f", "f", "m", "f"],
-    ...                      "event": ["lapse", "lapse", "death", "death", "lapse", None, "lapse", "death"]})
-    >>> found = fit_fine_gray(rows, "sex", "lapse", base={"sex": "f"})
-    >>> found.table.select("level", pl.col("hazard_ratio").round(3)).rows()
-    [('f', 1.0), ('m', 3.91)]
-    """
-    rows = fine_gray_rows(frame, cause, exit=exit, event=event)
-    found = fit_cox(
-        rows, formula, entry="entry", weight="weight", cluster="row", errors="robust", ties=ties,
-        base=base, unit=unit, level=level, basis=basis,
-    )  # fmt: skip
-    note = f"subdistribution hazard of {cause} (Fine and Gray), censoring curve taken as known"
-    lives = replace(found.basis, rows=frame.height, notes=(*found.basis.notes, note))
-    return replace(found, basis=lives)
-
-
 def _require_options(ties: str, errors: str, unit: str, cluster: str | None) -> None:
     asked = ((ties, Ties, "ties"), (errors, Errors, "errors"), (unit, Unit, "unit of time"))
     for given, known, what in asked:
@@ -401,6 +348,21 @@ def _require_options(ties: str, errors: str, unit: str, cluster: str | None) -> 
             raise InputError(f"no {what} {given!r}{nearest(str(given), get_args(known))}")
     if cluster and errors == "model":
         raise InputError("the model's errors know no clusters", do="give errors='robust'")
+
+
+def _notes(s: Spelling, fit: CoxFit, ties: str, errors: str, clusters: int) -> list[str]:
+    """Choices and limits a reader must know."""
+    notes = [f"{ties} ties; Newton's method, {fit.steps} steps"]
+    notes += [f"cause {s.cause}, the others censored"] if s.cause else []
+    if errors == "robust":
+        notes.append(f"errors robust, {clusters:,} {'clusters' if s.cluster else 'lives'}")
+        if s.entry and not s.cluster:
+            notes.append("each row is taken for a life; name the life (cluster) if it has several")
+        if clusters < FEW_CLUSTERS:
+            notes.append(f"only {clusters} clusters: robust errors are too small")
+    elif s.weight:
+        notes.append("the model's errors take case weights for numbers of lives")
+    return notes
 
 
 def _whole(fit: CoxFit, covariance: Floats) -> pl.DataFrame:

@@ -63,7 +63,12 @@ class Likelihood:
 
     @classmethod
     def at(cls, beta: Floats, z: Floats, sets: RiskSets, ties: Ties) -> Likelihood:
-        """Evaluate it."""
+        """Evaluate it; not a number where a step has gone too far."""
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            return cls._at(beta, z, sets, ties)
+
+    @classmethod
+    def _at(cls, beta: Floats, z: Floats, sets: RiskSets, ties: Ties) -> Likelihood:
         eta = z @ beta
         shift = float(eta.max())
         e = np.exp(eta - shift)

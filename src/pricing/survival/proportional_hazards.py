@@ -101,7 +101,10 @@ class ProportionalHazards(Result):
             line={"dash": "dot", "color": COLOURS["second"]},
         )
         unit = level_label(f"time_in_{self.facts['unit']}", lang)
-        return figure.update_layout(xaxis={"title": {"text": unit}}, title={"text": name})
+        named = f"{label('log_hazard_ratio', lang)}: {name}"
+        return figure.update_layout(
+            xaxis={"title": {"text": unit}}, yaxis={"title": {"text": named}}
+        )
 
 
 def proportional_hazards(

@@ -31,6 +31,8 @@ __all__ = ["RiskSets", "Spelling"]
 
 Whole = npt.NDArray[np.int64]
 TEXT = ("String", "Enum", "Categorical")
+MANY_STRATA = 2_000
+MOST_NUMBERS = 400_000_000  # of patterns × coefficients: 3 GB
 DENSE = 0.25  # share of a matrix that is filled, from which on it is kept in full
 
 
@@ -173,6 +175,13 @@ class RiskSets:
         cells = _numbered(cells, patterns.select(own), "p")
         seen = _experience(patterns.rename({k: named[k] for k in own}), keys, formula, basis)
         matrix = design(formula, seen, base=base)
+        size = patterns.height * len(matrix.columns)
+        if size > MOST_NUMBERS:
+            raise InputError(
+                f"{patterns.height:,} patterns of covariates × {len(matrix.columns):,} coefficients are "
+                f"more than the {MOST_NUMBERS:,} numbers that a fit holds",
+                do="band covariates or take whole years, so that lives share patterns",
+            )
         x = np.asarray(matrix.matrix.toarray(), dtype=np.float64)[:, 1:]
         ends = cells.group_by("s").agg(pl.col("t").max()).sort("s")["t"].to_numpy()
         left = _left(cells)
@@ -205,18 +214,21 @@ class RiskSets:
 
     def at_risk(self, gone: Floats) -> Floats:
         """Sum what leaves from each time on, stratum by stratum."""
-        ends = np.append(self.starts[1:], len(gone))
-        found = np.empty_like(gone)
-        for first, last in zip(self.starts, ends, strict=True):
-            found[first:last] = np.cumsum(gone[first:last][::-1], axis=0)[::-1]
-        return found
+        return self._running(gone[::-1], (len(gone) - self.starts)[::-1])[::-1]
 
     def until(self, at: Floats) -> Floats:
         """Sum what is counted at each time up to it, stratum by stratum."""
-        ends = np.append(self.starts[1:], len(at))
-        found = np.empty_like(at)
-        for first, last in zip(self.starts, ends, strict=True):
-            found[first:last] = np.cumsum(at[first:last], axis=0)
+        return self._running(at, np.append(self.starts[1:], len(at)))
+
+    def _running(self, values: Floats, ends: Whole) -> Floats:
+        """Add up within stretches that end at ``ends``."""
+        if len(ends) > MANY_STRATA:  # matched sets: all at once, less what came before
+            found = np.cumsum(values, axis=0)
+            before = np.concatenate([np.zeros_like(found[:1]), found[ends[:-1] - 1]])
+            return np.asarray(found - np.repeat(before, np.diff(ends, prepend=0), axis=0))
+        found = np.empty_like(values)
+        for first, last in zip(np.append(0, ends[:-1]), ends, strict=True):
+            np.cumsum(values[first:last], axis=0, out=found[first:last])
         return found
 
 
