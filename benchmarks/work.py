@@ -550,6 +550,64 @@ def survival(size: int, folder: Path) -> dict[str, Callable[[], object]]:
     }
 
 
+COX = {"age": 10, "sex": 2, "region": 5, "tier": 3, "channel": 3, "group": 5}
+
+
+def lapses(size: int, folder: Path) -> Path:
+    """Write lives of up to ten years by month to Parquet: six factors that move the hazard."""
+    path = folder / f"lapses-{size}.parquet"
+    parts = []
+    for chunk, first in enumerate(range(0, size, 1_000_000)):
+        n = min(1_000_000, size - first)
+        draw = np.random.default_rng([23, chunk])
+        codes = {name: draw.integers(0, k, n) for name, k in COX.items()}
+        slower = np.exp(0.05 * codes["age"] - 0.2 * codes["group"] + 0.3 * codes["sex"])
+        gone = np.ceil(draw.exponential(60.0, n) / slower)
+        seen = draw.integers(1, 121, n)
+        part = folder / f"lapses-{size}-{chunk}.parquet"
+        pl.DataFrame(
+            {name: pl.Series(c).cast(pl.String) for name, c in codes.items()}
+            | {"exit": np.minimum(gone, seen).astype(int), "event": gone <= seen}
+        ).cast(
+            {name: pl.Enum([str(i) for i in range(k)]) for name, k in COX.items()}
+        ).write_parquet(part)
+        parts.append(part)
+    pl.scan_parquet(parts).sink_parquet(path)
+    for part in parts:
+        part.unlink()
+    return path
+
+
+def cox(size: int, folder: Path) -> dict[str, Callable[[], object]]:
+    """Lives to hazard ratios with Efron ties by month, six factors."""
+    from pricing.survival.cox import fit_cox
+
+    path = lapses(size, folder)
+
+    def peer() -> object:
+        import warnings
+
+        from lifelines import CoxPHFitter
+
+        rows = pl.read_parquet(path)
+        wide = rows.select(*COX).to_dummies(drop_first=True).cast(pl.Float64)
+        frame = pl.concat([wide, rows.select("exit", "event")], how="horizontal").to_pandas()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return CoxPHFitter().fit(frame, "exit", "event")
+
+    return {
+        "ours": lambda: fit_cox(pl.scan_parquet(path), " + ".join(COX), unit="month"),
+        "floor": lambda: (
+            pl.scan_parquet(path)
+            .group_by(*COX, "exit", "event")
+            .agg(pl.len())
+            .collect(engine="streaming")
+        ),
+        "peer": peer,
+    }
+
+
 def panel(size: int, folder: Path) -> dict[str, Callable[[], object]]:
     """A panel like that of the heart transplants: four states, yearly visits, a covariate."""
     from scipy.linalg import expm
@@ -633,6 +691,9 @@ BENCHMARKS = {
         "polars group-by of stratum, month and cause, number",
         f"lifelines on the first {LIFELINES_ROWS:,} rows, ties drawn apart, without variances",
         survival,
+    ),
+    "cox": Benchmark(
+        1e6, "polars group-by of six factors, month and event, number", "lifelines on rows", cox
     ),
     "study_report": Benchmark(1e5, "reading the tables", "", study_report),
 }

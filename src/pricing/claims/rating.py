@@ -13,7 +13,6 @@ from scipy.special import ndtri
 from pricing.claims.score import Unknown, column_value, mean_effects, rate_expression, require_known
 from pricing.errors import InputError, nearest
 from pricing.estimate.design import Column, Floats
-from pricing.estimate.splines import Spline
 from pricing.result.figure import interval_figure
 from pricing.result.shape import Result
 from pricing.result.words import Language, label, level_label, say
@@ -45,16 +44,7 @@ class RatingModel(Result):
     @property
     def columns(self) -> tuple[Column, ...]:
         """The coefficients in order, as the design named them."""
-        return tuple(
-            Column(
-                c["term"],
-                tuple(c["variables"]),
-                tuple(c["levels"]),
-                _spline(c.get("spline")),
-                c.get("smooth", ""),
-            )
-            for c in self.details["columns"]
-        )
+        return tuple(Column.read(c) for c in self.details["columns"])
 
     @property
     def coefficients(self) -> Floats:
@@ -392,12 +382,6 @@ class RatingModel(Result):
 def _p_value(p: float | None) -> str:
     """A p-value as a reader takes it: four places, or that it is below them."""
     return "–" if p is None else "< 0.0001" if p < 1e-4 else f"{p:.4f}"
-
-
-def _spline(said: Any) -> Spline | None:
-    if said is None:
-        return None
-    return Spline(**said | {name: tuple(said[name]) for name in ("knots", "weights")})
 
 
 def array(values: Any) -> Floats:

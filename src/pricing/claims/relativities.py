@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -190,7 +190,7 @@ def _bare(
     family = fit.family
     details: dict[str, Any] = {
         "formula": formula,
-        "columns": [_said(c) for c in matrix.columns],
+        "columns": [c.record() for c in matrix.columns],
         "base": dict(matrix.base),
         "levels": {name: list(levels) for name, levels in matrix.levels.items()},
         "coefficients": listed(fit.coefficients),
@@ -225,19 +225,6 @@ def _bare(
     )
     facts = dict(inference.statistics)
     return kind(table=pl.DataFrame(), basis=basis, details=details, facts=facts)
-
-
-def _said(column: Column) -> dict[str, Any]:
-    said: dict[str, Any] = {
-        "term": column.term,
-        "variables": list(column.variables),
-        "levels": list(column.levels),
-    }
-    if column.spline is not None:
-        spline = asdict(column.spline)
-        said["spline"] = spline | {name: list(spline[name]) for name in ("knots", "weights")}
-        said["smooth"] = column.smooth
-    return said
 
 
 def _table(

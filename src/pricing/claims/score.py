@@ -94,11 +94,7 @@ def column_value(column: Column) -> pl.Expr:
     >>> pl.DataFrame({"sex": ["f", "m"], "age": [30, 40]}).select(at).to_series().to_list()
     [0.0, 40.0]
     """
-    parts = [
-        _covariate(column, v) if at is None else _is_at(v, at)
-        for v, at in zip(column.variables, column.levels, strict=True)
-    ]
-    return reduce(lambda a, b: a * b, parts, pl.lit(1.0))
+    return column.value()
 
 
 def mean_effects(table: pl.DataFrame, levels: Levels) -> dict[str, float]:
@@ -116,18 +112,6 @@ def mean_effects(table: pl.DataFrame, levels: Levels) -> dict[str, float]:
         (pl.col("relativity") * pl.col("exposure")).sum() / pl.col("exposure").sum()
     )
     return {term: float(np.log(mean)) for term, mean in means.iter_rows()}
-
-
-def _covariate(column: Column, name: str) -> pl.Expr:
-    if column.spline is not None and name == column.smooth:
-        return column.spline.value(pl.col(name))
-    return pl.col(name).cast(pl.Float64)
-
-
-def _is_at(variable: str, level: str) -> pl.Expr:
-    text = pl.col(variable).cast(pl.String)
-    spelt = {"yes": ["yes", "true"], "no": ["no", "false"]}.get(level, [level])
-    return text.is_in(spelt).cast(pl.Float64)
 
 
 def require_known(
@@ -245,7 +229,7 @@ def _effects(
         total = text.replace_strict(effects, default=0.0, return_dtype=pl.Float64)
     for name in first.variables:
         if name not in levels:
-            total = total * _covariate(first, name)
+            total = total * first.covariate(name)
     return total
 
 

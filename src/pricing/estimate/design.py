@@ -7,7 +7,8 @@ relativity to that base.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from functools import reduce
 from itertools import product
 from math import prod
 from typing import Any
@@ -61,6 +62,42 @@ class Column:
         """Name the levels, such as ``male × premium``; empty for a covariate."""
         parts = [level for level in self.levels if level is not None]
         return " × ".join(parts if self.spline is None else [*parts, f"~{self.spline.part}"])
+
+    def value(self) -> pl.Expr:
+        """Write the column's value in a row: 1 at its levels, times its covariates."""
+        parts = [
+            self.covariate(v) if at is None else _is_at(v, at)
+            for v, at in zip(self.variables, self.levels, strict=True)
+        ]
+        return reduce(lambda a, b: a * b, parts, pl.lit(1.0))
+
+    def covariate(self, name: str) -> pl.Expr:
+        """Write one of its covariates, or the spline that stands in its place."""
+        if self.spline is not None and name == self.smooth:
+            return self.spline.value(pl.col(name))
+        return pl.col(name).cast(pl.Float64)
+
+    def record(self) -> dict[str, Any]:
+        """Give what is saved of it; :meth:`read` reads it back."""
+        said: dict[str, Any] = {
+            "term": self.term,
+            "variables": list(self.variables),
+            "levels": list(self.levels),
+        }
+        if self.spline is not None:
+            spline = asdict(self.spline)
+            said["spline"] = spline | {name: list(spline[name]) for name in ("knots", "weights")}
+            said["smooth"] = self.smooth
+        return said
+
+    @classmethod
+    def read(cls, said: Mapping[str, Any]) -> Column:
+        """Read what :meth:`record` gave."""
+        spline = said.get("spline")
+        if spline is not None:
+            spline = Spline(**spline | {name: tuple(spline[name]) for name in ("knots", "weights")})
+        variables, levels = tuple(said["variables"]), tuple(said["levels"])
+        return cls(said["term"], variables, levels, spline, said.get("smooth", ""))
 
 
 @dataclass(frozen=True)
@@ -258,6 +295,12 @@ def squares(matrix: Any, values: Floats) -> Floats:
         else:
             found[columns] = (np.asarray(block.toarray()) ** 2).T @ values
     return found
+
+
+def _is_at(variable: str, level: str) -> pl.Expr:
+    text = pl.col(variable).cast(pl.String)
+    spelt = {"yes": ["yes", "true"], "no": ["no", "false"]}.get(level, [level])
+    return text.is_in(spelt).cast(pl.Float64)
 
 
 def _present(experience: Experience, name: str) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from pricing.estimate.family import Family
 from pricing.estimate.response import RESPONSES, Response, Sums
 from pricing.experience.cells import Experience
 
-__all__ = ["GlmFit", "fit_glm", "fit_poisson", "maximise"]
+__all__ = ["GlmFit", "aliased_columns", "fit_glm", "fit_poisson", "maximise"]
 
 SCORE_TOLERANCE = 1e-8  # largest score, relative to what stands behind its column
 SETTLED = 1e-14  # a score below this is rounding
@@ -146,7 +146,7 @@ def fit_glm(
         )
     shift = _offset(experience, offset)
     gram = np.asarray(design.matrix.sandwich(sums.weight))
-    aliased = _aliased(gram)
+    aliased = aliased_columns(gram)
     kept = np.flatnonzero(~aliased)
     if family.link != "identity":
         free = constraint.terms if constraint else frozenset()
@@ -346,8 +346,14 @@ def _require_finite(mean: Floats, sums: Sums, response: Response, family: Family
         )
 
 
-def _aliased(gram: Floats) -> npt.NDArray[np.bool_]:
-    """Find columns that earlier columns already span: Cholesky in order, as R's lm does."""
+def aliased_columns(gram: Floats) -> npt.NDArray[np.bool_]:
+    """Find columns that earlier columns already span: Cholesky in order, as R's lm does.
+
+    Examples
+    --------
+    >>> aliased_columns(np.array([[1.0, 2.0], [2.0, 4.0]])).tolist()
+    [False, True]
+    """
     aliased = np.diag(gram) <= 0
     scale = np.sqrt(np.maximum(np.diag(gram), 1e-300))
     left = gram / np.outer(scale, scale)

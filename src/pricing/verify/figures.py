@@ -238,13 +238,15 @@ def _regulation() -> list[Figure]:
 
 
 def _survival() -> list[Figure]:
-    from pricing.verify import survival
+    from pricing.verify import hazards, survival
 
     found: list[Figure] = []
     for source, printed, ours in (
         survival.lung_figures(),
         survival.lung_by_performance(),
         survival.fine_gray_toy(),
+        hazards.prisoners(),
+        hazards.lung_regression(),
     ):
         found += _compare("survival", source, printed, ours)
     return found
