@@ -238,13 +238,14 @@ def _regulation() -> list[Figure]:
 
 
 def _survival() -> list[Figure]:
-    from pricing.verify import survival
+    from pricing.verify import lifetimes, survival
 
     found: list[Figure] = []
     for source, printed, ours in (
         survival.lung_figures(),
         survival.lung_by_performance(),
         survival.fine_gray_toy(),
+        lifetimes.lung_weibull(),
     ):
         found += _compare("survival", source, printed, ours)
     return found
