@@ -43,7 +43,7 @@ class HazardModel(Result):
     """Hazard by factor on cells of time in cover.
 
     ``.table``: term, level, role, the ratio to the base level, lower, upper, coefficient, std_error,
-    exposure, claims (lives that leave). ``.frames["tests"]``: each factor against none. ``.facts``: as
+    time_at_risk (in the unit of the cells, or periods), events. ``.frames["tests"]``: each factor against none. ``.facts``: as
     of any model on cells.
     """
 
@@ -114,6 +114,7 @@ class HazardModel(Result):
             Patterns, time, survival, lower, upper.
         """
         patterns = patterns if patterns.width else pl.DataFrame({"pattern": ["all"]})
+        self.rows(patterns.join(pieces.head(1), how="cross"))  # a fault is counted by pattern
         both = patterns.with_row_index("_p").join(pieces, how="cross", maintain_order="left_right")
         x = self.rows(both)
         eta = x @ np.nan_to_num(self.coefficients)
@@ -142,8 +143,8 @@ class HazardModel(Result):
         return said
 
     def figure(self, lang: Language = "en") -> go.Figure:
-        """Draw the ratios with their intervals over the exposure behind them."""
-        return ratio_figure(self.table, self.ratio, "exposure", lang)
+        """Draw the ratios with their intervals over the time at risk behind them."""
+        return ratio_figure(self.table, self.ratio, "time_at_risk", lang)
 
 
 def fit_on_cells(
@@ -203,7 +204,7 @@ def fit_on_cells(
     covariance = found.covariance_model if errors == "model" else found.covariance_robust
     bound = bool(fit.bound.any())
     covariance = np.full_like(covariance, np.nan) if bound else covariance
-    sums = {n: cells.values(n) for n in ("exposure", "claims")}
+    sums = {"time_at_risk": cells.values("exposure"), "events": cells.values("claims")}
     table = ratio_rows(kind.ratio, matrix, fit.coefficients, covariance, z, sums, cells)
     means = {
         n: float(cells.values(n) @ cells.values("exposure") / cells.basis.exposure)

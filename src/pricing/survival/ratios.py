@@ -17,6 +17,9 @@ from pricing.result.words import Language, label, level_label
 __all__ = ["factor_levels", "life_patterns", "ratio_figure", "ratio_rows", "widest"]
 
 
+WIDE = 6.0  # ratios further apart than this are drawn on a log scale
+
+
 def factor_levels(matrix: Design) -> dict[str, list[str]]:
     """Give the levels of each factor as lists.
 
@@ -146,7 +149,7 @@ def ratio_figure(table: pl.DataFrame, name: str, bars: str, lang: Language) -> g
         for term, level in own.select("term", "level").iter_rows()
     ]
     held = own[bars].to_list()
-    return interval_figure(
+    figure = interval_figure(
         places,
         own[name].to_list(),
         own["lower"].to_list(),
@@ -158,6 +161,13 @@ def ratio_figure(table: pl.DataFrame, name: str, bars: str, lang: Language) -> g
         bars_name=bars,
         reference=1.0,
     )
+    ends = own.select(pl.col(name, "lower", "upper")).unpivot()["value"].drop_nulls().to_numpy()
+    if len(ends) and ends.min() > 0 and ends.max() > WIDE * ends.min():
+        marks = [m * 10.0**k for k in range(-6, 7) for m in (1, 2, 5)]
+        figure.update_layout(
+            yaxis={"type": "log", "tickmode": "array", "tickvals": marks, "ticktext": [f"{m:g}" for m in marks]}
+        )  # fmt: skip
+    return figure
 
 
 def _role(column: Column, coefficient: float) -> str:
