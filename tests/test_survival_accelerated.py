@@ -270,6 +270,23 @@ def test_lives_that_cannot_be_fitted(change, said):
         fitted("weibull", rows, weight="w")
 
 
+def test_a_covariate_that_runs_away_is_refused():
+    rows = drawn(n=300).with_columns(
+        one=pl.int_range(pl.len()).is_in([5, 6, 7]).cast(pl.Float64)
+    ).with_columns(event=pl.col("event") & (pl.col("one") == 0))  # fmt: skip
+    for law in LAWS:
+        with pytest.raises(InputError, match="did not converge"):
+            fit_aft(rows, "one", law=law, entry="entry")
+
+
+def test_every_engine_gives_the_same_fit():
+    duckdb = pytest.importorskip("duckdb")
+    rows = drawn(n=300)
+    one = fitted("weibull", rows)
+    other = fitted("weibull", duckdb.sql("select * from rows"))
+    np.testing.assert_allclose(one.parameters, other.parameters, atol=1e-9)
+
+
 def test_other_requests_are_refused():
     rows = drawn(n=200)
     with pytest.raises(InputError, match="did you mean 'weibull'"):
@@ -291,6 +308,13 @@ def test_other_requests_are_refused():
         found.life(pl.DataFrame({"sex": ["m"], "x": [None]}, schema_overrides={"x": pl.Float64}))
     with pytest.raises(InputError, match="'x' is String, not a number"):
         found.life(pl.DataFrame({"sex": ["m"], "x": ["1"]}))
+    with pytest.raises(InputError, match="'time' has the name of a column of ours"):
+        found.survival(pl.DataFrame({"sex": ["m"], "x": [1.0], "time": [1.0]}), 1.0)
+    bent = fit_aft(rows, "bs(x, 4)", entry="entry")
+    with pytest.raises(
+        InputError, match=r"'x' lies outside .* where its spline is known, in 1 rows"
+    ):
+        bent.life(pl.DataFrame({"x": [0.0, 99.0]}))
     with pytest.raises(InputError, match="times lie above 0"):
         found.survival(pl.DataFrame({"sex": ["m"], "x": [1.0]}), 0.0)
 

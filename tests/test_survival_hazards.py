@@ -271,6 +271,8 @@ def test_discrete_cells_do_not_see_order_pieces_weights_or_units():
         rows.filter(pl.col("exit") - pl.col("entry") >= 2).with_columns(entry=pl.col("entry") + 1),
     ])  # fmt: skip
     grouped = rows.group_by(rows.columns).agg(w=pl.len() * 0.1)
+    tenths = discrete_cells(grouped, ["sex"], entry="entry", weight="w")
+    assert fit_discrete_hazard(tenths, "sex").facts["rows"] > 2
     keys, sums = ["duration_number", "sex", "x"], ["exposure", "claims"]
     wanted = one.cells.select(*keys, *sums).sort(keys)
     for frame, options, factor in (
@@ -344,6 +346,8 @@ def test_other_requests_are_refused():
     with pytest.raises(InputError, match="'exit' is not above 0"):
         discrete_cells(rows.with_columns(exit=0.0))
     found = fit_hazard(pieces, "time_interval + sex")
+    with pytest.raises(InputError, match="'time' has the name of a column of ours"):
+        found.survival(pl.DataFrame({"sex": ["f"], "time": [1.0]}))
     with pytest.raises(InputError, match="has not seen in 1 rows: 'w'"):
         found.survival(pl.DataFrame({"sex": ["w"]}))
 

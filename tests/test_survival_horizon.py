@@ -139,6 +139,15 @@ def test_order_cells_and_units_make_no_difference():
     assert again.basis.fingerprint == score.basis.fingerprint
 
 
+def test_a_horizon_by_which_all_have_left():
+    rows = pl.DataFrame({"exit": [1.0, 2.0], "event": [True, True], "s": [0.1, 0.2]})
+    found = calibrate_at(rows, 2.0, "s", groups=1)
+    assert found.table["survival"].item() == 0.0
+    assert "0.0% are still there" in found.finding()
+    with pytest.raises(InputError, match="nobody is observed after 2"):
+        brier(rows, {2.0: "s"})
+
+
 def test_groups_of_equal_predictions_stay_together():
     rows = drawn(300)
     found = calibrate_at(rows, 1.0, "half", groups=10)

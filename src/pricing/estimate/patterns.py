@@ -99,6 +99,9 @@ def pattern_rows(columns: Sequence[Column], levels: Levels, frame: pl.DataFrame)
     names = list(dict.fromkeys(v for c in columns for v in c.variables))
     require_columns(names, frame.columns)
     faults = [f for name in names for f in _faults(frame, name, levels.get(name))]
+    faults = faults or [
+        f for c in columns if c.spline and c.spline.part == 1 for f in _beyond(frame, c)
+    ]
     if faults:
         raise InputError("patterns the model cannot tell of", faults=faults)
     wide = frame.with_columns(pl.Series("_one", np.ones(frame.height)))
@@ -119,6 +122,17 @@ def _parts(column: Column) -> list[pl.Expr]:
         else:
             parts.append(pl.col(name).cast(pl.Float64))
     return parts
+
+
+def _beyond(frame: pl.DataFrame, column: Column) -> list[str]:
+    """A B-spline is not defined outside its boundary knots; a natural one goes on straight."""
+    spline = column.spline
+    if spline is None or spline.natural:
+        return []
+    outside = ~pl.col(column.smooth).is_between(spline.low, spline.high)
+    many = frame.filter(outside).height
+    reach = f"{spline.low:g} to {spline.high:g}"
+    return [f"{column.smooth!r} lies outside {reach}, where its spline is known, in {many:,} rows"] if many else []  # fmt: skip
 
 
 def _faults(frame: pl.DataFrame, name: str, known: Sequence[str] | None) -> list[str]:

@@ -20,7 +20,7 @@ from scipy.linalg import cho_factor, cho_solve
 from threadpoolctl import threadpool_limits
 
 from pricing.errors import InputError, nearest
-from pricing.estimate.design import Design, Floats, design, variables
+from pricing.estimate.design import Design, Floats, design, squares, variables
 from pricing.estimate.patterns import columns_kept, columns_read, pattern_rows
 from pricing.experience.cells import Experience
 from pricing.experience.engines import AnyFrame
@@ -30,14 +30,23 @@ from pricing.result.words import Language, say
 from pricing.survival.follow_up import follow_up
 from pricing.survival.interval import normal_quantile
 from pricing.survival.life_law import LAWS, LifeLaw
-from pricing.survival.ratios import factor_levels, life_patterns, ratio_figure, ratio_rows, widest
+from pricing.survival.ratios import (
+    factor_levels,
+    life_patterns,
+    ratio_figure,
+    ratio_rows,
+    require_free,
+    widest,
+)
 
 __all__ = ["AcceleratedLife", "fit_aft"]
 
 Law = Literal["weibull", "exponential", "log_normal", "log_logistic"]
 MOST_STEPS = 200
 TOLERANCE = 1e-9  # largest score in standard errors of its coefficient
+FAR = 1e-6  # largest last step of the linear predictor: one that runs away steps on and on
 LEAST_SCALE = 1e-6
+LIFE = tuple(f"{a}_{b}" for a in ("median", "mean") for b in ("time", "lower", "upper"))
 Numbers = npt.NDArray[np.intp]
 
 
@@ -78,6 +87,7 @@ class AcceleratedLife(Result):
         polars.DataFrame
             Patterns, then median_time, median_lower, median_upper, mean_time, mean_lower, mean_upper.
         """
+        require_free(patterns.columns, LIFE)
         x, sigma = self._rows(patterns), float(np.exp(self.parameters[-1]))
         law = LAWS[self.details["law"]]
         middle, (mean, slope) = law.quantile(0.5), law.log_mean(sigma)
@@ -105,6 +115,7 @@ class AcceleratedLife(Result):
         """
         if not times or not all(np.isfinite(t) and t > 0 for t in times):
             raise InputError(f"times lie above 0, got {times}")
+        require_free(patterns.columns, ("time", "survival", "lower", "upper"))
         x, sigma = self._rows(patterns), float(np.exp(self.parameters[-1]))
         law, center = LAWS[self.details["law"]], x @ self.parameters[:-1]
         found = []
@@ -373,9 +384,12 @@ class _Likelihood:
         spent[self.late] -= np.exp(self.entry)
         theta[0] = np.log(self.weight @ spent / (self.weight @ self.event))
         value, score, information = self.at(theta)
+        mass = np.zeros(self.matrix.shape[0])
+        mass += np.bincount(self.pattern, weights=self.weight, minlength=len(mass))
+        size = np.append(np.sqrt(squares(self.matrix, mass) / mass.sum()), 1.0)
         for _ in range(MOST_STEPS):
             inverse = _inverse(information)
-            if inverse is not None and _settled(score, inverse):
+            if inverse is not None and _settled(score, inverse, size):
                 break
             move = _damped(information, score)
             far = float(np.abs(move[-1]))
@@ -396,10 +410,10 @@ class _Likelihood:
                     do="bring more lives, fewer factors, or take the exponential law",
                 )
         inverse = _inverse(information)
-        if inverse is None or not _settled(score, inverse):
+        if inverse is None or not _settled(score, inverse, size):
             raise InputError(
                 "the fit did not converge: the likelihood has no maximum that can be found",
-                do="look for factors with few events, late entries, or another law",
+                do="look for covariates without an event on one side, late entries, or take another law",
             )
         if not self.law.scaled:
             inverse[-1, -1] = 0.0
@@ -415,8 +429,10 @@ def _inverse(information: Floats) -> Floats | None:
     return np.asarray(cho_solve(factor, np.eye(len(size))) / np.outer(size, size))
 
 
-def _settled(score: Floats, inverse: Floats) -> bool:
-    return bool(np.max(np.abs(score) * np.sqrt(np.diag(inverse))) < TOLERANCE)
+def _settled(score: Floats, inverse: Floats, size: Floats) -> bool:
+    """Whether the score is nothing in standard errors, and the next step nothing in itself."""
+    near = np.max(np.abs(score) * np.sqrt(np.diag(inverse))) < TOLERANCE
+    return bool(near and np.max(np.abs(inverse @ score) * size) < FAR)
 
 
 def _damped(information: Floats, score: Floats) -> Floats:

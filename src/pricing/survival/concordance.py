@@ -151,7 +151,7 @@ def concordance(
             "prediction": name, "concordance": c, "std_error": error,
             "lower": max(c - z * error, 0.0), "upper": min(c + z * error, 1.0),
             "concordant": float(weights @ right) / 2, "discordant": float(weights @ wrong) / 2,
-            "tied_pairs": float(weights @ (told - right - wrong)) / 2, "all_pairs": pairs,
+            "tied_pairs": max(float(weights @ (told - right - wrong)) / 2, 0.0), "all_pairs": pairs,
             "gain_std_error": gap,
         })  # fmt: skip
     gain = pl.col("concordance") - pl.col("concordance").first()

@@ -25,7 +25,7 @@ from pricing.files import fingerprint
 from pricing.result.shape import Result
 from pricing.result.words import Language, say
 from pricing.survival.interval import normal_quantile
-from pricing.survival.ratios import factor_levels, ratio_figure, ratio_rows, widest
+from pricing.survival.ratios import factor_levels, ratio_figure, ratio_rows, require_free, widest
 
 Kind = TypeVar("Kind", bound="HazardModel")
 
@@ -73,6 +73,7 @@ class HazardModel(Result):
         polars.DataFrame
             Patterns, then hazard_rate, lower, upper: a rate by unit of time, or a probability.
         """
+        require_free(patterns.columns, ("hazard_rate", "lower", "upper"))
         x = self.rows(patterns)
         eta, reach = x @ np.nan_to_num(self.coefficients), self.reach(x)
         family = FAMILIES[self.details["link"]]
@@ -114,6 +115,8 @@ class HazardModel(Result):
             Patterns, time, survival, lower, upper.
         """
         patterns = patterns if patterns.width else pl.DataFrame({"pattern": ["all"]})
+        ours = ("time", "survival", "lower", "upper", *pieces.columns, "_p")
+        require_free(patterns.columns, ours)
         self.rows(patterns.join(pieces.head(1), how="cross"))  # a fault is counted by pattern
         both = patterns.with_row_index("_p").join(pieces, how="cross", maintain_order="left_right")
         x = self.rows(both)

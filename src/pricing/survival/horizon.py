@@ -287,6 +287,7 @@ def calibrate_at(
     chi = told.select(((pl.col("survival") - pl.col("predicted_survival")) / pl.col("std_error")).pow(2).sum()).item()  # fmt: skip
     whole = survival_curve(Lives.collect(lives, weight="lives"), level=level).survival_at(horizon)
     seen, low, high = (whole[n].item() for n in ("survival", "lower", "upper"))
+    low, high = (seen if end is None else end for end in (low, high))  # all left: no error is known
     off = table.filter((pl.col("predicted_survival") < pl.col("lower")) | (pl.col("predicted_survival") > pl.col("upper")))  # fmt: skip
     facts: dict[str, Any] = {
         "horizon": horizon, "groups": table.height, "outside": off.height, "level": level,

@@ -170,7 +170,7 @@ def piece_cells(pieces: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
     """
     w, e, n = pl.col("lives"), pl.col("e"), pl.col("n")
     return pieces.group_by(keys, maintain_order=True).agg(
-        rows=w.sum().round().cast(pl.Int64),
+        rows=(w.sum() - 1e-6).ceil().cast(pl.Int64),  # parts of lives are no less than a row
         exposure=(w * e).sum(),
         claims=n.sum(),
         exposure_squared=(w * e * e).sum(),

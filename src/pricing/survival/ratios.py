@@ -9,12 +9,20 @@ import numpy as np
 import plotly.graph_objects as go
 import polars as pl
 
+from pricing.errors import InputError
 from pricing.estimate.design import Column, Design, Floats
 from pricing.experience.cells import Experience
 from pricing.result.figure import interval_figure
 from pricing.result.words import Language, label, level_label
 
-__all__ = ["factor_levels", "life_patterns", "ratio_figure", "ratio_rows", "widest"]
+__all__ = [
+    "factor_levels",
+    "life_patterns",
+    "ratio_figure",
+    "ratio_rows",
+    "require_free",
+    "widest",
+]
 
 
 WIDE = 6.0  # ratios further apart than this are drawn on a log scale
@@ -46,6 +54,20 @@ def life_patterns(
     start: dict[str, Any] = {**base, **means}
     rows = [start, *(start | {n: v} for n in levels for v in levels[n] if v != base[n])]
     return pl.DataFrame(rows) if start else pl.DataFrame({"pattern": ["all"]})
+
+
+def require_free(names: Sequence[str], ours: Sequence[str]) -> None:
+    """Refuse factors that have the name of a column of ours.
+
+    Examples
+    --------
+    >>> require_free(["time"], ["time", "survival"])
+    Traceback (most recent call last):
+    pricing.errors.InputError: 'time' has the name of a column of ours; rename the column
+    """
+    taken = [n for n in names if n in ours]
+    if taken:
+        raise InputError(f"{taken[0]!r} has the name of a column of ours; rename the column")
 
 
 def ratio_rows(
