@@ -44,6 +44,7 @@ __all__ = ["AcceleratedLife", "fit_aft"]
 Law = Literal["weibull", "exponential", "log_normal", "log_logistic"]
 MOST_STEPS = 200
 TOLERANCE = 1e-9  # largest score in standard errors of its coefficient
+MOST_LOG = 230.0  # a life of 10¹⁰⁰
 FAR = 1e-6  # largest last step of the linear predictor: one that runs away steps on and on
 LEAST_SCALE = 1e-6
 LIFE = tuple(f"{a}_{b}" for a in ("median", "mean") for b in ("time", "lower", "upper"))
@@ -85,7 +86,8 @@ class AcceleratedLife(Result):
         Returns
         -------
         polars.DataFrame
-            Patterns, then median_time, median_lower, median_upper, mean_time, mean_lower, mean_upper.
+            Patterns, then median_time, median_lower, median_upper, mean_time, mean_lower, mean_upper;
+            null where there is none or it has no bound.
         """
         require_free(patterns.columns, LIFE)
         x, sigma = self._rows(patterns), float(np.exp(self.parameters[-1]))
@@ -102,7 +104,8 @@ class AcceleratedLife(Result):
             reach = self._reach(gradient)
             log = center + shift if told else np.full(len(x), np.nan)
             for end, sign in (("time", 0.0), ("lower", -1.0), ("upper", 1.0)):
-                columns[f"{name}_{end}"] = np.exp(log + sign * reach)
+                at = log + sign * reach  # a mean near to none has an end without bound: null
+                columns[f"{name}_{end}"] = np.where(at < MOST_LOG, np.exp(np.minimum(at, MOST_LOG)), np.nan)  # fmt: skip
         return patterns.with_columns(pl.Series(n, v).fill_nan(None) for n, v in columns.items())
 
     def survival(self, patterns: pl.DataFrame, *times: float) -> pl.DataFrame:
@@ -263,8 +266,12 @@ def fit_aft(
             "parameters": theta.tolist(), "covariance": covariance.tolist(),
         },
     )  # fmt: skip
-    patterns = life_patterns(matrix.base, factor_levels(matrix), means)
-    life = bare.life(patterns)
+    life = bare.life(life_patterns(matrix.base, factor_levels(matrix), means))
+    if life["median_upper"][0] is None:
+        raise InputError(
+            "the median life at the base has no bound: too few leave to tell of it",
+            do="bring more lives, or fewer factors",
+        )
     ends = {f"median_{n}": v for n, v in zip(("life", "lower", "upper"), life.select("median_time", "median_lower", "median_upper").row(0), strict=True)}  # fmt: skip
     return replace(bare, frames={"life": life}, facts=facts | ends)
 
