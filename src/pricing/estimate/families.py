@@ -24,6 +24,7 @@ from pricing.experience.cells import Experience
 
 __all__ = [
     "Binomial",
+    "ComplementaryLogLog",
     "Gamma",
     "InverseGaussian",
     "NegativeBinomial",
@@ -344,6 +345,41 @@ class Binomial(Family):
         return -deviance / 2, 0
 
 
+@dataclass(frozen=True)
+class ComplementaryLogLog(Binomial):
+    """V(μ) = μ(1 − μ) with the link ln(−ln(1 − μ)): hazards of a period under proportional hazards.
+
+    Prentice and Gloeckler (1978), Biometrics 34: the coefficients are those of the hazard in
+    continuous time, whatever the length of the period.
+    """
+
+    name: ClassVar[str] = "binomial_cloglog"
+    link: ClassVar[str] = "cloglog"
+    canonical: ClassVar[bool] = False
+
+    def mean(self, eta: Floats) -> Floats:
+        """μ = 1 − exp(−exp(η)), short of one by rounding at most."""
+        return np.asarray(-np.expm1(-np.exp(np.clip(eta, -700, 3.6))))
+
+    def predictor(self, mean: float) -> float:
+        """η = ln(−ln(1 − μ))."""
+        return float(np.log(-np.log1p(-mean)))
+
+    def slope(self, mean: Floats) -> Floats:
+        """−(1 − μ) ln(1 − μ)."""
+        return -(1 - mean) * np.log1p(-mean)
+
+    def expected(self, mean: Floats, sums: Sums) -> Floats:
+        """W a²(1 − μ)/μ with a = −ln(1 − μ)."""
+        return np.asarray(sums.weight * np.log1p(-mean) ** 2 * (1 - mean) / mean)
+
+    def observed(self, mean: Floats, sums: Sums) -> Floats:
+        """Wa²(1 − μ)/μ − (Y − Wμ)(a/μ)(1 − a(1 − μ)/μ)."""
+        ratio = -np.log1p(-mean) / mean
+        bent = ratio * (1 - self.slope(mean) / mean)
+        return sums.weight * self.slope(mean) * ratio - (sums.total - sums.weight * mean) * bent
+
+
 def saturated_amount(
     power: float, *, exposure: str = "exposure", amount: str = "amount"
 ) -> pl.Expr:
@@ -430,5 +466,6 @@ FAMILIES: Mapping[str, type[Family]] = {
         Tweedie,
         Normal,
         Binomial,
+        ComplementaryLogLog,
     )
 }

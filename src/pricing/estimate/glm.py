@@ -24,6 +24,7 @@ SCORE_TOLERANCE = 1e-8  # largest score, relative to what stands behind its colu
 SETTLED = 1e-14  # a score below this is rounding
 MOST_STEPS = 100
 SEPARATED = 1e-8  # a fitted mean below this share of the overall mean, in cells without an event
+PROBABILITIES = ("logit", "cloglog")  # links of a mean that has an upper end too
 ALIAS_TOLERANCE = 1e-10  # share of a column's own sum of squares left by the columns before it
 
 
@@ -334,7 +335,7 @@ def _require_finite(mean: Floats, sums: Sums, response: Response, family: Family
     """
     overall = sums.total.sum() / sums.weight.sum()
     gone = (sums.total == 0) & (mean < SEPARATED * overall)
-    if family.link == "logit":
+    if family.link in PROBABILITIES:
         gone |= (sums.total == sums.weight) & (1 - mean < SEPARATED * (1 - overall))
     if gone.any():
         zero = "a rate of zero" if family.link == "log" else "a probability of zero or one"
@@ -376,7 +377,7 @@ def _require_events(
 ) -> None:
     """Refuse a level with exposure and no claim: its maximum-likelihood relativity is zero."""
     faults = _empty(design, sums.weight, sums.total, kept, free, f"no {response.event}", response)
-    if family.link == "logit":
+    if family.link in PROBABILITIES:
         rest = sums.weight - sums.total
         faults += _empty(design, sums.weight, rest, kept, free, f"only {response.events}", response)
     if faults:

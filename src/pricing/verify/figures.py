@@ -238,7 +238,7 @@ def _regulation() -> list[Figure]:
 
 
 def _survival() -> list[Figure]:
-    from pricing.verify import hazards, survival
+    from pricing.verify import hazards, lifetimes, survival
 
     found: list[Figure] = []
     for source, printed, ours in (
@@ -247,6 +247,7 @@ def _survival() -> list[Figure]:
         survival.fine_gray_toy(),
         hazards.prisoners(),
         hazards.lung_regression(),
+        lifetimes.lung_weibull(),
     ):
         found += _compare("survival", source, printed, ours)
     return found
