@@ -60,7 +60,7 @@ def lung_regression() -> Found:
     """Hazard ratios of death by performance status, age and sex, with errors and tests.
 
     Of the coefficients of sex the sixth decimal is left out: printed are −.552610 and −.531022, the
-    maximum of the likelihood, in lifelines and statsmodels as well, is at −.552612 and −.531024.
+    maximum of the likelihood, in lifelines as well, is at −.552612 and −.531024.
 
     Examples
     --------
