@@ -128,9 +128,10 @@ class Lives:
         cells = shards.gather(job, partial(_added, keys=[*keys, "way", "t", "c"]))
         known, causes_now, faults = _named(cells, causes, shards.schema[event])
         _require_rows(known, list(keys), faults, exit, event, entry, weight, by)
-        known = known.rename(keys).with_columns(_stratum(known.rename(keys), name) for name in by)
-        kept = known.filter(pl.col("n") > 0).select(
-            *by, "way", time="t", cause="cause", lives="n", rows="rows"
+        named = known.select(*keys, "way", "cause", "rows", time="t", lives="n").rename(keys)
+        named = named.with_columns(_stratum(named, name) for name in by)
+        kept = named.filter(pl.col("lives") > 0).select(
+            *by, "way", "time", "cause", "lives", "rows"
         )
         exits = kept.filter(~pl.col("way")).drop("way").sort(*by, "time", "cause")
         entries = kept.filter(pl.col("way")).select(*by, "time", "lives").sort(*by, "time")
