@@ -119,8 +119,9 @@ class PanelModel(Result):
 
     def figure(self, lang: Language = "en") -> go.Figure:
         """Draw the graph with its intensities and their intervals."""
+        endless = self.facts.get("endless", ())
         rates = {
-            (a, b): f"{q:.3g}<br>({lo:.3g}–{up:.3g})"
+            (a, b): f"{q:.3g}<br>({lo:.3g}–{'∞' if f'{a} to {b}' in endless else f'{up:.3g}'})"
             for a, b, q, lo, up in self.table.select(
                 "from_state", "to_state", "intensity", "lower", "upper"
             ).iter_rows()
