@@ -11,6 +11,7 @@ from pricing.annuities.kolmogorov import flow, kolmogorov
 from pricing.annuities.life_law import STANDARD_ULTIMATE
 from pricing.annuities.life_values import life_values
 from pricing.annuities.payments import AtTime, OnMove, WhileIn
+from pricing.annuities.semi_markov import semi_markov
 from pricing.annuities.state_model import state_model
 from pricing.annuities.thiele import thiele
 from pricing.errors import InputError
@@ -136,3 +137,18 @@ def test_premiums_close_where_interest_is_nothing_or_less(interest):
     assert backwards.table.filter(pl.col("years_since_start") == 10.0)[
         "state_reserve"
     ].to_list() == [10.0, 0.0, 0.0]
+
+
+def test_a_scheme_that_has_not_settled_gives_nothing():
+    """A jump between the steps, and rates too fast for them: 2.92 was given where 3.42 is right."""
+    care = [WhileIn("ill", 1.0)]
+    told = {"age": 40, "years": 10, "interest": 0.0}
+    jump = {("ill", "well"): lambda x, z: np.where(z < 1 / 3, 2.0, 0.1)}
+    with pytest.raises(InputError, match="has not settled"):
+        semi_markov(jump, care, step=1 / 4, **told)
+    with pytest.raises(InputError, match="has not settled"):
+        semi_markov({("well", "ill"): 10.0, ("ill", "well"): 100.0}, care, step=1 / 4, **told)
+    whole = (1 - np.exp(-2 / 3)) / 2 + np.exp(-2 / 3) * (1 - np.exp(-0.1 * (10 - 1 / 3))) / 0.1
+    assert semi_markov(jump, care, step=1 / 12, **told).reserve("ill") == pytest.approx(
+        whole, rel=1e-9
+    )

@@ -14,6 +14,7 @@ from pricing.multistate.effects import panel_effects
 from pricing.multistate.exponential import exponentials
 from pricing.multistate.graph import state_graph
 from pricing.multistate.likelihood import PanelLikelihood
+from pricing.multistate.occupancy import aalen_johansen
 from pricing.multistate.panel import fit_panel, panel_log_likelihood
 from pricing.multistate.stays import stays
 from pricing.multistate.visits import read_visits
@@ -143,3 +144,17 @@ def test_covariates_called_as_ours_or_as_the_clock():
     clock = fit_panel(rows.rename({"time": "years"}), pair, time="years", formula="years")
     same = fit_panel(rows, pair, formula="time")
     assert clock.facts["log_likelihood"] == pytest.approx(same.facts["log_likelihood"])
+
+
+def test_occupancy_says_where_nobody_is_observed():
+    """Lives expected in a state in which no spell is: their share stays, and the basis says so."""
+    rows = pl.DataFrame(
+        {"from_state": ["ill"] * 3, "to_state": ["dead", None, "dead"], "exit": [1.0, 2.0, 3.0]}
+    )
+    found = aalen_johansen(rows, ROUND, start="well")
+    assert (
+        "well: none of the lives expected there is observed at 2 times of moves"
+        in found.basis.notes
+    )
+    seen = aalen_johansen(rows, ROUND, start="ill")
+    assert not any("none of the lives" in note for note in seen.basis.notes)

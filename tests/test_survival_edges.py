@@ -121,3 +121,10 @@ def test_a_table_without_deaths_counts_its_years():
     assert found["e_x"].to_list() == [2.0, 1.0]
     with pytest.raises(InputError, match="no death at 61"):
         table_of([10, 5], [1, 0])
+
+
+def test_a_restricted_mean_lies_within_its_horizon():
+    rows = pl.DataFrame({"entry": [0.0, 0, 5], "exit": [1.0, 2, 7], "event": [1, 0, 1]})
+    found = survival_curve(Lives.collect(rows, entry="entry")).restricted_mean(7.0)
+    assert found.row(0)[1] == 4.0
+    assert found.select("lower", "upper").row(0) == (0.0, 7.0)

@@ -119,7 +119,8 @@ class SurvivalCurve(Result):
         Returns
         -------
         polars.DataFrame
-            Strata, until, restricted_mean, std_error, lower, upper.
+            Strata, until, restricted_mean, std_error, lower, upper (mean ± z·error, within 0 and the
+            years to the horizon).
 
         Raises
         ------
@@ -171,9 +172,10 @@ class SurvivalCurve(Result):
             + pl.col("_area").fill_null(0.0),
             std_error=pl.col("_variance").fill_null(0.0).sqrt(),
         )
-        return full.with_columns(lower=mean - z * error, upper=mean + z * error).sort(
-            self.by or "until"
-        )
+        most = until - start
+        return full.with_columns(
+            lower=(mean - z * error).clip(0.0, most), upper=(mean + z * error).clip(0.0, most)
+        ).sort(self.by or "until")
 
     def finding(self, lang: Language = "en") -> str:
         """Say how many left and by when half had, and what the curve cannot tell."""
