@@ -128,3 +128,31 @@ def test_a_restricted_mean_lies_within_its_horizon():
     found = survival_curve(Lives.collect(rows, entry="entry")).restricted_mean(7.0)
     assert found.row(0)[1] == 4.0
     assert found.select("lower", "upper").row(0) == (0.0, 7.0)
+
+
+def test_times_that_differ_by_the_last_bit_are_one():
+    """0.1 * 3 is above 0.3 in the last bit: who enters at 0.3 is not yet at risk at 0.1 * 3."""
+    late = pl.DataFrame({"entry": [0.0, 0.3], "exit": [0.1 * 3, 1.0], "event": [1, 1]})
+    found = survival_curve(Lives.collect(late, entry="entry")).table
+    assert found.select("time", "at_risk").row(0) == (0.3, 1.0)
+    draw = np.random.default_rng(4)
+    months = draw.integers(1, 60, 300)
+    rows = pl.DataFrame({"event": draw.integers(0, 3, 300), "g": draw.choice(["a", "b"], 300)})
+    ways = [months / 12, months * (1 / 12), np.array([sum([1 / 12] * m) for m in months])]
+    pick = draw.integers(0, 3, 300)
+    mixed = np.choose(pick, ways)
+    assert len(np.unique(mixed)) > len(np.unique(ways[0]))
+    plain, other = (
+        Lives.collect(rows.with_columns(exit=pl.Series(x)), ["g"]) for x in (ways[0], mixed)
+    )
+    a, b = cumulative_incidence(plain).table, cumulative_incidence(other).table
+    assert a.height == b.height
+    assert np.allclose(a["std_error"], b["std_error"], rtol=1e-9, equal_nan=True)
+    assert log_rank(plain, "g").chi_squared == pytest.approx(
+        log_rank(other, "g").chi_squared, rel=1e-12
+    )
+    apart = pl.DataFrame({"exit": [1.0, 1.0 + 1e-9], "event": [1, 1]})
+    assert survival_curve(Lives.collect(apart)).table.height == 2
+    nothing = pl.DataFrame({"entry": [0.3], "exit": [0.1 * 3], "event": [1]})
+    with pytest.raises(InputError, match="'exit' is not after 'entry' in 1 of 1 rows"):
+        Lives.collect(nothing, entry="entry")
