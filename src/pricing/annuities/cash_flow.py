@@ -3,13 +3,15 @@
 The value of payments is E ∫ v(t) dB(t): of a rate b in state i, ∫ v p_i(t) b dt, on a move i to j,
 ∫ v p_i(t) μ_ij(x + t) b dt. With a waiting period w the rate is paid to who has been in the state
 since t − w: p_i(t − w) exp(−∫ μ_i.) in the place of p_i(t). Exact: Gauss and Legendre's rule of 10
-points between all breaks on the exact chances. By the book: Euler steps for the chances and repeated
+points between all breaks, a year apart at most and closer where lives leave their states fast, on the
+exact chances. By the book: Euler steps for the chances and repeated
 Simpson for the integrals (Dickson, Hardy and Waters 2013, chapter 8).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 import plotly.graph_objects as go
@@ -17,7 +19,15 @@ import polars as pl
 from numpy.typing import NDArray
 
 from pricing.annuities.interest import Interest, as_interest
-from pricing.annuities.kolmogorov import Method, flow, grid_of, hold_method, kolmogorov, pieces
+from pricing.annuities.kolmogorov import (
+    HAIR,
+    Method,
+    flow,
+    grid_of,
+    hold_method,
+    kolmogorov,
+    pieces,
+)
 from pricing.annuities.payments import AtTime, Payment, WhileIn, hold_payments, worth
 from pricing.annuities.state_model import StateModel
 from pricing.errors import InputError
@@ -31,6 +41,8 @@ __all__ = ["CashFlow", "cash_flow"]
 Floats = NDArray[np.float64]
 Dated = tuple[Floats, Floats]  # times and expected amounts at them
 POINTS = 10
+MOST = 20_000  # pieces
+LEAVE = 2.0  # intensity × years between breaks up to which 10 points give all digits
 
 
 class CashFlow(Result):
@@ -215,6 +227,7 @@ def _exact(
         np.array([payment.start, end]),
         [*jumps, *curve.breaks, *range(1, int(years) + 1), waiting, waiting - duration],
     )
+    ends = _finer(model, ends, age, waiting)
     points, weights = np.polynomial.legendre.leggauss(POINTS)
     half = np.diff(ends)[:, None] / 2
     nodes = (ends[:-1, None] + half * (1 + points)).ravel()
@@ -234,6 +247,24 @@ def _exact(
         held = shares[at, i] * np.array([model.generator(age + t)[i, j] for t in nodes])
         rate = np.array([worth(payment.amount, t) for t in nodes])
     return nodes, weight * held * rate
+
+
+def _finer(model: StateModel, ends: Floats, age: float, waiting: float) -> Floats:
+    """Cut pieces in equal parts where intensities are high, now or a waiting period ago."""
+    widths = np.diff(ends)
+    fast = np.array([
+        max(-model.generator(age + at).diagonal().min() for at in (a, b, max(a - waiting, 0.0), max(b - waiting, 0.0)))
+        for a, b in ((a + HAIR, b - HAIR) for a, b in pairwise(ends))
+    ])  # fmt: skip
+    parts = np.maximum(np.ceil(fast * widths / LEAVE), 1).astype(int)
+    if parts.sum() > MOST:
+        raise InputError(
+            f"intensities of {fast.max():.3g} a year are too fast to value payments by",
+            do="merge states between which lives change at once",
+        )
+    inside = np.arange(parts.sum()) - np.repeat(np.cumsum(parts) - parts, parts)
+    cut = np.repeat(ends[:-1], parts) + inside * np.repeat(widths / parts, parts)
+    return np.append(cut, ends[-1])
 
 
 def _by_the_book(

@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from pricing.annuities.state_model import StateModel
 from pricing.errors import InputError, nearest
 from pricing.files import fingerprint
+from pricing.multistate.exponential import series
 from pricing.result.shape import Basis, Result
 from pricing.result.words import Language, label, level_label, say
 
@@ -31,6 +32,7 @@ __all__ = [
     "flow",
     "grid_of",
     "hold_method",
+    "knots_of",
     "kolmogorov",
     "pieces",
 ]
@@ -38,6 +40,7 @@ __all__ = [
 Floats = NDArray[np.float64]
 Method = Literal["exact", "euler"]
 METHODS: tuple[Method, ...] = get_args(Method)
+HAIR = 2e-10  # years: more than times that are one may differ by
 TIGHT = {"method": "DOP853", "rtol": 1e-12, "atol": 1e-14}
 
 # Okabe and Ito (2008), the last state in the grey of the bars
@@ -206,15 +209,13 @@ def flow(
     found = np.zeros((len(knots), 3 * k))
     found[0, :k] = begin
     if model.constant:
-        from scipy.linalg import expm
-
         widths = np.diff(knots)
         middles = knots[:-1] + widths / 2
         rates = np.array([model.generator(age + m) for m in middles])
         block = np.zeros((len(widths), 2 * k, 2 * k))
         block[:, :k, :k] = rates * widths[:, None, None]
         block[:, :k, k:] = np.eye(k) * widths[:, None, None]
-        moved = expm(block)
+        moved = series(block)[0]  # scipy's expm loses digits where two states are left alike
         for n in range(len(widths)):  # a product in time has an order
             found[n + 1, : 2 * k] = found[n, : 2 * k] @ moved[n]
         leaving = -np.diagonal(rates, axis1=1, axis2=2) * widths[:, None]
@@ -226,16 +227,15 @@ def flow(
             rate = model.generator(age + t)
             return np.concatenate([y[:k] @ rate, y[:k], -np.diagonal(rate)])
 
-        ends = pieces(np.array([times[0], times[-1]]), [b - age for b in model.breaks])
-        for a, b in pairwise(ends):
-            inside = np.nonzero((knots >= a) & (knots <= b))[0]
+        for m, n in pairwise(knots_of(knots, [b - age for b in model.breaks])):
+            a, b = knots[m], knots[n]
             safe = _inside(slope, a, b) if model.breaks else slope
-            solved = solve_ivp(safe, (a, b), found[inside[0]], t_eval=knots[inside], **TIGHT)
+            solved = solve_ivp(safe, (a, b), found[m], t_eval=knots[m : n + 1], **TIGHT)
             if not solved.success:
                 raise InputError(f"the forward equation has no solution: {solved.message}")
-            found[inside] = solved.y.T
-    places = np.searchsorted(knots, times - 1e-12)
-    kept = found[places]
+            found[m : n + 1] = solved.y.T
+    # a time within 1e-10 years after a knot is that knot
+    kept = found[np.searchsorted(knots, times, side="right") - 1]
     return kept[:, :k], kept[:, k : 2 * k], kept[:, 2 * k :]
 
 
@@ -251,6 +251,19 @@ def pieces(times: ArrayLike, breaks: Sequence[float]) -> Floats:
     extra = np.array([b for b in breaks if given[0] < b < given[-1]])
     merged = np.sort(np.concatenate([given, extra]))
     return cast(Floats, merged[np.concatenate([[True], np.diff(merged) > 1e-10])])
+
+
+def knots_of(knots: Floats, breaks: Sequence[float]) -> NDArray[np.intp]:
+    """Number of the first knot, of those at breaks inside, as :func:`pieces` merged them, and of the last.
+
+    Examples
+    --------
+    >>> knots_of(np.array([0.0, 1.0, 2.0, 3.0]), [1.0, 2.0 + 5e-11, 7.0]).tolist()
+    [0, 1, 2, 3]
+    """
+    inside = [b for b in breaks if knots[0] < b < knots[-1]]
+    at = np.searchsorted(knots, inside, side="right") - 1
+    return np.unique(np.concatenate([[0], at, [len(knots) - 1]])).astype(np.intp)
 
 
 def grid_of(years: float, step: float) -> Floats:
@@ -285,7 +298,7 @@ def hold_method(method: str) -> None:
 
 def _inside(slope, a: float, b: float):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     """Ask for a slope just inside a piece, so that a jump at its end is not seen."""
-    hair = min(1e-12 * max(abs(b), 1.0), (b - a) / 4)
+    hair = min(HAIR, (b - a) / 4)
     return lambda t, y: slope(min(max(t, a + hair), b - hair), y)
 
 

@@ -144,6 +144,8 @@ def life_values(
         )
     if not (np.isfinite(amount) and amount > 0):
         raise InputError(f"a sum insured of {amount}")
+    if per_year < 1 or per_year != int(per_year):
+        raise InputError(f"{per_year} parts of a year")
     alive = survival(mortality, age, years)
     n = len(alive) - 1
     paying = n if premium_years is None else premium_years

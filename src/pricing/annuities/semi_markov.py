@@ -30,6 +30,7 @@ from pricing.result.words import Language, label, level_label, say
 __all__ = ["DurationRate", "SemiMarkov", "semi_markov"]
 
 Floats = NDArray[np.float64]
+ROUGH = 0.01  # last correction over the highest reserve above which nothing is given
 DurationRate = float | Callable[[float, Floats], Floats]
 
 
@@ -123,7 +124,8 @@ def semi_markov(
     Raises
     ------
     InputError
-        For intensities that are negative, not finite or of a wrong shape, and times off the steps.
+        For intensities that are negative, not finite or of a wrong shape, times off the steps, and a
+        last correction above a hundredth of the highest reserve: steps too long, or jumps off them.
 
     Examples
     --------
@@ -149,6 +151,12 @@ def semi_markov(
     fine, fine_new = _backward(names, places, paid, age, years, curve, step / 2, 2 * m)
     ahead, new = ((4 * f - c) / 3 for f, c in ((fine[:, ::2], coarse), (fine_new[::2], coarse_new)))
     gap = float(np.abs(ahead - fine[:, ::2]).max())
+    if gap > ROUGH * np.abs(ahead).max():
+        raise InputError(
+            f"the scheme has not settled: its last correction is {gap / np.abs(ahead).max():.1%} of the "
+            "highest reserve",
+            do="take a shorter step, on which the jumps of the intensities fall",
+        )
     table = pl.DataFrame(
         {
             "in_state": np.repeat(names, m + 1),

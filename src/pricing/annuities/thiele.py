@@ -10,6 +10,7 @@ end, the slope taken at the later end of each step.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 import numpy as np
 import plotly.graph_objects as go
@@ -17,11 +18,20 @@ import polars as pl
 from numpy.typing import NDArray
 
 from pricing.annuities.interest import Interest, as_interest
-from pricing.annuities.kolmogorov import TIGHT, Method, grid_of, hold_method, pieces
+from pricing.annuities.kolmogorov import (
+    HAIR,
+    TIGHT,
+    Method,
+    grid_of,
+    hold_method,
+    knots_of,
+    pieces,
+)
 from pricing.annuities.payments import AtTime, OnMove, Payment, WhileIn, hold_payments, worth
 from pricing.annuities.state_model import StateModel
 from pricing.errors import InputError
 from pricing.files import fingerprint
+from pricing.multistate.exponential import series
 from pricing.result.series import SERIES
 from pricing.result.shape import Basis, Result
 from pricing.result.words import Language, label, level_label, say
@@ -227,11 +237,13 @@ def _jumps(payments: Sequence[Payment]) -> list[float]:
 def _exact(
     model: StateModel, payments: Sequence[Payment], age: float, times: Floats, curve: Interest
 ) -> Floats:
-    lumps = _at_times(model, payments)
     knots = pieces(times, [*(b - age for b in model.breaks), *curve.breaks, *_jumps(payments)])
     k = len(model.states)
+    lumps = np.zeros((len(knots), k))
+    for time, amount in _at_times(model, payments).items():
+        lumps[max(int(np.searchsorted(knots, time, side="right")) - 1, 0)] += amount
     found = np.zeros((len(knots), k))
-    found[-1] = _lump(lumps, knots[-1], k)
+    found[-1] = lumps[-1]
     widths = np.diff(knots)
     middles = knots[:-1] + widths / 2
     level = model.constant and not any(
@@ -240,27 +252,25 @@ def _exact(
         if not isinstance(p, AtTime)
     )
     if level:
-        from scipy.linalg import expm
-
         block = np.zeros((len(widths), k + 1, k + 1))
         rates = np.array([model.generator(age + m) for m in middles])
         block[:, :k, :k] = rates - curve.force(middles)[:, None, None] * np.eye(k)
         block[:, :k, k] = [
             _running(model, payments, r, m) for r, m in zip(rates, middles, strict=True)
         ]
-        moved = expm(block * widths[:, None, None])
+        moved = series(block * widths[:, None, None])[0]
         for n in range(len(widths) - 1, -1, -1):  # backwards in time, in order
             found[n] = moved[n, :k, :k] @ found[n + 1] + moved[n, :k, k]
-            found[n] += _lump(lumps, knots[n], k)
+            found[n] += lumps[n]
     else:
         from scipy.integrate import solve_ivp
 
         jumps = [*(b - age for b in model.breaks), *curve.breaks, *_jumps(payments)]
-        ends = pieces(np.array([knots[0], knots[-1]]), jumps)
-        for a, b in zip(ends[-2::-1], ends[:0:-1], strict=True):
-            inside = np.nonzero((knots >= a - 1e-11) & (knots <= b + 1e-11))[0][::-1]
+        for m, n in [*pairwise(knots_of(knots, jumps))][::-1]:
+            a, b = knots[m], knots[n]
+            inside = np.arange(m, n + 1)[::-1]
             force = float(curve.force((a + b) / 2))
-            hair = min(1e-12 * max(abs(b), 1.0), (b - a) / 4)
+            hair = min(HAIR, (b - a) / 4)
 
             def slope(
                 t: float, v: Floats, a: float = a, b: float = b, r: float = force, e: float = hair
@@ -269,13 +279,12 @@ def _exact(
                 rate = model.generator(age + within)
                 return r * v - rate @ v - _running(model, payments, rate, within)
 
-            at = np.clip(knots[inside], a, b)
-            solved = solve_ivp(slope, (b, a), found[inside[0]], t_eval=at, **TIGHT)
+            solved = solve_ivp(slope, (b, a), found[n], t_eval=knots[inside], **TIGHT)
             if not solved.success:
                 raise InputError(f"Thiele's equation has no solution: {solved.message}")
             found[inside[1:]] = solved.y.T[1:]
-            found[inside[-1]] += _lump(lumps, knots[inside[-1]], k)
-    return np.asarray(found[np.searchsorted(knots, times - 1e-10)])
+            found[m] += lumps[m]
+    return np.asarray(found[np.searchsorted(knots, times, side="right") - 1])
 
 
 def _lump(lumps: dict[float, Floats], time: float, k: int) -> Floats:

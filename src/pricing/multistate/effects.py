@@ -93,6 +93,8 @@ def panel_effects(
     ('a to b', 'a to b, sex[m]')
     """
     names = list(variables(formula)) if formula.strip() else []
+    if PERIOD in names:
+        raise InputError(f"a covariate is called {PERIOD!r}, as the stretches between breaks are")
     used = visits.rows[visits.row]
     if names:
         columns, wide, cell, bases, means, levels = _covariates(

@@ -4,7 +4,8 @@ With Q = VΛV⁻¹, P(t) = V e^{Λt} V⁻¹ and its derivative in the direction 
 Φ(i,j) the divided difference of e^{λt} at λᵢ and λⱼ (Kalbfleisch and Lawless 1985, JASA 80, section 3;
 Daleckii and Krein 1965). The second derivative takes the second divided differences. A matrix whose
 eigenvectors are nearly dependent (equal rates in a row of states) goes by scaling and squaring of
-Taylor's series instead, its derivative carried along (Al-Mohy and Higham 2009).
+Taylor's series instead, its derivative carried along (Al-Mohy and Higham 2009); and so do times over
+which some state is hardly ever reached, whose small chances the eigenvectors leave few digits of.
 """
 
 from __future__ import annotations
@@ -18,9 +19,19 @@ import numpy.typing as npt
 
 from pricing.estimate.design import Floats
 
-__all__ = ["Spectrum", "differences", "exponentials", "second_differences", "series", "spectrum"]
+__all__ = [
+    "SMALL",
+    "Spectrum",
+    "differences",
+    "exponentials",
+    "second_differences",
+    "series",
+    "spectrum",
+    "unsure",
+]
 
 WORST_CONDITION = 1e4  # of the eigenvectors: leaves twelve digits in P
+SMALL = 1e-6  # chances below it, of states that can be reached, go by the series
 NEAR = 0.2  # below this spread, the second differences go by their series
 
 
@@ -152,10 +163,26 @@ def _exponentials(
 ) -> Floats:
     grown = np.exp(parts.values[at] * times[:, None])
     found = np.asarray(((parts.vectors[at] * grown[:, None, :]) @ parts.inverse[at]).real)
-    poor = np.flatnonzero(~parts.sound[at])
+    poor = np.flatnonzero(~parts.sound[at] | unsure(found, matrices, at))
     if len(poor):
         found[poor] = series(matrices[at[poor]] * times[poor, None, None])[0]
     return found
+
+
+def unsure(found: Floats, matrices: Floats, at: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
+    """Which probabilities have a chance, of a state that can be reached, too small for eigenvectors.
+
+    Examples
+    --------
+    >>> q = np.array([[[-0.5, 0.5], [0.0, 0.0]]])
+    >>> unsure(np.array([[[0.9, 0.1], [0.0, 1.0]], [[1.0, 1e-9], [0.0, 1.0]]]), q, np.zeros(2, int)).tolist()
+    [False, True]
+    """
+    size = matrices.shape[-1]
+    reach = (matrices != 0) | np.eye(size, dtype=bool)
+    for k in range(size):
+        reach |= reach[:, :, [k]] & reach[:, [k], :]
+    return np.asarray(((found < SMALL) & reach[at]).any(axis=(1, 2)))
 
 
 def series(matrices: Floats, directions: Floats | None = None) -> tuple[Floats, Floats]:

@@ -68,6 +68,18 @@ class StateGraph:
         return found
 
     @property
+    def circles(self) -> tuple[tuple[Move, ...], ...]:
+        """Moves within each set of states that lives can go round in, set by set."""
+        reach = self.reachable
+        both = reach & reach.T
+        a, b = self.ends
+        sets: dict[bytes, list[Move]] = {}
+        for move, i, j in zip(self.moves, a, b, strict=True):
+            if both[i, j]:
+                sets.setdefault(both[i].tobytes(), []).append(move)
+        return tuple(tuple(moves) for moves in sets.values())
+
+    @property
     def ends(self) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
         """Number of the state each move leaves, and of the state it enters."""
         at = {s: i for i, s in enumerate(self.states)}

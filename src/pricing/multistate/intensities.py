@@ -74,6 +74,13 @@ class Intensities(Result):
             elif levels is None and n in known:
                 number = isinstance(v, int | float | np.number) and bool(np.isfinite(v))
                 faults += [] if number else [f"{n!r} must be a finite number, got {v!r}"]
+        for (a, b), said in zip(self.graph.moves, self.details["models"], strict=True):
+            faults += [
+                f"{a} to {b}: nobody was seen in {a} with {n!r} {v!r}"
+                for n, v in asked.items()
+                if n in said["base"] and level_text(v) not in said["levels"][n]
+                and level_text(v) in self.details["levels"][n]
+            ]  # fmt: skip
         if faults:
             raise InputError("no intensities can be given there", faults=faults)
         return {
@@ -218,6 +225,7 @@ def fit_intensities(
             "coefficients": fit.coefficients.tolist(),
             "covariance": covariance.tolist(),
             "base": dict(matrix.base),
+            "levels": {n: list(there) for n, there in matrix.levels.items()},
             "means": {
                 n: float(cells.values(n) @ weight / weight.sum())
                 for n in names[move]

@@ -18,12 +18,14 @@ import numpy.typing as npt
 
 from pricing.estimate.design import Floats
 from pricing.multistate.exponential import (
+    SMALL,
     Spectrum,
     differences,
     exponentials,
     second_differences,
     series,
     spectrum,
+    unsure,
 )
 from pricing.multistate.graph import StateGraph
 
@@ -188,8 +190,13 @@ class PanelLikelihood:
             left = parts.vectors[g, self.start[steps]]
             right = (parts.inverse[g] @ ends[:, :, None])[:, :, 0]
             seen = ((left * np.exp(scaled)) * right).sum(axis=1).real
-            if not (seen > 0).all():
-                return -np.inf, slope, curve, poor
+            tiny = ~(seen > SMALL * ends.max(axis=1))
+            if tiny.any():  # few digits are left of them: they go with the chains
+                poor, keep = np.append(poor, chosen[tiny]), ~tiny
+                steps, count, g, t, scaled = (x[keep] for x in (steps, count, g, t, scaled))
+                left, right, seen = left[keep], right[keep], seen[keep]
+                if not keep.any():
+                    continue
             value += float(count @ np.log(seen))
             phi = differences(scaled) * t[:, None, None]
             inner = left[:, :, None] * phi * right[:, None, :]
@@ -283,7 +290,8 @@ class PanelLikelihood:
             back[live] = (p[s] @ after[s][:, :, None])[:, :, 0]
         heavy = np.repeat(weight, length)
         share = heavy[:, None, None] * before[:, :, None] * after[:, None, :]  # ∂ℓ/∂P
-        slope = self._adjoint(parts, matrices, rates, g, t, share)
+        sound = parts.sound[g] & ~unsure(p, matrices, g)
+        slope = self._adjoint(parts, matrices, rates, g, t, share, sound)
         entries = np.flatnonzero(self.exact[steps] >= 0)
         if len(entries):
             reached = (before[entries][:, None, :] @ p[entries])[:, 0]
@@ -295,12 +303,13 @@ class PanelLikelihood:
         return value, slope
 
     def _adjoint(
-        self, parts: Spectrum, matrices: Floats, rates: Floats, g: Ints, t: Floats, share: Floats
-    ) -> Floats:
+        self, parts: Spectrum, matrices: Floats, rates: Floats, g: Ints, t: Floats, share: Floats,
+        sound: npt.NDArray[np.bool_],
+    ) -> Floats:  # fmt: skip
         """Carry ∂ℓ/∂P back to the log intensities of the groups."""
         slope = np.zeros_like(rates)
         directions = self._directions(rates)
-        good = np.flatnonzero(parts.sound[g])
+        good = np.flatnonzero(sound)
         if len(good):
             v, w = parts.vectors[g[good]], parts.inverse[g[good]]
             turned = np.swapaxes(v, 1, 2) @ share[good] @ np.swapaxes(w, 1, 2)
@@ -311,7 +320,7 @@ class PanelLikelihood:
             np.add.at(pooled, g[good], turned)
             back = np.swapaxes(parts.inverse, 1, 2) @ pooled @ np.swapaxes(parts.vectors, 1, 2)
             slope += np.einsum("cij,cmij->cm", back.real, directions)
-        poor = np.flatnonzero(~parts.sound[g])
+        poor = np.flatnonzero(~sound)
         if len(poor):
             years = t[poor, None, None]
             moved = series(matrices[g[poor]] * years, directions[g[poor]] * years[:, None])[1]

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import plotly.graph_objects as go
 import polars as pl
 from scipy.special import ndtri
@@ -115,7 +116,8 @@ def aalen_johansen(
     jumps, counts = _jumps(after, graph)
     risk = _at_risk(rows, graph, jumps)
     begin = _start(graph, start, _at_risk(rows, graph, np.array([np.nextafter(since, np.inf)]))[0])
-    p, variance, stuck = _product(begin, counts, risk)
+    left = ~np.isin(graph.states, graph.absorbing)
+    p, variance, stuck = _product(begin, counts, risk, left)
     shown = _shown(times, jumps, since)
     at = np.searchsorted(jumps, shown, side="right")  # 0 is the start
     size, reach = len(graph.states), float(ndtri(0.5 + level / 2))
@@ -291,7 +293,9 @@ def _start(graph: StateGraph, start: str | Mapping[str, float] | None, seen: Flo
     return np.asarray(values / values.sum())
 
 
-def _product(begin: Floats, counts: Floats, risk: Floats) -> tuple[Floats, Floats, list[int]]:
+def _product(
+    begin: Floats, counts: Floats, risk: Floats, leaves: npt.NDArray[np.bool_]
+) -> tuple[Floats, Floats, list[int]]:
     """The product integral, its variance, and how often a state had lives expected and none seen."""
     size = len(begin)
     with np.errstate(all="ignore"):
@@ -299,7 +303,6 @@ def _product(begin: Floats, counts: Floats, risk: Floats) -> tuple[Floats, Float
     steps[:, np.arange(size), np.arange(size)] = 1.0 - steps.sum(axis=2)
     p, v = np.zeros((len(counts) + 1, size)), np.zeros((len(counts) + 1, size, size))
     p[0] = begin
-    leaves = counts.any(axis=(0, 2))
     stuck = np.zeros(size, dtype=int)
     spread = steps[:, :, :, None] * (np.eye(size) - steps[:, :, None, :])
     spread = np.where(

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import plotly.graph_objects as go
 import polars as pl
-from scipy.special import ndtri
+from scipy.special import chdtri, ndtri
 
 from pricing.errors import InputError
 from pricing.estimate.design import Column, Floats, variables
@@ -47,7 +47,10 @@ class PanelModel(Result):
 
     def finding(self, lang: Language = "en") -> str:
         """Say the result in one sentence, states in the language."""
-        return say(f"finding.{self.kind}", lang, **named(self.facts, lang))
+        said = say(f"finding.{self.kind}", lang, **named(self.facts, lang))
+        if self.facts.get("endless"):
+            said += say("sentence.panel_endless", lang, many=len(self.facts["endless"]))
+        return said
 
     @property
     def graph(self) -> StateGraph:
@@ -116,8 +119,9 @@ class PanelModel(Result):
 
     def figure(self, lang: Language = "en") -> go.Figure:
         """Draw the graph with its intensities and their intervals."""
+        endless = self.facts.get("endless", ())
         rates = {
-            (a, b): f"{q:.3g}<br>({lo:.3g}–{up:.3g})"
+            (a, b): f"{q:.3g}<br>({lo:.3g}–{'∞' if f'{a} to {b}' in endless else f'{up:.3g}'})"
             for a, b, q, lo, up in self.table.select(
                 "from_state", "to_state", "intensity", "lower", "upper"
             ).iter_rows()
@@ -210,7 +214,8 @@ def fit_panel(
     first = np.zeros(effects.free.shape[1])
     first[: len(graph.moves)] = np.log(_begin(visits, start))
     found = climb(likelihood, first, effects.names)
-    return _result(visits, effects, found, exact, censored, level, source)
+    endless = _endless(likelihood, found, level)
+    return _result(visits, effects, found, exact, censored, level, source, endless)
 
 
 def panel_log_likelihood(
@@ -251,6 +256,18 @@ def panel_log_likelihood(
     rates = _given(graph, intensities)
     likelihood = _likelihood(visits, panel_effects(visits))
     return likelihood.at(np.log(rates), second=False).value
+
+
+def _endless(likelihood: PanelLikelihood, found: Summit, level: float) -> list[str]:
+    """Moves there and back that the visits cannot tell from moves a hundred times as fast."""
+    graph = likelihood.graph
+    said: list[str] = []
+    for moves in graph.circles:
+        faster = found.parameters.copy()
+        faster[[graph.moves.index(m) for m in moves]] += np.log(100.0)
+        lost = found.value - likelihood.at(faster, second=False).value
+        said += [f"{a} to {b}" for a, b in moves] if 2 * lost < chdtri(1, 1 - level) else []
+    return said
 
 
 def _likelihood(visits: Visits, effects: Effects) -> PanelLikelihood:
@@ -312,6 +329,7 @@ def _result(
     censored: Mapping[str, Sequence[str]] | None,
     level: float,
     source: str,
+    endless: Sequence[str],
 ) -> PanelModel:
     parameters, covariance, value = found.parameters, found.covariance, found.value
     graph, width = visits.graph, len(effects.columns)
@@ -375,6 +393,7 @@ def _result(
         "longest_years": float(stays[longest]),
         **{k: fastest[k] for k in ("from_state", "to_state", "intensity", "lower", "upper")},
         "weak": weak,
+        "endless": list(endless),
     }
     notes = [
         "intervals: inverse observed information, on the log scale",
@@ -390,6 +409,14 @@ def _result(
     notes += (
         [f"hardly identified (the interval spans a factor of 300 or more): {', '.join(weak)}"]
         if weak
+        else []
+    )
+    notes += (
+        [
+            "visits too far apart: intensities a hundred times as high fit as well, the upper limits "
+            f"of these have no end: {', '.join(endless)}"
+        ]
+        if endless
         else []
     )
     basis = Basis(

@@ -163,7 +163,7 @@ def stays(
         Fitted intensities.
     at : mapping of str to level or number, optional
         Covariates, the rest at base and mean; ``time_period`` names the stretch where the model
-        has breaks.
+        has breaks, whose intensities are then taken to hold on.
     start : str, optional
         State in which the total years begin; the first of the graph where left out.
     horizon : float, optional
@@ -180,8 +180,8 @@ def stays(
     Raises
     ------
     InputError
-        For a state or covariates the model has not, a horizon that is not above zero, and total years
-        that are infinite.
+        For a state or covariates the model has not, a horizon that is not above zero, total years that
+        are infinite, and a model with breaks where no stretch is named.
 
     Notes
     -----
@@ -203,6 +203,11 @@ def stays(
     if horizon is not None and not (np.isfinite(horizon) and horizon > 0):
         raise InputError(f"horizon must be finite and above zero, got {horizon}")
     _require_ends(graph, begin, horizon)
+    if model.details["breaks"] and "time_period" not in (at or {}):
+        raise InputError(
+            "the intensities change with time, so no one length of a stay holds",
+            do=f"name a stretch: at={{'time_period': {model.details['levels']['time_period'][0]!r}}}",
+        )
     row, states = model.covariates(at), graph.states
     a = graph.ends[0]
     transient = [i for i, s in enumerate(states) if s not in graph.absorbing]

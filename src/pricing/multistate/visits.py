@@ -126,11 +126,11 @@ def read_visits(
         pl.col(person).alias("person"),
         pl.col(time).cast(pl.Float64).alias("time"),
         _named(rows, state).alias("state"),
-        *[pl.col(n) for n in kept if n not in (person, time, state)],
+        *[pl.col(n) for n in kept if n not in ("person", "time", "state")],
     )
     _require_values(rows, graph, codes, [n for n in kept if n in rows.columns])
     rows = rows.sort("person", "time")
-    _require_histories(rows, graph, codes)
+    _require_histories(rows, graph, codes, exact)
     visits = _steps(rows, graph, exact, codes, cuts)
     if not len(visits.row):
         raise InputError(
@@ -176,7 +176,9 @@ def _options(
 def _named(rows: pl.DataFrame, state: str) -> pl.Expr:
     kind = rows.schema[state]
     if kind.is_float():
-        return pl.col(state).cast(pl.Int64, strict=False).cast(pl.String)
+        whole = pl.col(state).cast(pl.Int64, strict=False)
+        text = pl.when(whole == pl.col(state)).then(whole.cast(pl.String))
+        return text.otherwise(pl.col(state).cast(pl.String))
     return pl.col(state).cast(pl.String)
 
 
@@ -208,7 +210,10 @@ def _require_values(
 
 
 def _require_histories(
-    rows: pl.DataFrame, graph: StateGraph, codes: Mapping[str, Sequence[str]]
+    rows: pl.DataFrame,
+    graph: StateGraph,
+    codes: Mapping[str, Sequence[str]],
+    exact: Sequence[str],
 ) -> None:
     """Refuse histories the graph cannot have made."""
     firsts = rows.group_by("person", maintain_order=True).first()
@@ -231,6 +236,11 @@ def _require_histories(
     )
     if gone.height:
         faults.append(f"{gone.height:,} censored visits after an absorbing state")
+    faults += [
+        f"{a!r}, entered at an exact time, is entered again {count:,} times (first: person {who})"
+        for a, b, count, who in counts.sort("state", "to").iter_rows()
+        if a == b and a in exact
+    ]
     if unknown.height:
         faults.append(
             f"the first state of {unknown.height:,} persons is censored (first: person "

@@ -57,17 +57,17 @@ class CumulativeIncidence(Result):
             raise InputError(f"times lie at or after {start:g}, got {times}")
         keys, columns = [*self.by, "cause"], ["incidence", "std_error", "lower", "upper"]
         asked = pl.DataFrame({"time": sorted({float(t) for t in times})})
-        ends = self.table.group_by(keys, maintain_order=True).agg(last=pl.col("time").max())
-        told = self.table.select(*keys, "time", *columns, over=pl.col("survival") == 0)
+        ends = self.table.group_by(keys, maintain_order=True).agg(_last=pl.col("time").max())
+        told = self.table.select(*keys, "time", *columns, _over=pl.col("survival") == 0)
         found = (
             ends.join(asked, how="cross").sort("time")
             .join_asof(told.sort("time"), on="time", by=keys, check_sortedness=False)
         )  # fmt: skip
-        beyond = (pl.col("time") > pl.col("last")) & ~pl.col("over").fill_null(False)
+        beyond = (pl.col("time") > pl.col("_last")) & ~pl.col("_over").fill_null(False)
         found = found.with_columns(
             pl.when(beyond)
             .then(None)
-            .when(pl.col("over").is_null())
+            .when(pl.col("_over").is_null())
             .then(0.0)
             .otherwise(pl.col(name))
             .alias(name)
@@ -160,7 +160,7 @@ def cumulative_incidence(
     d, y = pl.col("events"), pl.col("at_risk")
     grid = grid.with_columns(survival=within(((y - d) / y).cum_prod(), by))
     grid = grid.with_columns(
-        before=within(pl.col("survival").shift(1, fill_value=1.0), by)  # S(u−)
+        _before=within(pl.col("survival").shift(1, fill_value=1.0), by)  # S(u−)
     )
     parts = [
         _one_cause(grid, f"events_{i}", by, variance).with_columns(
@@ -209,7 +209,7 @@ def cumulative_incidence(
 
 def _one_cause(grid: pl.DataFrame, column: str, by: list[str], variance: Variance) -> pl.DataFrame:
     """Running sums of one cause; B² and B are written out, so one pass serves every t."""
-    d, y, k, s = pl.col("events"), pl.col("at_risk"), pl.col(column), pl.col("before")
+    d, y, k, s = pl.col("events"), pl.col("at_risk"), pl.col(column), pl.col("_before")
     f = pl.col("incidence")
     found = grid.with_columns(incidence=within((s * k / y).cum_sum(), by))
     more = y > d  # else the curve is at 0: F(t) = F(u), the terms vanish
@@ -221,15 +221,15 @@ def _one_cause(grid: pl.DataFrame, column: str, by: list[str], variance: Varianc
         a = pl.when(more).then(d / (y - d) ** 2)
         b = s**2 * k / y**2
         c = pl.when(more).then(s * k / (y * (y - d)))
-    terms = {"a": a, "b": b, "c": c, "af": a * f, "aff": a * f * f, "cf": c * f}
+    terms = {"_a": a, "_b": b, "_c": c, "_af": a * f, "_aff": a * f * f, "_cf": c * f}
     found = found.with_columns(
         **{n: within(of.fill_null(0.0).cum_sum(), by) for n, of in terms.items()},
         hazard=within((k / y).cum_sum(), by),
         hazard_std_error=within((k / y**2).cum_sum(), by).sqrt(),
     )
-    spread = f**2 * pl.col("a") - 2 * f * pl.col("af") + pl.col("aff") + pl.col("b")
-    spread = spread - 2 * (f * pl.col("c") - pl.col("cf"))
-    dust = 1e-15 * (f**2 * pl.col("a") + pl.col("b"))
+    spread = f**2 * pl.col("_a") - 2 * f * pl.col("_af") + pl.col("_aff") + pl.col("_b")
+    spread = spread - 2 * (f * pl.col("_c") - pl.col("_cf"))
+    dust = 1e-15 * (f**2 * pl.col("_a") + pl.col("_b"))
     return found.with_columns(
         std_error=pl.when(spread > dust).then(spread).otherwise(0.0).sqrt(), events=k
     )

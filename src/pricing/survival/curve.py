@@ -18,7 +18,7 @@ import polars as pl
 
 from pricing.errors import InputError
 from pricing.result.shape import Result
-from pricing.result.words import Language, say
+from pricing.result.words import Language, level_label, say
 from pricing.survival.interval import Scale, bounds, normal_quantile, require_scale
 from pricing.survival.lives import Lives, stratum_name, within
 from pricing.survival.steps import steps_figure
@@ -87,16 +87,16 @@ class SurvivalCurve(Result):
             raise InputError(f"times lie at or after {self.details['start']:g}, got {times}")
         columns = ["survival", "std_error", "lower", "upper"]
         asked = pl.DataFrame({"time": sorted({float(t) for t in times})})
-        last = _grouped(self.table, self.by, last=pl.col("time").max())
+        last = _grouped(self.table, self.by, _last=pl.col("time").max())
         points = last.join(asked, how="cross")
-        told = self.table.select(*self.by, "time", *columns, over=pl.col("survival") == 0)
+        told = self.table.select(*self.by, "time", *columns, _over=pl.col("survival") == 0)
         found = points.sort("time").join_asof(
             told.sort("time"), on="time", by=self.by or None, check_sortedness=False
         )
-        first, beyond = pl.col("survival").is_null(), pl.col("time") > pl.col("last")
+        first, beyond = pl.col("survival").is_null(), pl.col("time") > pl.col("_last")
         sure = {"survival": 1.0, "std_error": 0.0, "lower": 1.0, "upper": 1.0}
         found = found.with_columns(
-            pl.when(beyond & ~pl.col("over").fill_null(False))
+            pl.when(beyond & ~pl.col("_over").fill_null(False))
             .then(None)
             .when(first)
             .then(pl.lit(value))
@@ -119,7 +119,8 @@ class SurvivalCurve(Result):
         Returns
         -------
         polars.DataFrame
-            Strata, until, restricted_mean, std_error, lower, upper.
+            Strata, until, restricted_mean, std_error, lower, upper (mean ± z·error, within 0 and the
+            years to the horizon).
 
         Raises
         ------
@@ -128,38 +129,38 @@ class SurvivalCurve(Result):
         """
         start: float = self.details["start"]
         ends = _grouped(
-            self.table, self.by, last=pl.col("time").max(), rest=pl.col("survival").min()
+            self.table, self.by, _last=pl.col("time").max(), _rest=pl.col("survival").min()
         )
-        open_ends = ends.filter(pl.col("rest") > 0)
+        open_ends = ends.filter(pl.col("_rest") > 0)
         if until is None:
-            until = float((open_ends if open_ends.height else ends)["last"].min())  # type: ignore[arg-type]
+            until = float((open_ends if open_ends.height else ends)["_last"].min())  # type: ignore[arg-type]
         if not until > start or not isfinite(until):
             raise InputError(f"the horizon lies after {start:g}, got {until}")
-        short = open_ends.filter(pl.col("last") < until)
+        short = open_ends.filter(pl.col("_last") < until)
         if short.height:
             faults = [
                 f"{name}: last observed at {last:g}"
-                for name, last in short.select(stratum_name(self.by), "last").rows()
+                for name, last in short.select(stratum_name(self.by), "_last").rows()
             ]
             raise InputError(
                 f"the curve is not known up to {until:g} in {short.height} of {ends.height} strata",
                 faults=faults[:5],
-                do=f"take until={float(open_ends['last'].min()):g} or less",  # type: ignore[arg-type]
+                do=f"take until={float(open_ends['_last'].min()):g} or less",  # type: ignore[arg-type]
             )
         s, time = pl.col("survival"), pl.col("time")
         seen = self.table.filter(time <= until).with_columns(
-            width=within(time.shift(-1), self.by).fill_null(until) - time
+            _width=within(time.shift(-1), self.by).fill_null(until) - time
         )
         seen = seen.with_columns(
-            ahead=within((s * pl.col("width")).cum_sum(reverse=True), self.by),
-            term=_greenwood(),
+            _ahead=within((s * pl.col("_width")).cum_sum(reverse=True), self.by),
+            _term=_greenwood(),
         )
         sums = _grouped(
             seen,
             self.by,
-            first=time.min() - start,
-            area=(s * pl.col("width")).sum(),
-            variance=(pl.col("ahead") ** 2 * pl.col("term")).sum(),
+            _first=time.min() - start,
+            _area=(s * pl.col("_width")).sum(),
+            _variance=(pl.col("_ahead") ** 2 * pl.col("_term")).sum(),
         )
         z = normal_quantile(self.details["level"])
         mean, error = pl.col("restricted_mean"), pl.col("std_error")
@@ -167,13 +168,14 @@ class SurvivalCurve(Result):
         full = full.select(  # null where nobody left up to the horizon
             *self.by,
             until=pl.lit(float(until)),
-            restricted_mean=pl.col("first").fill_null(until - start)
-            + pl.col("area").fill_null(0.0),
-            std_error=pl.col("variance").fill_null(0.0).sqrt(),
+            restricted_mean=pl.col("_first").fill_null(until - start)
+            + pl.col("_area").fill_null(0.0),
+            std_error=pl.col("_variance").fill_null(0.0).sqrt(),
         )
-        return full.with_columns(lower=mean - z * error, upper=mean + z * error).sort(
-            self.by or "until"
-        )
+        most = until - start
+        return full.with_columns(
+            lower=(mean - z * error).clip(0.0, most), upper=(mean + z * error).clip(0.0, most)
+        ).sort(self.by or "until")
 
     def finding(self, lang: Language = "en") -> str:
         """Say how many left and by when half had, and what the curve cannot tell."""
@@ -308,8 +310,8 @@ def observed_grid(lives: Lives, start: float) -> tuple[pl.DataFrame, dict[str, A
     -------
     tuple
         The risk sets, and facts: gaps (stretches without a life at risk between the first entry and
-        the last exit), used_up (strata whose curve comes to 0 while lives enter later), first
-        (latest first entry of a stratum above ``start``).
+        the last exit), used_up (strata whose curve comes to 0 while lives enter later), first_entry
+        (latest first entry of a stratum above ``start``), gone (strata nobody is left of at ``start``).
 
     Examples
     --------
@@ -333,7 +335,10 @@ def observed_grid(lives: Lives, start: float) -> tuple[pl.DataFrame, dict[str, A
     late = every.filter(first & (pl.col("at_risk") <= 0))
     holes = every.filter(empty)
     used = every.filter(empty & (pl.col("events") > 0) & (pl.col("events") == pl.col("at_risk")))
+    strata = lives.exits.select(by).unique() if by else pl.DataFrame()
+    gone = strata.join(every, on=by, how="anti").sort(by) if by else strata
     facts = {
+        "gone": gone.select(stratum_name(by)).to_series().to_list() if by else [],
         "gaps": holes.height,
         "gap_from": None if holes.is_empty() else float(holes["time"].min()),  # type: ignore[arg-type]
         "used_up": used.select(by).unique().height if by else min(used.height, 1),
@@ -352,6 +357,8 @@ def gap_notes(gaps: dict[str, Any]) -> list[str]:
     ['nobody is observed before 2: the curve is that of lives still there then']
     """
     notes = []
+    if gaps.get("gone"):
+        notes.append(f"nobody is left at the start, no curve: {', '.join(gaps['gone'])}")
     if gaps["first_entry"] is not None:
         notes.append(
             f"nobody is observed before {gaps['first_entry']:g}: the curve is that of lives still "
@@ -376,6 +383,10 @@ def gaps_said(facts: dict[str, Any], lang: Language) -> str:
     ''
     """
     said = say("sentence.survival_gaps", lang, **facts) if facts["gaps"] else ""
+    if facts.get("gone"):
+        between = say("sentence.list_separator", lang)
+        names = between.join(level_label(name, lang) for name in facts["gone"])
+        said += say("sentence.survival_gone", lang, names=names)
     return said + (say("sentence.survival_used_up", lang, **facts) if facts["used_up"] else "")
 
 

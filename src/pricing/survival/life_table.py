@@ -109,7 +109,7 @@ def life_table(
     ------
     InputError
         For a key that is no whole number, ages missing in between, more deaths than initial exposure,
-        q of 1 or more before the end, and an open end without deaths.
+        q above 1 before the end, and an open end without deaths.
 
     Examples
     --------
@@ -130,24 +130,24 @@ def life_table(
     q, low, high, variance = _rates(e, d, central, within, z, level)
     _require_rates(cells, by, q, d, e, central, open_end)
     rate = d[-1] / e[-1] if central else -np.log1p(-q[-1]) if q[-1] < 1 else np.inf
+    last_mean = 0.5 if not 0 < rate < np.inf else 1 / rate
     if open_end:  # all die at the last age, at the last rate
         q[-1], low[-1], high[-1] = 1.0, 1.0, 1.0
     lives = radix * np.concatenate([[1.0], np.cumprod(1 - q[:-1])])
     dead = lives * q
     share = _lived(q, within if central else "uniform")  # years lived in the year by those who die
-    years = lives - dead * (1 - share)
-    last_mean = 1 / rate if np.isfinite(rate) else 0.5
+    lived = 1 - q * (1 - share)  # in the year, by one who begins it
     if open_end:
-        years[-1] = lives[-1] * last_mean
-    to_come = np.cumsum(years[::-1])[::-1]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        expected = np.where(lives > 0, to_come / lives, 0.0)
-        after = np.append(expected[1:], 0.0)
-        # d e_x / d q_y = −(l_y / l_x)(1 − a + e_{y+1}); a's own change with q is left out (Chiang)
-        terms = lives**2 * (1 - share + after) ** 2 * variance
-        if open_end:  # the last mean lifetime, 1/m, has variance 1/(m²D)
-            terms[-1] = lives[-1] ** 2 * last_mean**2 / d[-1]
-        error = np.where(lives > 0, np.sqrt(np.cumsum(terms[::-1])[::-1]) / lives, 0.0)
+        lived[-1] = last_mean
+    years = lives * lived
+    # backwards, e_x = lived + p e_{x+1}: of one alive at x, also where nobody of the first age is
+    expected = _backwards(lived, 1 - q)
+    after = np.append(expected[1:], 0.0)
+    # d e_x / d q_x = −(1 − a + e_{x+1}); a's own change with q is left out (Chiang)
+    terms = (1 - share + after) ** 2 * variance
+    if open_end:  # the last mean lifetime, 1/m, has variance 1/(m²D)
+        terms[-1] = last_mean**2 / d[-1]
+    error = np.sqrt(_backwards(terms, (1 - q) ** 2))
     table = pl.DataFrame({
         by: cells[by], "exposure": e, "deaths": d, "q_x": q, "lower": low, "upper": high,
         "p_x": 1 - q, "l_x": lives, "d_x": dead, "years_x": years, "e_x": expected,
@@ -222,6 +222,14 @@ def _rates(
     slope = 1 / (1 + d / e / 2) ** 2 if within == "uniform" else np.exp(-d / e)
     limits = [np.minimum(chance(x / e), 1.0) for x in (below, above)]
     return q, limits[0], limits[1], slope**2 * d / e**2
+
+
+def _backwards(own: Floats, kept: Floats) -> Floats:
+    """x_n = own_n + kept_n · x_{n+1}, the last first; each age rests on the next."""
+    found = np.append(own, 0.0)
+    for n in range(len(own) - 1, -1, -1):
+        found[n] += kept[n] * found[n + 1]
+    return np.asarray(found[:-1])
 
 
 def _lived(q: Floats, within: Within) -> Floats:

@@ -25,6 +25,7 @@ from pricing.result.shape import Basis
 __all__ = ["Lives", "Unit", "stratum_name", "within"]
 
 Unit = Literal["day", "month", "year"]
+DIGITS = 12  # of a time that count
 TEXT = ("String", "Enum", "Categorical")
 TAKEN = frozenset({
     "time", "cause", "lives", "rows", "way", "entered", "censored", "events", "at_risk", "after", "stratum",
@@ -91,7 +92,8 @@ class Lives:
         by : sequence of str
             Strata: text, Enum, yes or no, or whole numbers.
         exit : str
-            Column of the time of leaving or of the end of observation, above the entry.
+            Column of the time of leaving or of the end of observation, above the entry. Times that
+            agree in 12 digits are one.
         event : str
             Yes or no; a whole number, 0 for censored and 1, 2, ... for the causes; or the cause as
             text, null for censored.
@@ -126,11 +128,13 @@ class Lives:
         keys = {f"k{i}": name for i, name in enumerate(by)}
         job = partial(_cells, keys=keys, exit=exit, event=event, entry=entry, weight=weight)
         cells = shards.gather(job, partial(_added, keys=[*keys, "way", "t", "c"]))
+        cells = _tied(cells, [*keys, "way", "t", "c"])
         known, causes_now, faults = _named(cells, causes, shards.schema[event])
         _require_rows(known, list(keys), faults, exit, event, entry, weight, by)
-        known = known.rename(keys).with_columns(_stratum(known.rename(keys), name) for name in by)
-        kept = known.filter(pl.col("n") > 0).select(
-            *by, "way", time="t", cause="cause", lives="n", rows="rows"
+        named = known.select(*keys, "way", "cause", "rows", time="t", lives="n").rename(keys)
+        named = named.with_columns(_stratum(named, name) for name in by)
+        kept = named.filter(pl.col("lives") > 0).select(
+            *by, "way", "time", "cause", "lives", "rows"
         )
         exits = kept.filter(~pl.col("way")).drop("way").sort(*by, "time", "cause")
         entries = kept.filter(pl.col("way")).select(*by, "time", "lives").sort(*by, "time")
@@ -315,7 +319,10 @@ def _cells(
         "rows": pl.len().cast(pl.Int64),
         "n": w.sum() if weight else pl.len().cast(pl.Float64),
         "unweighed": bad.sum().cast(pl.Int64) if weight else pl.lit(0, pl.Int64),
-        "early": (~(pl.col("a") < pl.col("t"))).fill_null(False).sum().cast(pl.Int64)
+        "early": (~(pl.col("t") - pl.col("a") > pl.col("t").abs() * 2 * 10.0**-DIGITS))
+        .fill_null(False)
+        .sum()
+        .cast(pl.Int64)
         if entry
         else pl.lit(0, pl.Int64),
     }
@@ -349,6 +356,15 @@ def _plain(rows: pl.LazyFrame, name: str) -> pl.Expr:
 
 def _added(cells: pl.DataFrame, *, keys: list[str]) -> pl.DataFrame:
     return cells.group_by(keys).agg(pl.exclude(keys).sum())
+
+
+def _tied(cells: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
+    """Make times one that differ by what arithmetic leaves: 0.1 + 0.2 years and 0.3."""
+    t = pl.col("t")
+    first = t.min().over(t.round_sig_figs(DIGITS))
+    near = cells.with_columns(t=pl.when(t.is_finite()).then(first).otherwise(t))
+    changed = near["t"].ne_missing(cells["t"]).any()
+    return _added(near, keys=keys) if changed else cells
 
 
 def _named(

@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Literal, get_args
 
 import numpy as np
+import numpy.typing as npt
 import plotly.graph_objects as go
 import polars as pl
 from scipy.special import chdtrc
@@ -146,14 +147,15 @@ def log_rank(
         raise InputError(f"{factor!r} has one level: {groups[0]!r}", do="give two groups or more")
     event = "events" if cause is None else f"events_{lives.causes.index(cause) + 1}"
     y, d = _crossed(seen, strata, factor, groups, event, start)
+    cells = [f"k{i}" for i in range(len(strata))]
     weights = y.select(
-        *strata, n=pl.sum_horizontal(_at(groups)), d=d.select(pl.sum_horizontal(_at(groups))).to_series()
-    ).with_columns(_weight(test, rho, gamma, strata).alias("w"))  # fmt: skip
+        *cells, n=pl.sum_horizontal(_at(groups)), d=d.select(pl.sum_horizontal(_at(groups))).to_series()
+    ).with_columns(_weight(test, rho, gamma, cells).alias("w"))  # fmt: skip
     risk, left = (frame.select(_at(groups)).to_numpy() for frame in (y, d))
     n, k, w = (weights[c].to_numpy() for c in ("n", "d", "w"))
     part = risk / n[:, None]
     observed, expected = w @ left, (w * k) @ part
-    spread = w**2 * k * np.where(n > 1, (n - k) / np.maximum(n - 1, 1e-300), 0.0)
+    spread = w**2 * k * _finite_population(n, k)
     covariance = np.diag(spread @ part) - part.T @ (part * spread[:, None])
     score = observed - expected
     variance = np.diag(covariance)
@@ -192,6 +194,15 @@ def log_rank(
     )
 
 
+def _finite_population(
+    n: npt.NDArray[np.float64], d: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """(n − d)/(n − 1), at most 1 where lives are whole; held to 1 where weights are fractions of lives."""
+    left = np.where(n - d > 1e-12 * n, n - d, 0.0)
+    whole = n - 1 > left
+    return np.where(whole, left / np.where(whole, n - 1, 1.0), np.where(left > 0, 1.0, 0.0))
+
+
 def _at(groups: Sequence[object]) -> list[str]:
     return [f"g{i}" for i in range(len(groups))]
 
@@ -204,24 +215,29 @@ def _crossed(
     event: str,
     start: float,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Give lives at risk and leaving at every time of an exit: a row per stratum and time, a column per group."""
-    risk = seen.risk(start=start)
+    """Give lives at risk and leaving at every time of an exit: a row per stratum and time, a column per group.
+
+    Strata are named k0, k1, ... and the factor f: theirs may be any names.
+    """
+    plain = {name: f"k{i}" for i, name in enumerate(strata)}
+    risk = seen.risk(start=start).rename({**plain, factor: "f"})
+    strata = list(plain.values())
     keys = [*strata, "time"]
     times = risk.filter(pl.col(event) > 0).select(keys).unique()
     if times.is_empty():
         raise InputError("nobody leaves", do="check the event column, the cause and the start")
-    number = pl.DataFrame({factor: groups}, schema={factor: seen.exits.schema[factor]})
+    number = pl.DataFrame({"f": groups}, schema={"f": seen.exits.schema[factor]})
     number = number.with_columns(group=pl.Series(_at(groups)))
     grid = times.join(number, how="cross").sort("time")
-    told = risk.select(*strata, factor, "time", "at_risk", "after", event, at="time").sort("time")
+    told = risk.select(*strata, "f", "time", "at_risk", "after", event, at="time").sort("time")
     # at a time of its own its at_risk; between, what is left after its last time
-    found = grid.join_asof(told, on="time", by=[*strata, factor], check_sortedness=False)
+    found = grid.join_asof(told, on="time", by=[*strata, "f"], check_sortedness=False)
     own = pl.col("at") == pl.col("time")
     # before its first time a group is there in full, unless it enters late
-    first = risk.group_by(*strata, factor).agg(
+    first = risk.group_by(*strata, "f").agg(
         full=pl.col("at_risk").sort_by("time").first(), least=pl.col("time").min()
     )
-    found = found.join(first, on=[*strata, factor], how="left").with_columns(
+    found = found.join(first, on=[*strata, "f"], how="left").with_columns(
         y=pl.when(own)
         .then(pl.col("at_risk"))
         .otherwise(pl.col("after").fill_null(pl.col("full").fill_null(0.0))),

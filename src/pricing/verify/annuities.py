@@ -9,7 +9,7 @@ import polars as pl
 
 from pricing.annuities.cash_flow import cash_flow
 from pricing.annuities.critical_illness import critical_illness
-from pricing.annuities.interest import force_of_interest
+from pricing.annuities.interest import Interest, as_interest, force_of_interest
 from pricing.annuities.kolmogorov import Method, kolmogorov
 from pricing.annuities.life_law import STANDARD_ULTIMATE
 from pricing.annuities.life_values import life_values
@@ -24,6 +24,7 @@ __all__ = [
     "chinese_critical_illness",
     "chinese_disability",
     "danish_values",
+    "danish_values_at_five_percent",
     "sickness_death",
     "standard_ultimate",
 ]
@@ -44,6 +45,7 @@ def sickness_death() -> list[Found]:
     stays = kolmogorov(_sickness(0.0), age=60, years=10, start="healthy")
     ours = {f"8.4 {state} after 10 years": stays.share(state, 10) for state in ("healthy", "sick")}
     without = {"8.4 healthy after 10 years": "0.58395", "8.4 sick after 10 years": "0.20577"}
+    digits = {"8.4 healthy after 10 years": "0.5839526", "8.4 sick after 10 years": "0.2057653"}
     book = {
         "8.5 healthy": "0.5875568", "8.5 sick": "0.2026324", "8.6 annuity healthy": "6.571382",
         "8.6 annuity sick": "0.663591", "8.6 assurance": "0.162315", "8.6 premium": "3254.65",
@@ -54,6 +56,7 @@ def sickness_death() -> list[Found]:
     }  # fmt: skip
     return [
         (f"{BOOK}, example 8.4", without, ours),
+        (f"{BOOK}, example 8.4, solved exactly; {RECOMPUTED}", digits, ours),
         (f"{BOOK}, examples 8.5 and 8.6: Euler steps of 1/12, Simpson", book, _with_recovery("euler")),
         (f"{BOOK}, examples 8.5 and 8.6, solved exactly; {RECOMPUTED}", exact, _with_recovery("exact")),
     ]  # fmt: skip
@@ -67,7 +70,41 @@ def danish_values() -> Found:
     >>> round(danish_values()[2]["pure endowment, 35 years"], 9)
     0.143794697
     """
+    printed = {
+        "pure endowment, 35 years": "0.14379469738",
+        "annuity of 10 years, deferred 35": "1.0265607675",
+        "annuity of 35 years": "15.971767666",
+        "term assurance of 35 years": "0.057616919318",
+        "disability annuity to 65": "0.55552610797",
+        "lump sum on disability to 65": "0.071418699003",
+    }
+    source = (
+        "Danish technical basis G82, test problem of the public repository lamont-granquist/rkf45"
+    )
+    return f"{source}; {RECOMPUTED}", printed, _danish(force_of_interest(0.05))
 
+
+def danish_values_at_five_percent() -> Found:
+    """Give the six values of the Danish basis at a yearly rate of 5 %, a force of ln 1.05.
+
+    Examples
+    --------
+    >>> round(danish_values_at_five_percent()[2]["annuity of 35 years, 5 %"], 9)
+    16.211978277
+    """
+    printed = {
+        "pure endowment, 35 years, 5 %": "0.1500143301",
+        "annuity of 10 years, deferred 35, 5 %": "1.0766621622",
+        "annuity of 35 years, 5 %": "16.2119782766",
+        "term assurance of 35 years, 5 %": "0.0590005882",
+        "disability annuity to 65, 5 %": "0.57209937",
+        "lump sum on disability to 65, 5 %": "0.07340532",
+    }
+    ours = {f"{name}, 5 %": value for name, value in _danish(as_interest(0.05)).items()}
+    return f"Danish technical basis G82; {RECOMPUTED}", printed, ours
+
+
+def _danish(interest: Interest) -> Mapping[str, float]:
     def death(x: float) -> float:
         return float(0.0005 + 10 ** (5.728 - 10 + 0.038 * x))
 
@@ -80,11 +117,10 @@ def danish_values() -> Found:
 
     def value(model: StateModel, payment: AtTime | WhileIn | OnMove, years: float) -> float:
         return cash_flow(
-            model, [payment], age=30, years=years, interest=force_of_interest(0.05),
-            start=model.states[0],
-        ).value  # fmt: skip
+            model, [payment], age=30, years=years, interest=interest, start=model.states[0]
+        ).value
 
-    ours = {
+    return {
         "pure endowment, 35 years": value(life, AtTime("alive", 1.0, (35.0,)), 35),
         "annuity of 10 years, deferred 35": value(life, WhileIn("alive", 1.0, start=35.0), 45),
         "annuity of 35 years": value(life, WhileIn("alive", 1.0), 35),
@@ -92,18 +128,6 @@ def danish_values() -> Found:
         "disability annuity to 65": value(three, WhileIn("disabled", 1.0), 35),
         "lump sum on disability to 65": value(three, OnMove("active", "disabled", 1.0), 35),
     }
-    printed = {
-        "pure endowment, 35 years": "0.14379469738",
-        "annuity of 10 years, deferred 35": "1.0265607675",
-        "annuity of 35 years": "15.971767666",
-        "term assurance of 35 years": "0.057616919318",
-        "disability annuity to 65": "0.55552610797",
-        "lump sum on disability to 65": "0.071418699003",
-    }
-    source = (
-        "Danish technical basis G82, test problem of the public repository lamont-granquist/rkf45"
-    )
-    return f"{source}; {RECOMPUTED}", printed, ours
 
 
 def standard_ultimate() -> list[Found]:

@@ -207,10 +207,15 @@ def _models() -> list[Figure]:
 
 
 def _multistate() -> list[Figure]:
-    from pricing.verify import multistate
+    from pricing.verify import disability, multistate
 
     found: list[Figure] = []
-    for source, printed, ours in (multistate.five_lives(), multistate.crude_rates()):
+    for source, printed, ours in (
+        multistate.five_lives(),
+        multistate.crude_rates(),
+        disability.chinese_grades(),
+        disability.chinese_mortality_ratios(),
+    ):
         found += _compare("multistate", source, printed, ours)
     return found
 
@@ -260,6 +265,7 @@ def _annuities() -> list[Figure]:
     for source, printed, ours in (
         *annuities.sickness_death(),
         annuities.danish_values(),
+        annuities.danish_values_at_five_percent(),
         *annuities.standard_ultimate(),
         annuities.chinese_annuities(),
         annuities.chinese_critical_illness(),

@@ -65,6 +65,7 @@ def heart_transplants(folder: Path) -> tuple[str, Mapping[str, str], Mapping[str
         stays(fitted).table.select("in_state", "sojourn", "length_of_stay").rows()
     ):
         ours |= {f"sojourn, {s}": stay or 0.0, f"total years, {s}": total or 0.0}
+    ours |= {f"leaving {s}": -fitted.intensities()[i, i] for i, s in enumerate(graph.states[:3])}
     pairs = fitted.frames["visit_pairs"].rows()
     ours |= {f"visits at {a} followed by {b}": float(n) for a, b, n in pairs}
     printed = {
@@ -76,6 +77,7 @@ def heart_transplants(folder: Path) -> tuple[str, Mapping[str, str], Mapping[str
         "visits at 2 followed by 2": "134",
         "visits at 2 followed by 3": "54",
         "visits at 2 followed by 4": "48",
+        "visits at 3 followed by 1": "4",
         "visits at 3 followed by 2": "13",
         "visits at 3 followed by 3": "107",
         "visits at 3 followed by 4": "55",
@@ -93,6 +95,9 @@ def heart_transplants(folder: Path) -> tuple[str, Mapping[str, str], Mapping[str
         "-2 log L at given intensities, deaths as visits": "4833.0064",
         "-2 log L": "3968.7979",
         "-2 log L with sex": "3954.777",
+        "leaving 1": "0.1704",
+        "leaving 2": "0.6080",
+        "leaving 3": "0.4371",
         "q12": "0.1279",
         "q12, lower": "0.1114",
         "q12, upper": "0.1468",
