@@ -146,7 +146,9 @@ def _check(programme: Programme, rows: pl.DataFrame, windows: pl.DataFrame) -> N
     if "value" in schema and not (schema["value"].is_numeric() or schema["value"] == pl.Null):
         faults.append(f"value: is {schema['value']}, not a number")
     if faults:
-        raise InputError("columns that cannot be read", where="events", faults=faults, do="cast them")
+        raise InputError(
+            "columns that cannot be read", where="events", faults=faults, do="cast them"
+        )
     holes = rows.filter(pl.any_horizontal(pl.col("person", "day", "measure", "evidence").is_null()))
     if holes.height:
         raise InputError(
@@ -162,5 +164,3 @@ def _check(programme: Programme, rows: pl.DataFrame, windows: pl.DataFrame) -> N
             where="events, evidence",
             do="name it under [evidence] or correct it",
         )
-
-

@@ -81,7 +81,9 @@ def member_windows(programme: Programme, members: Frame) -> pl.DataFrame:
         if name in frame.columns and not _fits(frame.schema[name], dtype)
     ]
     if faults:
-        raise InputError("columns that cannot be read", where="members", faults=faults, do="cast them")
+        raise InputError(
+            "columns that cannot be read", where="members", faults=faults, do="cast them"
+        )
     frame = frame.with_columns(
         (pl.col(name) if name in frame.columns else pl.lit(None)).cast(dtype).alias(name)
         for name, (dtype, _) in wanted.items()

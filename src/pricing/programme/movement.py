@@ -156,8 +156,8 @@ def stationary_shares(matrix: Floats) -> Floats:
             do="give every group a probability above zero",
         )
     found: Floats = np.linalg.lstsq(system, np.append(np.zeros(n), 1.0), rcond=None)[0]
-    clean: Floats = np.clip(found, 0.0, None)
-    return clean / clean.sum()
+    clean: Floats = np.clip(found, 0.0, None) / np.clip(found, 0.0, None).sum()
+    return clean
 
 
 def _passed(cutoffs: Sequence[float], value: pl.Expr) -> pl.Expr:
@@ -189,5 +189,3 @@ def _probabilities(
             f"sum to {sum(given):g}", where="target_probabilities", do="make them sum to 1"
         )
     return [float(p) for p in given]
-
-

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import combinations
 
 import polars as pl
 
@@ -14,7 +15,15 @@ from pricing.programme.task import Task, Way, schedule_points
 
 __all__ = ["activity_points", "earned_points"]
 
-BATCH = 100_000  # members of one pass: some 1.5 GB for a year of days
+BATCH = 50_000  # members of one pass
+# A week's number of days and the sum of their fifth powers (Monday 0) tell seven days that stand
+# once from any in which one stands twice; fourth powers would not.
+_SCALE = 100_000
+_ONCE = [
+    n * _SCALE + sum(day**5 for day in days)
+    for n in range(1, 8)
+    for days in combinations(range(7), n)
+]
 
 
 def earned_points(
@@ -143,50 +152,58 @@ def activity_points(
     piece = pl.col("row").cast(pl.Int64) * 100_000 + week
     if months:
         piece = piece * 32 + pl.col("day").dt.month().cast(pl.Int64)
-    sums = {"_bits": (pl.lit(1, pl.Int32) * 2 ** (monday % 7)).cast(pl.Int32)}
+    weekday = monday % 7
+    sums = {"_mark": weekday * weekday * weekday * weekday * weekday}
     for task in tasks:
         weight = _weight(programme, task, "evidence" in held)
         known = [(i, way) for i, way in enumerate(task.ways) if way.measure in held]
         if task.cycle == "day":
-            earned = [schedule_points(way, _measured(task, way)) for _, way in known]
-            if earned and (len(known) == len(task.ways) or task.combine == "best"):
-                points = _combined(task, earned)
+            each = [schedule_points(way, _measured(task, way)) for _, way in known]
+            if each and (len(known) == len(task.ways) or task.combine == "best"):
+                points = _combined(task, each)
                 sums[task.name] = points if weight is None else points * weight
             continue
         for i, way in known:
             sums |= _sums(task, way, i, weight)
-    carried = [name for name in sums if name != "_bits"]
+    carried = [name for name in sums if name != "_mark"]
     pieces = (
         rows.select(piece.alias("_piece"), *(e.alias(name) for name, e in sums.items()))
         .group_by("_piece")
-        .agg(pl.len().alias("valid_days"), pl.col("_bits", *carried).sum())
+        .agg(pl.len().alias("valid_days"), pl.col("_mark", *carried).sum())
         .collect(engine="streaming")
     )
-    if (pieces["_bits"].bitwise_count_ones() < pieces["valid_days"]).any():
+    if not (pieces["valid_days"] * _SCALE + pieces["_mark"]).is_in(_ONCE).all():
         raise InputError(
             "days of a person stand twice",
             where="activity",
             do="merge overlapping sources to one row per person and day first",
         )
+    pieces = pieces.sort("_piece").with_columns(pl.selectors.float().round(9))
     if months:
         pieces = pieces.with_columns(_month=pl.col("_piece") % 32, _piece=pl.col("_piece") // 32)
     pieces = pieces.with_columns(row=(pl.col("_piece") // 100_000).cast(windows.schema["row"]))
-    found = pieces.group_by("row").agg(pl.col("valid_days").sum().cast(pl.Int32)).sort("row")
-    for cycle, by in (("day", ["_piece"]), ("week", ["_piece"]), ("month", ["row", "_month"]), ("year", ["row"])):  # fmt: skip
-        here = [t for t in tasks if t.cycle == cycle]
-        if here:
-            points = _by_cycle(here, pieces, by, merge=months or cycle in ("month", "year"))
-            found = found.join(points, on="row", how="left", maintain_order="left")
+    found = pieces.group_by("row", maintain_order=True).agg(
+        pl.col("valid_days").sum().cast(pl.Int32)
+    )
+    for cycles, by in (
+        (("day", "week"), ["row", "_piece"]),
+        (("month",), ["row", "_month"]),
+        (("year",), ["row"]),
+    ):
+        if here := [t for t in tasks if t.cycle in cycles]:
+            whole = not months and "_piece" in by
+            earned = _by_cycle(here, pieces, by, carried, whole=whole)
+            found = found.join(earned, on="row", how="left", maintain_order="left")
     return found
 
 
 def _by_cycle(
-    tasks: list[Task], pieces: pl.DataFrame, by: list[str], *, merge: bool
+    tasks: list[Task], pieces: pl.DataFrame, by: list[str], carried: list[str], *, whole: bool
 ) -> pl.DataFrame:
-    carried = [c for c in pieces.columns if c not in ("row", "_piece", "_month", "valid_days", "_bits")]
-    keys = list(dict.fromkeys(["row", *by]))
-    if merge:
-        pieces = pieces.sort("_piece").group_by(keys, maintain_order=True).agg(pl.col(carried).sum())
+    """Points of tasks whose cycle is ``by``, summed by member; ``whole``: a piece is a cycle."""
+    frame = pieces.lazy()
+    if not whole:
+        frame = frame.group_by(by, maintain_order=True).agg(pl.col(carried).sum())
     points = []
     for task in tasks:
         if task.cycle == "day":
@@ -200,9 +217,7 @@ def _by_cycle(
             points.append(_combined(task, each).alias(task.name))
     names = [p.meta.output_name() for p in points]
     return (
-        pieces.lazy()
-        .select("row", *([c for c in by if c != "row"]), *points)
-        .sort("row", *by)
+        frame.select("row", *points)
         .group_by("row", maintain_order=True)
         .agg(pl.col(names).sum())
         .collect()
@@ -292,7 +307,9 @@ def _check(programme: Programme, rows: pl.LazyFrame, windows: pl.DataFrame) -> l
         if name in schema and not schema[name].is_numeric()
     ]
     if faults:
-        raise InputError("columns that cannot be read", where="activity", faults=faults, do="cast them")
+        raise InputError(
+            "columns that cannot be read", where="activity", faults=faults, do="cast them"
+        )
     missing = [name for name in wanted if name not in schema]
     if wanted and missing == wanted:
         raise InputError(

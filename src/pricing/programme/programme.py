@@ -123,6 +123,11 @@ class Programme(Strict):
         return self.groups.index(self.movement.entry) if self.movement.entry else 0
 
     @property
+    def rate_column(self) -> str:
+        """Column of what a group gives: ``group_discount`` or ``reimbursement``."""
+        return "group_discount" if self.benefit == "discount" else self.benefit
+
+    @property
     def accounts(self) -> tuple[Task, ...]:
         """The tasks that have a cap of their own: all but certified alternatives."""
         return tuple(task for task in self.task if task.replaces is None)

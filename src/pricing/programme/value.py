@@ -55,8 +55,13 @@ class HealthValues(Result):
                 do="ask for a person of the table",
             )
         row = own.sort("renewal").tail(1)
-        points = self.frames["points"].join(row.select("person", "renewal"), on=["person", "renewal"])
-        return {**row.row(0, named=True), "points": points.drop("person", "renewal").row(0, named=True)}
+        points = self.frames["points"].join(
+            row.select("person", "renewal"), on=["person", "renewal"]
+        )
+        return {
+            **row.row(0, named=True),
+            "points": points.drop("person", "renewal").row(0, named=True),
+        }
 
     def figure(self, lang: Language = "en") -> go.Figure:
         """Draw how the values lie, the cut-offs, and how many hold each group."""
@@ -116,7 +121,7 @@ def health_values(
     -------
     HealthValues
         ``.table``: person, renewal, valid_days, member_days, observed_value, credibility, prior,
-        health_value, target_group, group_held, health_group, ``discount`` (or reimbursement: the
+        health_value, target_group, group_held, health_group, ``group_discount`` (or reimbursement: the
         fraction of the group), standing (moved, stayed, few_days, frozen, no_consent) and, where
         members have a standard premium, standard_premium and premium.
         ``.frames["points"]``: points per task after caps. ``.frames["groups"]``: members, mean value
@@ -143,7 +148,7 @@ def health_values(
     >>> days = pl.DataFrame({"person": ["a"] * 2, "day": [date(2024, 5, 1), date(2024, 5, 2)],
     ...                      "steps": [4000, 8000]})
     >>> values = health_values(read_programme("manulife_move"), members, days)
-    >>> values.table.select("health_value", "health_group", "discount").row(0)
+    >>> values.table.select("health_value", "health_group", "group_discount").row(0)
     (6000.0, '5,000', 0.05)
     """
     versions = (programme,) if isinstance(programme, Programme) else tuple(programme)
@@ -166,8 +171,8 @@ def health_values(
         missing += lacking
         used.append(version)
     table = pl.concat(tables)
-    benefit = versions[0].benefit
-    groups = _groups(table, used[-1], benefit)
+    column = versions[0].rate_column
+    groups = _groups(table, used[-1], column)
     shown = groups.sort("members", descending=True, maintain_order=True).row(0, named=True)
     notes = tuple(
         f"{name}: in no source; what it would earn counts as nothing"
@@ -177,7 +182,7 @@ def health_values(
         table=table,
         basis=Basis(
             source=f"{used[-1].name}, effective {', '.join(str(v.effective) for v in used)}",
-            period=f"{table['renewal'].min()} – {table['renewal'].max()}",
+            period=" – ".join(table["renewal"].sort().cast(pl.String)[[0, -1]]),
             rows=table.height,
             fingerprint=fingerprint(
                 *(v.fingerprint for v in used), str(table.hash_rows(seed=0).sum())
@@ -189,8 +194,7 @@ def health_values(
             "mean_value": _finite(table["health_value"].mean()),
             "largest": shown["health_group"],
             "largest_share": shown["members"] / table.height,
-            "mean_rate": _finite(table[benefit].mean()),
-            "benefit": benefit,
+            "mean_rate": _finite(table[column].mean()),
             "held": int(table["standing"].is_in(["few_days", "frozen"]).sum()),
             "no_consent": int((table["standing"] == "no_consent").sum()),
         },
@@ -245,7 +249,9 @@ def _valued(
         ),
     )
     sums = {
-        c.name: pl.sum_horizontal([f"task:{n}" for n in accounts if _category(programme, n) == c.name])
+        c.name: pl.sum_horizontal(
+            [f"task:{n}" for n in accounts if _category(programme, n) == c.name]
+        )
         for c in programme.category
     }
     if weighted:
@@ -328,7 +334,7 @@ def _moved(
     def named(column: str) -> pl.Expr:
         return pl.col(column).replace_strict(dict(enumerate(names)), return_dtype=place)
 
-    rows = rows.with_columns(rate.alias(programme.benefit), standing=standing)
+    rows = rows.with_columns(rate.alias(programme.rate_column), standing=standing)
     table = rows.select(
         "person",
         "renewal",
@@ -341,7 +347,7 @@ def _moved(
         named("target").alias("target_group"),
         named("held").alias("group_held"),
         named("next").alias("health_group"),
-        programme.benefit,
+        programme.rate_column,
         pl.col("standing").cast(pl.Enum(STANDINGS)),
         *(["rate_held"] if walk else []),
         *_premium(programme, rows),
@@ -354,14 +360,14 @@ def _premium(programme: Programme, rows: pl.DataFrame) -> list[pl.Expr]:
     if rows["standard_premium"].null_count() == rows.height or programme.benefit != "discount":
         return []
     standard = pl.col("standard_premium")
-    return [standard, (standard * (1 - pl.col("discount"))).alias("premium")]
+    return [standard, (standard * (1 - pl.col("group_discount"))).alias("premium")]
 
 
 def _category(programme: Programme, task: str) -> str:
     return next(t.category for t in programme.task if t.name == task)
 
 
-def _groups(table: pl.DataFrame, programme: Programme, benefit: str) -> pl.DataFrame:
+def _groups(table: pl.DataFrame, programme: Programme, column: str) -> pl.DataFrame:
     order = pl.DataFrame({"health_group": pl.Series(programme.groups, dtype=pl.String)})
     seen = (
         table.with_columns(pl.col("health_group").cast(pl.String))
@@ -369,7 +375,7 @@ def _groups(table: pl.DataFrame, programme: Programme, benefit: str) -> pl.DataF
         .agg(
             members=pl.len(),
             mean_value=pl.col("health_value").mean(),
-            mean_rate=pl.col(benefit).mean(),
+            mean_rate=pl.col(column).mean(),
         )
     )
     return order.join(seen, on="health_group", how="left", maintain_order="left").with_columns(

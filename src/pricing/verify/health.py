@@ -104,7 +104,9 @@ def hong_kong_stars() -> Found:
         member = pl.DataFrame({"person": [1], "renewal": [end], "group_held": [held]})
         name = f"star {star}, now {55 + 5 * now}%"
         printed[name] = cells[star].split()[now]
-        ours[name] = 100 * health_values(programme, member, events=events).member(1)["reimbursement"]
+        ours[name] = (
+            100 * health_values(programme, member, events=events).member(1)["reimbursement"]
+        )
     rates = levels(programme)["rate"].to_numpy() * 100
     for said, p, shares in (
         ("a quarter each", [0.25] * 4, ("0.125", "0.375", "0.375", "0.125", "62.5")),
