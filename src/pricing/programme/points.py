@@ -219,7 +219,7 @@ def _by_cycle(
     return (
         frame.select("row", *points)
         .group_by("row", maintain_order=True)
-        .agg(pl.col(names).sum())
+        .agg(pl.col(names).sum().round(9))
         .collect()
     )
 
