@@ -136,7 +136,7 @@ def _fits(given: pl.DataType, wanted: pl.DataType | type[pl.DataType]) -> bool:
     if given == pl.Null or given == wanted:
         return True
     if wanted == pl.String:
-        return isinstance(given, pl.Enum | pl.Categorical)
+        return isinstance(given, pl.Enum)
     if wanted == pl.Int32:
         return given.is_integer()
     return wanted == pl.Float64 and given.is_numeric()

@@ -148,6 +148,8 @@ def _raw(file: Path) -> list[tuple[str, dict[str, Any]]]:
 
 def _model_faults(error: ValidationError) -> Iterable[str]:
     for fault in error.errors():
+        if fault["type"] == "too_short" and fault["input"]:
+            continue  # pydantic counts only the entries without a fault of their own
         where = ".".join(str(part + 1) if isinstance(part, int) else part for part in fault["loc"])
         given = "" if fault["type"] == "missing" else f", got {fault['input']!r:.60}"
         do = "remove or rename it" if fault["type"] == "extra_forbidden" else "correct it"
