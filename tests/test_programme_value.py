@@ -231,7 +231,7 @@ def test_a_certified_alternative_fills_the_same_account():
 # -- invariants -------------------------------------------------------------------------------------
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     st.lists(st.integers(0, 20_000), min_size=5, max_size=40),
     st.integers(0, 39),
@@ -414,7 +414,7 @@ def test_a_walk_moves_the_rate_within_its_bounds():
         health_values(programme, m.with_columns(rate_held=pl.lit(0.3)))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.lists(st.floats(0.05, 1), min_size=4, max_size=4), st.sampled_from(["aia_hong_kong", "aia_new_zealand", "aia_thailand", "manulife_move"]))  # fmt: skip
 def test_transitions_are_shares_and_the_long_run_stays(weights, name):
     programme = read_programme(name)
@@ -528,8 +528,8 @@ def test_bad_input_is_refused(where, change, said):
 
 
 def test_what_is_no_programme_is_refused():
-    for wrong in ([], ["huoli"], None):
-        with pytest.raises((InputError, TypeError)):
+    for wrong in ([], ["huoli"], "huoli", None):
+        with pytest.raises(InputError, match="is no programme"):
             health_values(wrong, member(), DAYS)
     with pytest.raises(InputError, match="several programmes"):
         health_values([HUOLI, read_programme("manulife_move")], member(), DAYS)

@@ -151,14 +151,7 @@ def health_values(
     >>> values.table.select("health_value", "health_group", "group_discount").row(0)
     (6000.0, '5,000', 0.05)
     """
-    versions = (programme,) if isinstance(programme, Programme) else tuple(programme)
-    if not versions or not all(isinstance(v, Programme) for v in versions):
-        raise InputError(
-            "is no programme", where="programme", do="give read_programme(…) or read_versions(…)"
-        )
-    if len({(v.name, v.benefit) for v in versions}) > 1:
-        raise InputError("versions of several programmes", where="programme", do="price each apart")
-    versions = tuple(sorted(versions, key=lambda v: v.effective))
+    versions = _versions(programme)
     frame = lazy(members, "members").collect()
     tables, points, missing, used = [], [], list[str](), list[Programme]()
     for version, part in _by_version(versions, frame):
@@ -201,6 +194,18 @@ def health_values(
         frames={"points": pl.concat(points, how="diagonal"), "groups": groups},
         details={"programmes": [v.model_dump(mode="json", exclude_none=True) for v in used]},
     )
+
+
+def _versions(programme: Any) -> tuple[Programme, ...]:
+    several = isinstance(programme, Sequence) and not isinstance(programme, str)
+    versions = tuple(programme) if several else (programme,)
+    if not versions or not all(isinstance(v, Programme) for v in versions):
+        raise InputError(
+            "is no programme", where="programme", do="give read_programme(…) or read_versions(…)"
+        )
+    if len({(v.name, v.benefit) for v in versions}) > 1:
+        raise InputError("versions of several programmes", where="programme", do="price each apart")
+    return tuple(sorted(versions, key=lambda v: v.effective))
 
 
 def _by_version(

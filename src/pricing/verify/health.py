@@ -63,7 +63,7 @@ def worked_example() -> Found:
     613.09133
     """
     printed = {
-        "observed value": "649.70960", "health value": "613.09133", "target group": "2",
+        "observed value": "649.70960", "health value": "613.09133",
         "steps": "1956", "exercise": "560", "premium from G0": "1710", "premium from G1": "1620",
         "premium from G2": "1620", "premium from G4": "1530",
     }  # fmt: skip
@@ -72,7 +72,6 @@ def worked_example() -> Found:
     row = found["G0"].member(1)
     ours = {
         "observed value": row["observed_value"], "health value": row["health_value"],
-        "target group": float(row["target_group"][1:]),
         "steps": row["points"]["steps"], "exercise": row["points"]["exercise"],
         **{f"premium from {name}": seen.member(1)["premium"] for name, seen in found.items()},
     }  # fmt: skip
