@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 import polars as pl
-from scipy.optimize import Bounds, LinearConstraint, milp
 
 from pricing.errors import InputError
 from pricing.files import fingerprint
+from pricing.programme.cheapest import PlanModel
 from pricing.programme.explain import threshold
 from pricing.programme.members import Frame, lazy, member_windows
 from pricing.programme.movement import next_place, target_place
-from pricing.programme.offers import Outlook, Pace, outlook
+from pricing.programme.offers import Pace, outlook
 from pricing.programme.points import earned_points
 from pricing.programme.programme import Programme
 from pricing.result.figure import COLOURS
@@ -24,8 +24,6 @@ from pricing.result.shape import Basis, Result
 from pricing.result.words import Language, label, level_label, say
 
 __all__ = ["DiscountLift", "lift", "lifts"]
-
-_MARGIN = 1e-6  # above the solver's tolerance, so that the plan reaches the cut-off indeed
 
 
 class DiscountLift(Result):
@@ -136,7 +134,8 @@ def lift(
         ``.table``: task, cycle, level (what to measure in a cycle; empty for a range or an item),
         times, task_points (above the pace), contribution (to the value) and effort. ``.facts``: group
         and rate expected without change, goal and its rate, needed, expected_value, best_value
-        (all tasks to the full), effort, outcome: plan, or why there is none: top, ratchet, value
+        (all tasks to the full), effort, valid_days (those of Z: expected, the minimum at least),
+        days_lacking (to the minimum, as of today), outcome: plan, or why there is none: top, ratchet, value
         or days.
 
     Raises
@@ -147,9 +146,9 @@ def lift(
     Notes
     -----
     Minimise Σ effort_i·x_i over whole numbers of cycles x_i, subject to Σ_{i∈k} x_i ≤ cycles left,
-    y_k ≤ cap_k, y_k ≤ base_k + Σ gain_i·x_i, s_c ≤ 1, s_c·cap_c ≤ Σ y_k and
-    Z·scale·Σ ω_c·s_c + (1 − Z)·prior ≥ needed, solved by branch and bound (HiGHS; Huangfu and Hall,
-    2018). ``needed`` is the cut-off with its hysteresis; a group beyond the movement rule is no
+    y_k ≤ cap_k, y_k ≤ base_k + Σ gain_i·x_i and Z·scale·Σ_k ω_c·y_k/cap_c + (1 − Z)·prior ≥ needed
+    (tasks within their caps fill no category beyond its own), solved by branch and bound (HiGHS;
+    Huangfu and Hall, 2018). ``needed`` is the cut-off with its hysteresis; a group beyond the movement rule is no
     goal. Z is that of the valid days expected.
 
     Examples
@@ -275,7 +274,7 @@ def _plan(
     possible = row["valid_days"] + seen.left["day"]
     enough = possible >= least and row["member_days"] >= least
     valid = max(seen.valid_days, float(least)) if enough else seen.valid_days
-    model = _Model(programme, seen, row, valid)
+    model = PlanModel(programme, seen, row, valid)
     expected = model.value(np.zeros(len(seen.offers)))
     held = programme.groups.index(row["group_held"]) if row["group_held"] else programme.entry
     now = _next(programme, expected, held) if enough else held
@@ -347,123 +346,3 @@ def _goal(programme: Programme, now: int, held: int, *, enough: bool) -> tuple[i
     if programme.movement.kind == "level" and most is not None and goal > held + most:
         return None, "ratchet"
     return goal, "plan"
-
-
-class _Model:
-    """The whole-number program of one member: x per offer, y per task, s per category."""
-
-    def __init__(
-        self, programme: Programme, seen: Outlook, row: dict[str, Any], valid: float
-    ) -> None:
-        self.programme, self.seen = programme, seen
-        weighted = programme.value.kind == "weighted"
-        share = min(max(row["member_days"] / programme.window.days, 1e-9), 1.0) if weighted else 1.0
-        kappa = programme.value.kappa
-        self.z = valid / (valid + kappa) if kappa else 1.0
-        prior = programme.value.prior if row["prior"] is None else float(row["prior"])
-        self.rest = (1 - self.z) * prior
-        self.tasks = [t.name for t in programme.accounts]
-        self.caps = np.array([t.cap_year for t in programme.accounts]) * share
-        weight = {c.name: c.weight for c in programme.category}
-        whole = programme.caps
-        # Capped tasks never sum above their category's cap, so min(1, ·) never binds here.
-        self.worth = self.z * np.array(
-            [
-                programme.value.scale * weight[t.category] / (whole[t.category] * share)
-                if weighted
-                else 1.0
-                for t in programme.accounts
-            ]
-        )
-        self.base = np.array([seen.base[name] for name in self.tasks])
-        self.gain = np.zeros((len(self.tasks), len(seen.offers)))
-        self.uses = np.zeros_like(self.gain)
-        for i, offer in enumerate(seen.offers):
-            k = self.tasks.index(offer.task)
-            self.gain[k, i], self.uses[k, i] = offer.gain, 1.0
-        self.most = np.array([o.most for o in seen.offers], dtype=np.float64)
-        # Levels of one task share its cycles; items and units of a year add up.
-        self.limit = np.array(
-            [
-                (sum if t.cycle == "year" and t.ways[0].of in ("count", "sum") else _largest)(
-                    [o.most for o in seen.offers if o.task == t.name]
-                )
-                for t in programme.accounts
-            ]
-        )
-        self.effort = np.array([o.effort for o in seen.offers])
-        self.whole = np.array([o.whole for o in seen.offers], dtype=np.int64)
-
-    def value(self, times: np.ndarray[Any, Any]) -> float:
-        """The health value at the window's end if every offer is taken so often."""
-        points = np.minimum(self.base + self.gain @ times, self.caps)
-        return float(self.rest + self.worth @ points)
-
-    def best(self) -> np.ndarray[Any, Any]:
-        """The times that give the highest value."""
-        found = self._solve(np.zeros_like(self.effort), -self.worth, None)
-        return found if found is not None else np.zeros_like(self.effort)
-
-    def cheapest(self, needed: float) -> np.ndarray[Any, Any] | None:
-        """The cheapest times that reach a value, or None."""
-        return self._solve(self.effort, np.zeros_like(self.worth), needed)
-
-    def _solve(
-        self, cost: np.ndarray[Any, Any], worth: np.ndarray[Any, Any], needed: float | None
-    ) -> np.ndarray[Any, Any] | None:
-        n, k = self.effort.size, len(self.tasks)
-        rows = [
-            LinearConstraint(np.hstack([-self.gain, np.eye(k)]), -np.inf, self.base),
-            LinearConstraint(np.hstack([self.uses, np.zeros((k, k))]), -np.inf, self.limit),
-        ]
-        if needed is not None:
-            line = np.append(np.zeros(n), self.worth)
-            rows.append(LinearConstraint(line[None, :], needed + _MARGIN - self.rest, np.inf))
-        done = milp(
-            np.append(cost, worth),
-            integrality=np.append(self.whole, np.zeros(k, dtype=np.int64)),
-            bounds=Bounds(0.0, np.append(self.most, self.caps)),
-            constraints=rows,
-            options={"mip_rel_gap": 0.0},
-        )
-        if done.x is None:
-            return None
-        times: np.ndarray[Any, Any] = done.x[:n]
-        times[self.whole > 0] = np.round(times[self.whole > 0])
-        return times
-
-    def table(self, times: np.ndarray[Any, Any]) -> pl.DataFrame:
-        """The offers taken, the largest contribution first."""
-        cycle = {t.name: t.cycle for t in self.programme.task}
-        counted = np.minimum(self.base + self.gain @ times, self.caps) - np.minimum(
-            self.base, self.caps
-        )
-        offered = self.gain @ times
-        kept = np.divide(counted, offered, out=np.zeros_like(counted), where=offered > 0)
-        found = []
-        for i, offer in enumerate(self.seen.offers):
-            if times[i] > 1e-9:
-                k = self.tasks.index(offer.task)
-                points = offer.gain * float(times[i]) * kept[k]
-                found.append(
-                    {
-                        "task": offer.task,
-                        "cycle": cycle[offer.task],
-                        "level": offer.level,
-                        "times": float(times[i]),
-                        "task_points": points,
-                        "contribution": points * self.worth[k],
-                        "effort": offer.effort * float(times[i]),
-                    }
-                )
-        schema = {
-            "task": pl.String, "cycle": pl.String, "level": pl.Float64, "times": pl.Float64,
-            "task_points": pl.Float64, "contribution": pl.Float64, "effort": pl.Float64,
-        }  # fmt: skip
-        return pl.DataFrame(found, schema=schema).sort(
-            "contribution", descending=True, maintain_order=True
-        )
-
-
-def _largest(found: Sequence[float]) -> float:
-    return max(found, default=0.0)
