@@ -650,7 +650,59 @@ def panel(size: int, folder: Path) -> dict[str, Callable[[], object]]:
     }
 
 
+def health_value(size: int, folder: Path) -> dict[str, Callable[[], object]]:
+    """A year of days per member to health values: steps, exercise, regularity, sleep; a group each."""
+    from datetime import timedelta
+
+    from pricing.programme.programme_file import read_programme
+    from pricing.programme.value import health_values
+
+    members, first = max(size // 365, 1), date(2024, 1, 1)
+    draw = np.random.default_rng(7)
+    parts = []
+    for begin in range(0, members, 20_000):  # so that making the file needs little memory
+        here = min(20_000, members - begin)
+        n, part = here * 365, folder / f"days-{begin}.parquet"
+        pl.DataFrame(
+            {
+                "person": np.repeat(np.arange(begin, begin + here, dtype=np.uint64) * 7919, 365),
+                "day": pl.Series(
+                    np.tile(np.arange(365, dtype=np.int32) + (first - date(1970, 1, 1)).days, here)
+                ).cast(pl.Date),
+                "steps": draw.lognormal(8.6, 0.5, n).astype(np.int32),
+                "active_minutes": draw.gamma(2, 12, n).astype(np.float32),
+                "sleep_hours": draw.normal(7, 1, n).astype(np.float32),
+                "valid": draw.random(n) < 0.9,
+            }
+        ).write_parquet(part)
+        parts.append(part)
+    path = folder / "days.parquet"
+    pl.scan_parquet(parts).sink_parquet(path)
+    for part in parts:
+        part.unlink()
+    programme = read_programme("huoli")
+    people = pl.DataFrame(
+        {
+            "person": np.arange(members, dtype=np.uint64) * 7919,
+            "age": draw.integers(20, 80, members),
+            "group_held": draw.choice(["G0", "G1", "G2", "G3", "G4"], members),
+        }
+    ).with_columns(consent=pl.lit(True), renewal=pl.lit(first + timedelta(days=365 + 60)))
+    return {
+        "ours": lambda: health_values(programme, people, pl.scan_parquet(path)),
+        "floor": lambda: (
+            pl.scan_parquet(path)
+            .group_by("person", "day")
+            .agg(pl.col("steps").sum())
+            .collect(engine="streaming")
+        ),
+    }
+
+
 BENCHMARKS = {
+    "health_value": Benchmark(
+        1e7, "polars group-by of member and day, steps summed, once", "", health_value
+    ),
     "panel": Benchmark(
         622,
         "one scipy matrix exponential for every distinct pair of visits",

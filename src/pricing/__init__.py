@@ -27,6 +27,7 @@ _ROOMS = (
     "regulation",
     "survival",
     "multistate",
+    "programme",
     "health",
     "tariff",
     "trend",

@@ -275,12 +275,20 @@ def _annuities() -> list[Figure]:
     return found
 
 
+def _health() -> list[Figure]:
+    from pricing.verify import health
+
+    every = (health.worked_example(), health.hong_kong_stars(), health.new_zealand_walk())
+    return [f for source, printed, ours in every for f in _compare("health", source, printed, ours)]
+
+
 AREAS: Mapping[str, Callable[[], list[Figure]]] = {
     "aggregate": _aggregate,
     "annuities": _annuities,
     "claims": _claims,
     "credibility": _credibility,
     "exposure": _exposure,
+    "health": _health,
     "loss_ratio": _loss_ratio,
     "models": _models,
     "multistate": _multistate,
