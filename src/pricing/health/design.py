@@ -81,10 +81,10 @@ class RenewalResponse:
 
 class ScheduleDesign(Result):
     """The best schedule within limits; ``.table``: health_group, standard_premium, amount,
-    fair_discount, unrounded_discount (optimum without steps), discount, loss_ratio_after, renewal_rate.
+    fair_discount, unrounded_discount (optimum without steps), discount, loss_ratio_after, renewed_share.
 
     ``.frames["limits"]``: limit, at, value, bound, slack, binding, shadow_price (of a point, 0.01, of the
-    bound). ``.frames["frontier"]``: schedule, mean_discount, margin, margin_share, renewal_rate, fairness_gap,
+    bound). ``.frames["frontier"]``: schedule, mean_discount, margin, margin_share, renewed_share, fairness_gap,
     lack_of_fit, chosen: of all schedules that hold the limits, the most margin at each mean discount.
     """
 
@@ -238,7 +238,7 @@ def design_within(
         amount=pl.Series(amount),
         unrounded_discount=pl.Series(np.r_[0.0, best.discounts]),
         discount=pl.Series(np.r_[0.0, schedules[chosen]]),
-        renewal_rate=pl.Series(_renewal(schedules[[chosen]], order, response)[0]),
+        renewed_share=pl.Series(_renewal(schedules[[chosen]], order, response)[0]),
     ).with_columns(loss_ratio_after=pl.col("amount") / (pl.col("standard_premium") * (1 - pl.col("discount"))))  # fmt: skip
     held = _held(
         lines, schedules[chosen], best, 1.0 if objective == "margin" else 1 / premium.sum()
@@ -283,7 +283,7 @@ def _worth(
         "mean_discount": d @ premium / premium.sum(),
         "margin": margin,
         "margin_share": margin / charged.sum(axis=1),
-        "renewal_rate": renewed @ premium / premium.sum(),
+        "renewed_share": renewed @ premium / premium.sum(),
         "lack_of_fit": np.sqrt((d - fair) ** 2 @ premium / premium.sum()),
     }
 
