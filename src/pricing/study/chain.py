@@ -27,16 +27,18 @@ from pricing.files import fingerprint, replacing
 from pricing.health.effect import GroupEffect, group_effect, programme_effect
 from pricing.health.schedule import design_schedule
 from pricing.result.shape import Basis, Result
-from pricing.result.words import Language, say
+from pricing.result.words import Language
+from pricing.study.data_check import DataCheck, data_check
 from pricing.study.regulated import reviewed
-from pricing.study.sections import Table
+from pricing.study.retained import retained
+from pricing.study.sections import Retention, Table
 from pricing.study.settings import Settings, read_settings
 from pricing.study.tables import checked_table, money_columns, require_banded, same_book
 from pricing.study.validate import validate
 from pricing.study.year import losses_of_year
 from pricing.validation.holdout import hold_out, person_fold
 
-__all__ = ["DataCheck", "Study", "open_study"]
+__all__ = ["Study", "open_study"]
 
 Progress = Callable[[str], None]
 BOOK_TABLES = ("policies", "renewals", "claims")
@@ -44,16 +46,6 @@ BOOK_TABLES = ("policies", "renewals", "claims")
 
 def silent(step: str) -> None:
     """Report progress to nobody."""
-
-
-class DataCheck(Result):
-    """What came in, what was accepted and what was set aside."""
-
-    kind = "data_check"
-
-    def finding(self, lang: Language = "en") -> str:
-        """Say how many rows were accepted and how many set aside."""
-        return say("finding.data_check", lang, **self.facts)
 
 
 class Study:
@@ -102,7 +94,8 @@ class Study:
         """Every table, held against its contract and against the others."""
         if self.book is not None:
             factors = self.settings.simulate.factors if self.settings.simulate else {}
-            asked = (*BOOK_TABLES, *(("payments",) if self.settings.loss_ratio else ()))
+            wanted = {"payments": self.settings.loss_ratio, "offers": self.settings.persistency}
+            asked = (*BOOK_TABLES, *(name for name, section in wanted.items() if section))
             tables = {
                 name: Table(files=f"{name}/*.parquet", factors=factors.get(name, {}))
                 for name in asked
@@ -304,6 +297,8 @@ class Study:
             basis = Basis(source=self.name, period=self.period, currency=s.study.currency,
                           fingerprint=self.fingerprint)  # fmt: skip
             results |= reviewed(s, self.person_years, tables, basis, progress=progress)
+        if s.persistency is not None:
+            results |= self._retained(s.persistency, seen, model, severity, progress)
         if s.programme_effect is not None:
             progress("programme")
             results["programme_effect"] = self._programme()
@@ -311,6 +306,42 @@ class Study:
             progress("truth")
             results["recovery"] = recover(model, self._true_model(seen, model))
         return results
+
+    def _retained(
+        self,
+        wanted: Retention,
+        seen: Experience,
+        model: Frequency,
+        severity: Severity | None,
+        progress: Progress,
+    ) -> dict[str, Result]:
+        s, basis = (
+            self.settings,
+            Basis(source=self.name, period=self.period, fingerprint=self.fingerprint),
+        )
+        if severity is not None:
+            cost: pl.Expr | float = severity.rate()
+        elif s.premium is not None:
+            cost = s.premium.cost_per_claim
+        else:
+            cost = float(seen.cells["amount"].sum()) / float(seen.cells["claims"].sum())
+        slope = None
+        if self.book is not None:
+            slope = true_parameters(self.book)["parameters"]["renew_price"]
+        assert s.study.observed is not None
+        return retained(
+            wanted,
+            self.person_years,
+            {name: c.accepted for name, c in self.checked.items()},
+            group=s.discount.group,
+            bands=s.bands,
+            observed=s.study.observed,
+            rate=model.rate(),
+            cost=cost,
+            true_slope=slope,
+            basis=replace(basis, currency=s.study.currency),
+            progress=progress,
+        )
 
     def _severity(self, seen: Experience, model: Frequency) -> Severity | None:
         formula = self.settings.model.severity
@@ -426,29 +457,11 @@ class Study:
 
     def data_check(self) -> DataCheck:
         """Sum up the check of every table."""
-        totals = pl.concat(
-            c.totals.select(pl.lit(name).alias("table"), pl.all())
-            for name, c in self.checked.items()
+        basis = Basis(source=self.name, period=self.period, currency=self.settings.study.currency,
+                      fingerprint=self.fingerprint)  # fmt: skip
+        return data_check(
+            self.checked, unmatched=self.unmatched_claims.height, cut=self._cut_terms(), basis=basis
         )
-        faults = pl.concat([c.faults for c in self.checked.values()])
-        rows = totals.filter(pl.col("quantity") == "rows")
-        facts = {
-            "rows": int(rows["input"].sum()),
-            "accepted": int(rows["accepted"].sum()),
-            "rejected": int(rows["rejected"].sum()),
-            "rules": faults.height,
-            "unmatched": self.unmatched_claims.height,
-            "cut": self._cut_terms(),
-        }
-        basis = Basis(
-            source=self.name,
-            period=self.period,
-            rows=facts["rows"],
-            currency=self.settings.study.currency,
-            fingerprint=self.fingerprint,
-            notes=tuple(w for checked in self.checked.values() for w in checked.warnings),
-        )
-        return DataCheck(table=totals, basis=basis, facts=facts, frames={"faults": faults})
 
     def _cut_terms(self) -> int:
         if any(c.accepted.is_empty() for c in self.checked.values()):

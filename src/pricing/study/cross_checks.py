@@ -51,11 +51,17 @@ def cross_faults(raw: Mapping[str, Any]) -> list[str]:
         )
     review = _section(raw, "loss_ratio")
     faults += _review_faults(raw, review, book="person_years" not in tables)
+    kept = _section(raw, "persistency")
+    if kept and "person_years" in tables:
+        faults.append("persistency: needs a book of policies, renewals and claims")
+    faults += _formula_faults("persistency.model", kept.get("model"), known)
     names = [("discount.group", discount.get("group", "health_group"))]
     for views in ("one_way", "actual_to_expected"):
         names += [(f"model.{views}", n) for n in _strings(model.get(views))]
     names += [("model.cluster", n) for n in _strings([model.get("cluster")])]
     names += [("model.base", n) for n in _section(model, "base")]
+    names += [("persistency.by", n) for n in _strings(kept.get("by"))]
+    names += [("persistency.exits_by", n) for n in _strings([kept.get("exits_by")])]
     names += [("loss_ratio.by", n) for n in _strings([review.get("by")])]
     names += [
         ("programme_effect.indicator", n)

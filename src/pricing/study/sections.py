@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 __all__ = [
     "Band",
     "Bilingual",
+    "CutOff",
     "Discount",
     "Effect",
     "Elsewhere",
@@ -21,6 +22,7 @@ __all__ = [
     "RateChange",
     "RateReview",
     "Regulated",
+    "Retention",
     "Simulated",
     "Strict",
     "Table",
@@ -219,3 +221,21 @@ class Effect(Strict):
     indicator: str = "in_programme"
     ladder: dict[str, str] = Field(min_length=1)
     oracle: str | None = None
+
+
+class CutOff(Strict):
+    """``[[persistency.cut_offs]]``: a health value at which a group's discount, so its price, jumps."""
+
+    group: str
+    value: float
+    above: float | None = None
+
+
+class Retention(Strict):
+    """``[persistency]``: who renews, what the price does to it, who leaves."""
+
+    model: str
+    by: list[str] = []
+    exits_by: str | None = None
+    cut_offs: list[CutOff] = []
+    expenses: float = Field(default=0.0, ge=0, lt=1)

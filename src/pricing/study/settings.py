@@ -14,6 +14,7 @@ from pricing.study.cross_checks import cross_faults
 from pricing.study.sections import (
     Band,
     Bilingual,
+    CutOff,
     Discount,
     Effect,
     Elsewhere,
@@ -25,6 +26,7 @@ from pricing.study.sections import (
     RateChange,
     RateReview,
     Regulated,
+    Retention,
     Simulated,
     Strict,
     Table,
@@ -51,6 +53,7 @@ class Settings(Strict):
     losses: Losses | None = None
     loss_ratio: RateReview | None = None
     regulation: Regulated | None = None
+    persistency: Retention | None = None
 
 
 def read_settings(path: str | Path) -> Settings:
@@ -132,12 +135,15 @@ def _siblings(place: tuple[str | int, ...]) -> list[str]:
         "losses": Losses,
         "loss_ratio": RateReview,
         "regulation": Regulated,
+        "persistency": Retention,
     }
     nested = {"expenses": Expenses, "complement": Elsewhere, "rate_changes": RateChange}
     if len(place) > 1:
         model = by_section.get(str(place[0]), Settings)
     if place[0] == "loss_ratio" and len(place) > 2:
         model = nested.get(str(place[1]), RateReview)
+    if place[0] == "persistency" and len(place) > 2:
+        model = CutOff
     if place[0] == "study" and len(place) > 2:
         model = Bilingual
     return list(model.model_fields)
