@@ -266,12 +266,28 @@ def _annuities() -> list[Figure]:
     return found
 
 
+def _health() -> list[Figure]:
+    from pricing.verify import scales
+
+    found: list[Figure] = []
+    for source, printed, ours in (
+        scales.published_scales(),
+        scales.recomputed_scales(),
+        scales.star_scheme(),
+        scales.status_walk(),
+        scales.score_bands(),
+    ):
+        found += _compare("health", source, printed, ours)
+    return found
+
+
 AREAS: Mapping[str, Callable[[], list[Figure]]] = {
     "aggregate": _aggregate,
     "annuities": _annuities,
     "claims": _claims,
     "credibility": _credibility,
     "exposure": _exposure,
+    "health": _health,
     "loss_ratio": _loss_ratio,
     "models": _models,
     "multistate": _multistate,
