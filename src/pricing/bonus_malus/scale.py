@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal
 
 import numpy as np
 
@@ -105,7 +104,7 @@ class Scale:
         array, (..., states, states)
         """
         p = require_probabilities(probabilities, len(self.outcomes))
-        return np.einsum("...o,ost->...st", p, self.steps)
+        return np.asarray(np.einsum("...o,ost->...st", p, self.steps))
 
     def start(self, level: str | Mapping[str, float]) -> Floats:
         """Shares of the states for lives that begin at a level, or spread over levels by share."""
@@ -143,7 +142,7 @@ class Scale:
 def count_scale(
     levels: int,
     *,
-    malus: int | Sequence[int] | Literal["top"],
+    malus: int | Sequence[int] | str,
     bonus: int = 1,
     free_years: int | None = None,
     free_level: int | None = None,
@@ -195,7 +194,7 @@ def count_scale(
         if malus != "top":
             faults.append(f"malus is levels per claim or 'top', got {malus!r}")
     else:
-        ups = [malus] if isinstance(malus, int) else list(malus)
+        ups = [malus] if isinstance(malus, (int, float)) else list(malus)
         if not ups or not all(_whole(u) and u >= 1 for u in ups):
             faults.append(f"malus must be whole numbers from 1, got {malus!r}")
     memory = free_years or 0
