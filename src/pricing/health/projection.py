@@ -243,7 +243,7 @@ def _flows(course: Course, outlook: Outlook) -> pl.DataFrame:
     wide[:, n, :n] = course.flow_new
     return pl.DataFrame(
         {
-            "projection_year": np.repeat(np.arange(1, years + 1), wide[0].size),
+            "projection_year": np.repeat(np.arange(1, years + 1), (n + 1) * (n + 2)),
             "from_group": np.repeat(before, n + 2).tolist() * years,
             "to_group": after * (n + 1) * years,
             "members": wide.ravel(),
