@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import date
 from math import isclose, log
 
 import numpy as np
@@ -15,7 +16,7 @@ from pricing.bonus_malus.risk import band_costs
 from pricing.bonus_malus.scale import target_scale
 from pricing.data.book import simulate, true_parameters
 from pricing.errors import InputError
-from pricing.health.book_now import start_book
+from pricing.health.book_now import in_force_book, start_book
 from pricing.health.break_even import break_even
 from pricing.health.course import claims_index
 from pricing.health.effect import GroupEffect
@@ -463,6 +464,12 @@ def test_gaming_reaches_its_share_and_costs_premium_only():
         gamed["top_share"][2:], np.maximum(0.7, base["top_share"][2:]), rtol=1e-9
     )
     assert (gamed["premium_charged"][1:] < base["premium_charged"][1:]).all()
+    moving = project_book(
+        book(), outlook(), years=5, draws=0, gaming=Gaming(share=0.7, years=2)
+    ).table
+    np.testing.assert_allclose(moving["top_share"][2:], 0.7, rtol=1e-9)
+    top = moving.filter(pl.col("projection_year") > 1)["mean_discount"]
+    assert (top > base["mean_discount"][1:]).all()
 
 
 def test_stresses_against_the_base():
@@ -697,3 +704,31 @@ def test_the_book_is_read_by_segment_and_group():
     assert read.segments == ("a", "b")
     np.testing.assert_allclose(read.members, np.tile(10_000 * SHARES, (2, 1)))
     np.testing.assert_allclose(read.shares, SHARES)
+
+
+def test_the_book_in_force_is_summed_on_a_day():
+    rows = pl.DataFrame({
+        "start": [date(2025, 1, 1), date(2025, 6, 1), date(2026, 1, 1), date(2024, 12, 31)],
+        "end": [date(2026, 1, 1), date(2026, 6, 1), date(2027, 1, 1), date(2025, 12, 31)],
+        "health_group": ["G0", "G0", "G1", "G1"], "standard_premium": [1.0, 2.0, 4.0, 8.0],
+        "channel": ["a", "b", "a", "a"],
+    })  # fmt: skip
+    got = in_force_book(rows, on=date(2025, 12, 31), loss_ratio=0.5)
+    assert got.rows() == [("G0", 2.0, 3.0, 1.5)]
+    got = in_force_book(
+        rows.lazy(), on=date(2026, 1, 1), loss_ratio={"a": 0.5, "b": 1.0}, segment="channel"
+    )
+    assert got.sort("channel")["claims_cost"].to_list() == [2.0, 2.0]
+    for options, said in (
+        ({"on": date(2030, 1, 1), "loss_ratio": 0.5}, "nobody is in force"),
+        ({"on": date(2025, 12, 31), "loss_ratio": 0.0}, "above zero"),
+        ({"on": date(2025, 12, 31), "loss_ratio": "x"}, "above zero"),
+        ({"on": date(2025, 12, 31), "loss_ratio": {"a": 0.5}}, "need the column"),
+        (
+            {"on": date(2025, 12, 31), "loss_ratio": {"a": 0.5}, "segment": "channel"},
+            "no loss ratio for",
+        ),
+        ({"on": date(2025, 12, 31), "loss_ratio": 0.5, "segment": "region"}, "lack"),
+    ):
+        with pytest.raises(InputError, match=said):
+            in_force_book(rows, **options)

@@ -16,7 +16,7 @@ from pricing.bonus_malus.chain import shares_by_year, stationary_shares, total_v
 from pricing.bonus_malus.relativities import marked
 from pricing.bonus_malus.risk import Risk
 from pricing.bonus_malus.scale import Scale
-from pricing.result.figure import COLOURS
+from pricing.result.figure import COLOURS, bar_axis
 from pricing.result.shape import Basis, Result
 from pricing.result.words import Language, label, say
 
@@ -67,13 +67,7 @@ class ScaleCourse(Result):
         figure.update_layout(
             xaxis={"title": {"text": label("scale_year", lang)}},
             yaxis={"title": {"text": label("mean_value", lang)}, "overlaying": "y2"},
-            yaxis2={
-                "title": {"text": label("total_variation", lang)},
-                "side": "right",
-                "showgrid": False,
-                "range": [0, 3 * max(t["total_variation"].max(), 1e-12)],  # type: ignore[type-var, operator]
-                "nticks": 4,
-            },
+            yaxis2=bar_axis(1.0, label("total_variation", lang)),
         )
         return figure
 

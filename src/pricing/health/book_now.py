@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 
 import numpy as np
 import polars as pl
@@ -11,7 +12,7 @@ import polars as pl
 from pricing.errors import InputError
 from pricing.estimate.design import Floats
 
-__all__ = ["StartBook", "start_book"]
+__all__ = ["StartBook", "in_force_book", "start_book"]
 
 SUMS = ("members", "standard_premium", "claims_cost")
 
@@ -110,3 +111,73 @@ def start_book(
     if ((sums[0] > 0) != (sums[1] > 0)).any():
         raise InputError("a group has members without standard premium, or premium without members")
     return StartBook(tuple(names), sums[0], sums[1], sums[2].sum(axis=1))
+
+
+def in_force_book(
+    renewals: pl.DataFrame | pl.LazyFrame,
+    *,
+    on: date,
+    loss_ratio: float | Mapping[str, float],
+    segment: str | None = None,
+) -> pl.DataFrame:
+    """Sum the policies in force on a day into the book a projection starts from.
+
+    Parameters
+    ----------
+    renewals : polars.DataFrame or LazyFrame
+        One row per policy year: start, end (not covered), health_group, standard_premium and, where
+        wanted, the segment.
+    on : date
+        The day.
+    loss_ratio : float or mapping of str to float
+        Claims expected in the first year over standard premium (before discount), of all or by segment.
+    segment : str, optional
+        Column.
+
+    Returns
+    -------
+    polars.DataFrame
+        health_group, the segment, members, standard_premium, claims_cost.
+
+    Raises
+    ------
+    InputError
+        For missing columns, a loss ratio that is not above zero or lacks a segment, nobody in force.
+
+    Examples
+    --------
+    >>> rows = pl.DataFrame({"start": [date(2025, 3, 1)] * 2, "end": [date(2026, 3, 1)] * 2,
+    ...                      "health_group": ["G0", "G1"], "standard_premium": [100.0, 200.0]})
+    >>> in_force_book(rows, on=date(2025, 12, 31), loss_ratio=0.7)["claims_cost"].round(9).to_list()
+    [70.0, 140.0]
+    """
+    lazy = renewals.lazy()
+    wanted = ["start", "end", "health_group", "standard_premium", *([segment] if segment else [])]
+    missing = [name for name in wanted if name not in lazy.collect_schema()]
+    if missing:
+        raise InputError(f"the renewals lack {missing}", do="name or add the columns")
+    if isinstance(loss_ratio, Mapping) and segment is None:
+        raise InputError(
+            "loss ratios by segment need the column of the segment", do="give segment="
+        )
+    ratios = dict(loss_ratio) if isinstance(loss_ratio, Mapping) else {"all": loss_ratio}
+    for name, x in ratios.items():
+        if isinstance(x, bool) or not isinstance(x, (int, float)) or not 0 < x < 100:
+            raise InputError(f"the loss ratio of {name} must be above zero, got {x!r}")
+    rows = (
+        lazy.filter((pl.col("start") <= on) & (pl.col("end") > on))
+        .group_by("health_group", *([segment] if segment else []))
+        .agg(members=pl.len().cast(pl.Float64), standard_premium=pl.col("standard_premium").sum())
+        .sort("health_group", *([segment] if segment else []))
+        .collect()
+    )
+    if rows.is_empty():
+        raise InputError(f"nobody is in force on {on}", where="renewals")
+    ratio: pl.Expr = pl.lit(float(ratios.get("all", 0.0)))
+    if isinstance(loss_ratio, Mapping) and segment is not None:
+        names = rows[segment].cast(pl.String).unique().sort().to_list()
+        lacking = [name for name in names if name not in ratios]
+        if lacking:
+            raise InputError(f"no loss ratio for {lacking}", where=segment)
+        ratio = pl.col(segment).cast(pl.String).replace_strict(ratios, return_dtype=pl.Float64)
+    return rows.with_columns(claims_cost=pl.col("standard_premium") * ratio)

@@ -172,7 +172,9 @@ def follow(
             state = state + arrived_state
             arrived = arrived_state[0].sum(axis=(1, 2, 3))
             rate = rate * (1 + changed)
-            shown = next_shown
+            here = state[0].sum(axis=(1, 2))
+            lifted = _lifted(here, top, t, gaming)  # offered on who was there, charged on who is
+            shown = _shown(here, discount, lifted, top) if gaming else next_shown
     return Course(
         slope=slope, offers=offers,
         **{name: np.stack(values) for name, values in seen.items()},

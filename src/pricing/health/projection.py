@@ -156,12 +156,15 @@ def project_book(
         facts |= {f"{name}_{k}": row[k] for k in (*kept, "premium_charged", "top_share")}
     facts["margin_total"] = float(course.margin[:, 0].sum())
     facts["rate_level"] = float(np.prod(1 + table["rate_change"].to_numpy()))
-    notes = (
+    notes: tuple[str, ...] = (
         "those in force at the start of a year are covered for the whole of it",
         "bands: errors of the parameters only" if draws else "no bands: expectation only",
         f"latent health: {outlook.latent.classes} classes, persistence "
         f"{outlook.latent.persistence:g}, reliability {outlook.latent.reliability:g}",
     )
+    if outlook.rates.gate and (table["rate_change"] != 0).any():
+        notes = (*notes, "the gate opens or shuts by the loss ratio of the year before: the estimate is "
+                 "one path of steps, the band holds the others")  # fmt: skip
     basis = Basis(
         source=source, exposure=float(start.members.sum()), currency=currency, notes=notes,
         fingerprint=_marked(start, outlook, years, gaming, draws, seed, level),

@@ -46,7 +46,11 @@ class Stress(Result):
                 y=part["loss_ratio"].to_list(),
                 mode="lines+markers",
                 name=level_label(name, lang),
-                line={"width": 4 if i == 0 else 2, "color": colour},
+                line={
+                    "width": 4 if i == 0 else 2,
+                    "color": colour,
+                    "dash": "solid" if i == 0 else "dot",
+                },
                 marker={"symbol": symbol, "size": 8},
             )
         figure.update_layout(

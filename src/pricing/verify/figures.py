@@ -276,6 +276,7 @@ def _health() -> list[Figure]:
         scales.star_scheme(),
         scales.status_walk(),
         scales.score_bands(),
+        scales.feasibility(),
     ):
         found += _compare("health", source, printed, ours)
     return found

@@ -13,8 +13,10 @@ from pricing.bonus_malus.relativities import ScaleRelativities, scale_relativiti
 from pricing.bonus_malus.risk import band_costs, count_risk, same_risk
 from pricing.bonus_malus.scale import Scale, count_scale, target_scale, walk_scale
 from pricing.estimate.design import Floats
+from pricing.health.break_even import break_even
 
 __all__ = [
+    "feasibility",
     "published_scales",
     "recomputed_scales",
     "score_bands",
@@ -197,6 +199,43 @@ def score_bands() -> Found:
         printed[f"scale: relativity of band {band}, slope 0.1, reliability 0.5"] = text
         ours[f"scale: relativity of band {band}, slope 0.1, reliability 0.5"] = float(cost[band])
     return "health_value.md F5 (2025), latent health", printed, ours
+
+
+def feasibility() -> Found:
+    """What a schedule of 0 to 20 % needs to pay for itself, in percent where not a factor.
+
+    Examples
+    --------
+    >>> round(feasibility()[2]["schedule: base factor"], 4)
+    1.1204
+    """
+    groups = ("G0", "G1", "G2", "G3", "G4")
+    found = break_even(
+        dict(zip(groups, (0.10, 0.20, 0.30, 0.25, 0.15), strict=True)),
+        dict(zip(groups, (0.0, 0.05, 0.10, 0.15, 0.20), strict=True)),
+        relativities=dict(zip(groups, (1.0, 0.96, 0.92, 0.88, 0.84), strict=True)),
+        loss_ratio=0.70,
+    )
+    facts = found.facts
+    printed = {
+        "schedule: mean discount": "10.75",
+        "schedule: base factor": "1.1204",
+        "schedule: fall of claims that keeps the margin": "15.4",
+        "schedule: mean relativity": ".914",
+        "schedule: loss ratio after": "71.7",
+    }
+    ours = {
+        "schedule: mean discount": 100 * facts["mean_discount"],
+        "schedule: base factor": facts["base_factor"],
+        "schedule: fall of claims that keeps the margin": 100 * facts["margin_fall"],
+        "schedule: mean relativity": facts["mean_relativity"],
+        "schedule: loss ratio after": 100 * facts["loss_ratio_after"],
+    }
+    ratios = zip(groups, ("70.0", "70.7", "71.6", "72.5", "73.5"), strict=True)
+    for (group, text), ratio in zip(ratios, found.table["loss_ratio"], strict=True):
+        printed[f"schedule: loss ratio of {group}"] = text
+        ours[f"schedule: loss ratio of {group}"] = 100 * ratio
+    return "health_value.md F5 (2025), feasibility", printed, ours
 
 
 def _relativities(scale: Scale) -> ScaleRelativities:
