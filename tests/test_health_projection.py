@@ -235,6 +235,20 @@ def test_the_seed_repeats_and_the_estimate_does_not_hang_on_it():
     assert not a.table["loss_ratio_upper"].equals(c.table["loss_ratio_upper"])
 
 
+def test_the_estimate_does_not_hang_on_draws_of_the_moves():
+    moves = observed_transitions(renewals(np.random.default_rng(5), 200, 3), groups=GROUPS)
+    one = outlook(moves=moves)
+    alone, few, many = (
+        project_book(book(), one, years=4, draws=d, seed=d).table for d in (0, 7, 60)
+    )
+    for name in ("members", "loss_ratio", "premium_charged", "mean_discount"):
+        np.testing.assert_allclose(few[name], alone[name], rtol=1e-12)
+        np.testing.assert_allclose(many[name], alone[name], rtol=1e-12)
+    assert (many["loss_ratio_upper"] > many["loss_ratio"]).all()
+    stressed = stress_book(book(), one, years=4, draws=7).table.filter(scenario="base")
+    assert isclose(stressed["members"].item(), alone["members"][-1], rel_tol=1e-12)
+
+
 # -- latent health ----------------------------------------------------------------------------------
 
 
@@ -454,6 +468,19 @@ def test_coefficients_are_drawn_with_their_covariance():
     np.testing.assert_allclose(np.cov(drawn[:, [0, 1, 3]].T), cov, atol=0.003)
 
 
+def test_a_fitted_model_of_renewal_is_taken_over_with_its_signs():
+    names = ["(intercept)", "age", "log_change", "group[G1]"]
+    root = np.random.default_rng(4).standard_normal((4, 4)) / 10
+    cov = root @ root.T
+    got = PriceResponse.fitted(names, [2.0, 0.1, -4.0, 0.3], cov.tolist(), price="log_change",
+                               groups={"G1": "group[G1]"}, shift=0.25)  # fmt: skip
+    assert (got.intercept, got.sensitivity, got.groups) == (2.25, 4.0, {"G1": 0.3})
+    drawn = got.draw(["G0", "G1"], np.random.default_rng(1), 50_000)
+    np.testing.assert_allclose(np.cov(drawn[:, 0], -drawn[:, 1])[0, 1], cov[0, 2], atol=5e-4)
+    with pytest.raises(InputError, match=r"lacks \['price'\]"):
+        PriceResponse.fitted(names, [2.0, 0.1, -4.0, 0.3], cov.tolist(), price="price")
+
+
 def test_gaming_reaches_its_share_and_costs_premium_only():
     calm = outlook(response=STAYS, new_business=NewBusiness(), exits=0.0)
     base = project_book(book(), calm, years=5, draws=0).table
@@ -649,6 +676,7 @@ def test_relativities_come_from_what_the_claims_say():
     (lambda: project_book(book(), outlook(), years=0), "years must be a whole number"),
     (lambda: project_book(book(), outlook(), draws=-1), "draws must be a whole number"),
     (lambda: project_book(book(), outlook(), level=1.0), "level lies between"),
+    (lambda: project_book(book(), outlook(latent=LatentHealth(classes=51)), draws=20_000), "fewer draws"),
     (lambda: project_book(book().drop("members"), outlook()), "the book lacks"),
     (lambda: project_book(book(), outlook(), segment="channel"), "the book lacks"),
     (lambda: project_book(book().with_columns(members=-1.0), outlook()), "5 values of members"),

@@ -12,6 +12,7 @@ from pricing.estimate.design import Floats
 from pricing.health.book_now import StartBook
 from pricing.health.gaming import Gaming
 from pricing.health.outlook import Outlook
+from pricing.regulation.rule import read_rules
 
 __all__ = ["Course", "claims_index", "follow"]
 
@@ -108,6 +109,7 @@ def follow(
     per_volume = start.claims / base * np.exp(level)[:, None]
     state[2] *= per_volume[:, :, None, None]
     entrants = _entrants(start, outlook, per_volume, years)
+    rules = read_rules()
     rate = np.ones(draws)
     shown = np.broadcast_to(discount, (draws, size))
     lifted = np.zeros(draws)
@@ -139,8 +141,9 @@ def follow(
         )  # fmt: skip
         stayed = 1 - outlook.exits
         moved = (state * stayed)[..., None] * moves[None, :, None]
-        moved = np.einsum("vdskgh,kl->vdslgh", moved, latent.drift, optimize=True)
-        changed = outlook.rates.allowed(cost / income, year=t + 1, trend=trend)
+        wide = moved.reshape(*moved.shape[:4], size * size)
+        moved = np.matmul(latent.drift.T, wide).reshape(moved.shape)
+        changed = outlook.rates.allowed(cost / income, year=t + 1, trend=trend, rules=rules)
         then = moved[0].sum(axis=(1, 2, 3))
         lifted = _lifted(then, top, t, gaming)
         next_shown = _shown(then, discount, lifted, top)

@@ -123,7 +123,7 @@ class LatentHealth:
         Parameters
         ----------
         matrix : array, (..., groups, groups)
-            Moves of all.
+            Moves of all; several are draws around the first, which sets the bands.
         shares : array, (groups,)
             Of the groups at the start.
         years : int
@@ -142,7 +142,7 @@ class LatentHealth:
         for _ in range(years):
             at = np.einsum("...g,...gh->...h", at, matrix)
             seen.append(at)
-        mean = np.mean(seen, axis=0).reshape(-1, matrix.shape[-1]).mean(axis=0)
+        mean = np.mean(seen, axis=0).reshape(-1, matrix.shape[-1])[0]
         bands = self.bands(mean)
         total = self.weights @ bands
         lift = np.where(total > 1e-14, bands / np.where(total > 1e-14, total, 1.0), 1.0)

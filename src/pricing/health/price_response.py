@@ -103,6 +103,58 @@ class PriceResponse:
             covariance=covariance,
         )
 
+    @classmethod
+    def fitted(
+        cls,
+        names: Sequence[str],
+        coefficients: Sequence[float],
+        covariance: Sequence[Sequence[float]],
+        *,
+        price: str,
+        groups: Mapping[str, str] | None = None,
+        intercept: str = "(intercept)",
+        shift: float = 0.0,
+        latent: float = 0.0,
+    ) -> PriceResponse:
+        """Take the response from a fitted logistic model of renewal.
+
+        Parameters
+        ----------
+        names, coefficients, covariance
+            Of the model, in one order; the model's other terms are held at the book's mean by ``shift``.
+        price : str
+            Name of the coefficient of ln(P / P_prev), which is −η.
+        groups : mapping of str to str, optional
+            Name of the coefficient of each group that has one.
+        intercept : str
+            Name of the intercept.
+        shift : float
+            Mean linear predictor of the model's other terms over the book.
+        latent : float
+            As above.
+        """
+        wanted = [intercept, price, *(groups or {}).values()]
+        order = list(names)
+        missing = [name for name in wanted if name not in order]
+        b, cov = np.asarray(coefficients, dtype=float), np.asarray(covariance, dtype=float)
+        if missing or b.shape != (len(order),) or cov.shape != (len(order), len(order)):
+            raise InputError(
+                f"a model of {len(order)} terms with {b.shape} coefficients and {cov.shape} covariance "
+                f"lacks {missing}",
+                do=f"name the terms; there are: {', '.join(order)}",
+            )
+        at = [order.index(name) for name in wanted]
+        sign = np.array([1.0, -1.0, *([1.0] * len(groups or {}))])
+        value = sign * b[at]
+        picked = cov[np.ix_(at, at)] * np.outer(sign, sign)
+        return cls(
+            intercept=float(value[0] + shift),
+            sensitivity=float(value[1]),
+            groups=dict(zip(groups or {}, value[2:].tolist(), strict=True)),
+            latent=latent,
+            covariance=picked.tolist(),
+        )
+
     def renews(self, log_change: Floats) -> Floats:
         """Probability of renewal of mean health in an unnamed group, by ln(P / P_prev)."""
         return np.asarray(expit(self.intercept - self.sensitivity * np.asarray(log_change)))

@@ -28,6 +28,8 @@ from pricing.result.words import Language, say
 
 __all__ = ["Projection", "banded", "project_book"]
 
+LARGEST = 60_000_000  # figures held at once, some 0.5 GB for each of a few copies
+
 
 class Projection(Result):
     """Premium, claims, loss ratio and members by year."""
@@ -143,6 +145,13 @@ def project_book(
             f"seed is a whole number from 0 and level lies between 0 and 1: {seed}, {level}"
         )
     start = start_book(book, outlook.groups, segment=segment)
+    size = 3 * (draws + 1) * len(start.segments) * outlook.latent.classes * len(outlook.groups) ** 2
+    if size > LARGEST:
+        raise InputError(
+            f"{draws:,} draws of {len(start.segments)} segments need {size:,} figures a year, more than "
+            f"{LARGEST:,}",
+            do="ask for fewer draws, segments or classes of health",
+        )
     top = min(gaming.top if gaming else 2, len(outlook.groups))
     course = follow(start, outlook, years=years, draws=draws + 1, seed=seed, top=top, gaming=gaming)
     table = _table(course, level, draws)

@@ -113,7 +113,7 @@ def stress_book(
     0.814
     """
     base = project_book(
-        book, outlook, years=years, segment=segment, draws=draws, seed=seed, level=level,
+        book, outlook, years=years, segment=segment, draws=0, seed=seed, level=level,
         source=source, currency=currency,
     )  # fmt: skip
     if not np.isfinite(trend_plus) or not -50 < elasticity <= 0:
@@ -165,10 +165,11 @@ def stress_book(
     basis = replace(
         base.basis,
         fingerprint=fingerprint(
-            base.basis.fingerprint, repr((top_share, top, gaming_years, trend_plus, strong))
+            base.basis.fingerprint, repr((top_share, top, gaming_years, trend_plus, strong, draws))
         ),
         notes=(
-            *base.basis.notes,
+            *(n for n in base.basis.notes if "bands" not in n),
+            "bands: errors of the parameters only, the same draws in each scenario",
             f"gaming: {top_share:.0%} of members in the top {top} groups within {gaming_years} years",
             f"elastic: sensitivity {strong:.3g} against {outlook.response.sensitivity:.3g}",
             "effect_zero: the effect is gone from the second year on",
