@@ -628,6 +628,28 @@ def test_lives_one_by_one_make_the_projection():
     np.testing.assert_allclose(t["top_share"], top, atol=0.005)
 
 
+@pytest.mark.slow
+def test_bands_hold_the_true_expectation_as_often_as_they_say():
+    """Relativities, moves, response and trend estimated anew for each of 200 books; band of 90 %."""
+    rng = np.random.default_rng(12)
+    truth = outlook(level_error=0.0)
+    true = project_book(book(), truth, years=6, draws=0).table
+    held = np.zeros(3)
+    eta = truth.response.sensitivity
+    for seed in range(200):
+        errors = dict(truth.relativity_errors)
+        seen = {g: r * np.exp(errors[g] * rng.standard_normal()) for g, r in RELATIVITIES.items()}
+        response = replace(RENEWS, sensitivity=eta * (1 + 0.2 * rng.standard_normal()),
+                           covariance=[[0.0, 0.0], [0.0, (0.2 * eta) ** 2]])  # fmt: skip
+        moves = observed_transitions(renewals(rng, 600, 3), groups=GROUPS, prior_moves=5.0)
+        one = replace(truth, relativities=seen, response=response, moves=moves,
+                      trend=0.05 + 0.01 * rng.standard_normal())  # fmt: skip
+        t = project_book(book(), one, years=6, draws=200, seed=seed).table
+        for i, name in enumerate(("loss_ratio", "premium_charged", "members")):
+            held[i] += t[f"{name}_lower"][-1] <= true[name][-1] <= t[f"{name}_upper"][-1]
+    assert ((held / 200 > 0.85) & (held / 200 < 0.95)).all(), held / 200
+
+
 # -- results and refusals -----------------------------------------------------------------------------
 
 
