@@ -20,6 +20,9 @@ PERCENT = {
     "share_exposure", "share_premium", "share_actual", "share_expected", "share",
     "loss_ratio_own", "permissible", "indicated_change", "complete", "completion", "paid_in_lag",
     "actual_to_expected", "cumulative_actual_to_expected", "expected_ratio", "change_of_rate",
+    "loss_ratio_lower", "loss_ratio_upper", "loss_ratio_change", "loss_ratio_change_lower",
+    "loss_ratio_change_upper", "top_share", "rate_change", "group_share", "discount_given_share",
+    "mean_change", "change_p5", "change_p50", "change_p95", "discount_lost_p95", "level_share",
 }  # fmt: skip
 MONEY = {
     "premium_charged", "amount", "standard_premium", "discounted_premium", "discount_given", "claims_cost",
@@ -29,6 +32,9 @@ MONEY = {
     "standard_at_current_level", "claims_effect", "premium_effect", "paid", "unpaid", "ultimate",
     "a_priori", "trend", "pooling", "credibility_effect", "projected_claims", "required_premium", "earned_premium",
     "latest", "ibnr", "expected_ultimate", "reported_amount",
+    "premium_charged_lower", "premium_charged_upper", "claims_cost_lower", "claims_cost_upper",
+    "expenses", "operating_margin", "operating_margin_lower", "operating_margin_upper",
+    "margin_total", "margin_change",
 }  # fmt: skip
 NAMES = {
     "term",
@@ -38,7 +44,10 @@ NAMES = {
     "source",
 }  # columns whose values are names of columns
 STYLE = re.compile(r"<style>.*?</style>\s*", re.DOTALL)
-ONE_PLACE = {"exposure", "expected", "accepted", "rejected", "input", "chi_squared"}
+ONE_PLACE = {
+    "exposure", "expected", "accepted", "rejected", "input", "chi_squared",
+    "members", "members_lower", "members_upper", "new_members", "lapsed", "other_exits",
+}  # fmt: skip
 
 
 def render(table: pl.DataFrame, lang: Language, *, name: str) -> str:

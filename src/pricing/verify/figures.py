@@ -276,10 +276,22 @@ def _annuities() -> list[Figure]:
 
 
 def _health() -> list[Figure]:
-    from pricing.verify import health
+    from pricing.verify import health, scales
 
-    every = (health.worked_example(), health.hong_kong_stars(), health.new_zealand_walk())
-    return [f for source, printed, ours in every for f in _compare("health", source, printed, ours)]
+    found: list[Figure] = []
+    for source, printed, ours in (
+        health.worked_example(),
+        health.hong_kong_stars(),
+        health.new_zealand_walk(),
+        scales.published_scales(),
+        scales.recomputed_scales(),
+        scales.star_scheme(),
+        scales.status_walk(),
+        scales.score_bands(),
+        scales.feasibility(),
+    ):
+        found += _compare("health", source, printed, ours)
+    return found
 
 
 AREAS: Mapping[str, Callable[[], list[Figure]]] = {

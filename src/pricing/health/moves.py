@@ -1,0 +1,299 @@
+"""How health groups change from year to year, as observed in the renewals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+import polars as pl
+from scipy.stats import beta
+
+from pricing.errors import InputError
+from pricing.estimate.design import Floats
+from pricing.files import fingerprint
+from pricing.result.series import SERIES
+from pricing.result.shape import Basis, Result
+from pricing.result.words import Language, label, level_label
+
+__all__ = ["GroupMoves", "flow_figure", "observed_transitions"]
+
+
+class GroupMoves(Result):
+    """Probability of each move between groups from one policy year to the next."""
+
+    kind = "group_moves"
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """Groups, from the standard one to the healthiest."""
+        return tuple(self.details["groups"])
+
+    @property
+    def matrix(self) -> Floats:
+        """Probabilities, by group before and group after."""
+        n = len(self.groups)
+        return self.table["probability"].to_numpy().reshape(n, n)
+
+    def draw(self, rng: np.random.Generator, draws: int) -> Floats:
+        """Probabilities drawn from what the moves leave uncertain, (draws, before, after)."""
+        n = len(self.groups)
+        weight = rng.standard_gamma(self.table["weight"].to_numpy().reshape(n, n), (draws, n, n))
+        sums = weight.sum(axis=-1, keepdims=True)
+        return np.where(sums > 0, weight / np.where(sums > 0, sums, 1.0), self.matrix)
+
+    def figure(self, lang: Language = "en") -> go.Figure:
+        """Draw the flows between the groups of two years."""
+        return flow_figure(
+            self.table.select("from_group", "to_group", members="moves"), self.groups, lang
+        )
+
+
+def observed_transitions(
+    renewals: pl.DataFrame | pl.LazyFrame,
+    *,
+    groups: Sequence[str] | None = None,
+    policy: str = "policy_id",
+    year: str = "policy_year",
+    group: str = "health_group",
+    prior_moves: float = 20.0,
+    level: float = 0.95,
+    source: str = "",
+) -> GroupMoves:
+    """Estimate how groups change from one policy year to the next, from the renewals.
+
+    Only those who renewed are seen twice: these are moves given renewal.
+
+    Parameters
+    ----------
+    renewals : polars.DataFrame or LazyFrame
+        One row per policy and policy year, with its group.
+    groups : sequence of str, optional
+        From the standard one to the healthiest; the column's own order where left out.
+    policy, year, group : str
+        Columns: text or number, whole number, text.
+    prior_moves : float
+        Moves that the pattern of all groups counts for in each row, zero or more: a row of N moves
+        has credibility N / (N + prior_moves).
+    level : float
+        Of the intervals.
+    source : str
+        For the basis.
+
+    Returns
+    -------
+    GroupMoves
+        ``.table``: from_group, to_group, moves, weight (of the Dirichlet law), probability, lower,
+        upper, credibility.
+
+    Raises
+    ------
+    InputError
+        For missing columns, empty or unknown groups, a policy year that stands twice, or no moves.
+
+    Notes
+    -----
+    Each row is Dirichlet(n + κ m): n the moves seen, m the share of moves by so many groups up or down
+    in the whole book (within the row's reach), κ the prior moves; intervals are its Beta margins. Moves
+    of one person are taken as independent.
+
+    Examples
+    --------
+    >>> seen = pl.DataFrame({"policy_id": ["a", "a", "b", "b", "c", "c"], "policy_year": [0, 1] * 3,
+    ...                      "health_group": ["G0", "G1", "G0", "G0", "G1", "G1"]})
+    >>> observed_transitions(seen, prior_moves=0).matrix.tolist()
+    [[0.5, 0.5], [0.0, 1.0]]
+    """
+    if not 0 < level < 1 or not 0 <= prior_moves < np.inf:
+        raise InputError(
+            f"level must lie between 0 and 1 and prior_moves be zero or more, got {level} and {prior_moves}"
+        )
+    rows = _read(renewals, policy, year, group)
+    names = _groups(rows, groups)
+    n = len(names)
+    pairs = (
+        rows.sort("policy", "year")
+        .with_columns(
+            to=pl.col("group").shift(-1).over("policy"),
+            later=pl.col("year").shift(-1).over("policy"),
+        )
+        .filter(pl.col("later") == pl.col("year") + 1)
+    )
+    if pairs.is_empty():
+        raise InputError(
+            "no policy is seen in two years in a row", do="give the renewals of several years"
+        )
+    place = pl.Enum(names)
+    codes = (
+        pairs["group"].cast(place).to_physical().to_numpy().astype(int) * n
+        + pairs["to"].cast(place).to_physical().to_numpy()
+    )
+    moves = np.bincount(codes, minlength=n * n).reshape(n, n).astype(float)
+    weight = moves + prior_moves * _pattern(moves)
+    sums = weight.sum(axis=1, keepdims=True)
+    empty = sums[:, 0] <= 0
+    probability = np.where(empty[:, None], np.eye(n), weight / np.where(sums > 0, sums, 1.0))
+    rest = np.maximum(sums - weight, 0.0)
+    tail = (1 - level) / 2
+    inner = (weight > 0) & (rest > 1e-12)
+    a, b = np.where(inner, weight, 1.0), np.where(inner, rest, 1.0)
+    lower = np.where(inner, beta.ppf(tail, a, b), probability)
+    upper = np.where(inner, beta.ppf(1 - tail, a, b), probability)
+    total = moves.sum(axis=1)
+    z = np.divide(total, total + prior_moves, out=np.zeros(n), where=total + prior_moves > 0)
+    table = pl.DataFrame(
+        {
+            "from_group": np.repeat(names, n),
+            "to_group": names * n,
+            "moves": moves.ravel(),
+            "weight": weight.ravel(),
+            "probability": probability.ravel(),
+            "lower": lower.ravel(),
+            "upper": upper.ravel(),
+            "credibility": np.repeat(z, n),
+        }
+    )
+    every = float(moves.sum())
+    facts: dict[str, Any] = {
+        "moves": every,
+        "stayed": float(np.trace(moves)) / every,
+        "up": float(np.triu(moves, 1).sum()) / every,
+        "down": float(np.tril(moves, -1).sum()) / every,
+        "level": level,
+        "prior_moves": prior_moves,
+    }
+    notes = ["moves given renewal; moves of one person taken as independent"]
+    unseen = [names[i] for i in np.flatnonzero(total == 0)]
+    if unseen:
+        notes.append(f"no move seen from {', '.join(unseen)}: the pattern of all groups")
+    basis = Basis(
+        source=source, rows=rows.height, exposure=every, notes=tuple(notes),
+        fingerprint=fingerprint(moves.tobytes(), repr((names, prior_moves, level))),
+    )  # fmt: skip
+    return GroupMoves(table=table, basis=basis, facts=facts, details={"groups": names})
+
+
+def flow_figure(flows: pl.DataFrame, groups: Sequence[str], lang: Language) -> go.Figure:
+    """Draw members flowing between groups as a Sankey figure; other ends stand below the groups.
+
+    Parameters
+    ----------
+    flows : polars.DataFrame
+        from_group, to_group, members.
+    groups : sequence of str
+        From the standard one to the healthiest, drawn with the healthiest on top.
+    lang : {"en", "zh"}
+        Language of every label.
+
+    Examples
+    --------
+    >>> flows = pl.DataFrame({"from_group": ["G0", "new_business"], "to_group": ["G1", "G0"],
+    ...                       "members": [2.0, 1.0]})
+    >>> flow_figure(flows, ["G0", "G1"], "en").data[0].type
+    'sankey'
+    """
+    seen = flows.filter(pl.col("members") > 0)
+    order = list(reversed(groups))
+    ends = [seen["from_group"].unique().to_list(), seen["to_group"].unique().to_list()]
+    sides = [
+        [*(g for g in order if g in end), *sorted(e for e in end if e not in order)] for end in ends
+    ]
+    place = [{name: i for i, name in enumerate(side)} for side in sides]
+    colours = {g: SERIES[i % len(SERIES)][0] for i, g in enumerate(groups)}
+    names = [*sides[0], *sides[1]]
+    sums = [
+        dict(seen.group_by(column).agg(pl.col("members").sum()).iter_rows())
+        for column in ("from_group", "to_group")
+    ]
+    total = max(sum(s.values()) for s in sums) or 1.0
+    heights = [
+        _heights([s[name] / total for name in side]) for s, side in zip(sums, sides, strict=True)
+    ]
+    figure = go.Figure(
+        go.Sankey(
+            arrangement="fixed",
+            node={
+                "label": [level_label(name, lang) for name in names],
+                "color": [colours.get(name, "#6B7280") for name in names],
+                "x": [0.001] * len(sides[0]) + [0.999] * len(sides[1]),
+                "y": [*heights[0], *heights[1]],
+                "pad": 14,
+                "thickness": 18,
+            },
+            link={
+                "source": [place[0][name] for name in seen["from_group"]],
+                "target": [len(sides[0]) + place[1][name] for name in seen["to_group"]],
+                "value": seen["members"].to_list(),
+                "color": [_faint(colours.get(name, "#6B7280")) for name in seen["from_group"]],
+            },
+        ),
+        layout={"template": "pricing", "height": 460},
+    )
+    for x, anchor, name in ((0.0, "left", "from_group"), (1.0, "right", "to_group")):
+        figure.add_annotation(
+            x=x, y=1.1, xref="paper", yref="paper", showarrow=False, xanchor=anchor,
+            text=label(name, lang),
+        )  # fmt: skip
+    return figure
+
+
+def _heights(shares: list[float]) -> list[float]:
+    """Middle of each node, from the top, with a little room between."""
+    gap = 0.03
+    room = 1 - gap * (len(shares) - 1)
+    found, below = [], 0.0
+    for share in shares:
+        found.append(min(max(below + share * room / 2, 0.001), 0.999))
+        below += share * room + gap
+    return found
+
+
+def _faint(colour: str) -> str:
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red},{green},{blue},0.35)"
+
+
+def _pattern(moves: Floats) -> Floats:
+    """Share of moves by so many groups up or down in the whole book, within each row's reach."""
+    n = len(moves)
+    step = np.arange(n)[None, :] - np.arange(n)[:, None]
+    by_step = np.bincount((step + n - 1).ravel(), weights=moves.ravel(), minlength=2 * n - 1)
+    reach = np.bincount(  # moves that could have been of that step
+        (step + n - 1).ravel(), weights=np.repeat(moves.sum(axis=1), n), minlength=2 * n - 1
+    )
+    rate = np.divide(by_step, reach, out=np.zeros_like(by_step), where=reach > 0)[step + n - 1]
+    sums = rate.sum(axis=1, keepdims=True)
+    return np.where(sums > 0, rate / np.where(sums > 0, sums, 1.0), np.eye(n))
+
+
+def _read(frame: pl.DataFrame | pl.LazyFrame, policy: str, year: str, group: str) -> pl.DataFrame:
+    lazy = frame.lazy()
+    columns = lazy.collect_schema()
+    missing = [name for name in (policy, year, group) if name not in columns]
+    if missing:
+        raise InputError(f"the renewals lack {missing}", do="name the columns, or add them")
+    if not columns[year].is_integer():
+        raise InputError(f"{year} must be whole numbers, not {columns[year]}", where=year)
+    rows = lazy.select(
+        policy=pl.col(policy), year=pl.col(year).cast(pl.Int64), group=pl.col(group).cast(pl.String)
+    ).collect()
+    faults = []
+    for name, column in (("policy", policy), ("year", year), ("group", group)):
+        if rows[name].null_count():
+            faults.append(f"{rows[name].null_count():,} rows without {column}")
+    twice = rows.height - rows.select("policy", "year").n_unique()
+    if twice:
+        faults.append(f"{twice:,} rows repeat a policy and year")
+    if faults:
+        raise InputError("renewals that cannot be followed", faults=faults)
+    return rows
+
+
+def _groups(rows: pl.DataFrame, groups: Sequence[str] | None) -> list[str]:
+    seen = rows["group"].unique().sort().to_list()
+    names = seen if groups is None else [str(g) for g in groups]
+    unknown = [g for g in seen if g not in names]
+    if unknown or len(set(names)) != len(names):
+        raise InputError(f"the renewals hold {unknown}, not among the groups {names}, each once")
+    return names
