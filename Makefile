@@ -19,7 +19,7 @@ test: $(READY) $(SPARK)  ## run the tests, the doctests, the types and the style
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 prove: $(READY)  ## run the slow proofs (coverage over many simulated books, a million policies)
 	$(BIN)/python -m pytest -m slow
