@@ -25,7 +25,9 @@ from pricing.files import fingerprint
 from pricing.result.shape import Basis
 from pricing.survival.interval import normal_quantile
 
-__all__ = ["Trend", "difference_in_differences", "staggered", "two_periods"]
+__all__ = [
+    "Trend", "before_and_after", "difference_in_differences", "staggered", "two_periods",
+]  # fmt: skip
 
 Trend = Literal["difference", "ratio"]
 LARGEST = 0.995  # propensity above which a person who did not join counts for too much
@@ -232,6 +234,41 @@ def staggered(
             influence[k] += (inside * wide[k] + (wide[2]) * (own - rates[k])) / whole
     contrast = Contrast(rates[0], rates[1], influence[0], influence[1], np.arange(people))
     return contrast, pl.DataFrame(table), basis
+
+
+def before_and_after(
+    rows: pl.DataFrame,
+    *,
+    treated: str,
+    person: str,
+    period: str,
+    outcome: str = "claims",
+    exposure: str = "exposure",
+) -> Contrast:
+    """Compare those who join with themselves the year before: age and inflation pass for the effect.
+
+    Examples
+    --------
+    >>> rows = pl.DataFrame({"id": [1, 1, 2, 2], "year": [0, 1] * 2, "in": [0, 1, 0, 0],
+    ...     "claims": [4, 2, 2, 2], "exposure": [1.0] * 4})
+    >>> before_and_after(rows, treated="in", person="id", period="year").ratio
+    0.5
+    """
+    panel, _ = _panel(rows, treated, person, period, [], outcome, exposure, "")
+    mine = panel.filter(pl.col("joined").is_not_null())
+    after = mine.filter(pl.col("period") == pl.col("joined"))
+    before = mine.filter(pl.col("period") == pl.col("joined") - 1)
+    both = before.join(after, on="person", suffix="_after", maintain_order="left")
+    w = both.select(pl.min_horizontal("exposure", "exposure_after")).to_series().to_numpy()
+    if not len(w):
+        raise InputError("nobody is seen the year before joining", do="give rows of earlier years")
+    rates, influences = [], []
+    for name in ("rate_after", "rate"):
+        value = both[name].to_numpy()
+        rate = float(w @ value / w.sum())
+        rates.append(rate)
+        influences.append(w * (value - rate) / w.sum())
+    return Contrast(rates[0], rates[1], influences[0], influences[1], both["person"].to_numpy())
 
 
 def _panel(

@@ -1,0 +1,366 @@
+"""Side by side: every estimator in one table and one picture, whose effect it is, what it assumes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+import polars as pl
+from scipy.special import ndtr
+
+from pricing.causal.adjusted import naive, regression
+from pricing.causal.balance import Balance, Overlap, balance, overlap
+from pricing.causal.contrast import Contrast, Population, effect_of
+from pricing.causal.differences import before_and_after, staggered
+from pricing.causal.encouragement import local_effect
+from pricing.causal.falsification import e_value
+from pricing.causal.nuisance import Learner, Nuisance, Outcome, fit_nuisance
+from pricing.causal.people import People, indicator
+from pricing.causal.weighting import aipw, inverse_probability, overlapping, standardised
+from pricing.errors import InputError, nearest
+from pricing.experience.domain import listed, require_columns
+from pricing.files import fingerprint
+from pricing.result.figure import COLOURS, error_bars
+from pricing.result.shape import Result
+from pricing.result.words import Language, label, level_label, say
+from pricing.survival.interval import normal_quantile
+
+__all__ = ["Compared", "SideBySide", "side_by_side"]
+
+WHO = ("age", "age_band", "sex")
+
+# estimator -> what it assumes, what it needs (phrases of the catalogue)
+ASSUMES: Mapping[str, tuple[str, str]] = {
+    "naive": ("joining has nothing to do with health", "claims of both sides"),
+    "age and sex": ("only age and sex drive both", "age and sex"),
+    "all rating factors": ("only rating factors drive both", "the rating factors"),
+    "with prior claims": ("nothing unmeasured drives both", "last year's claims"),
+    "standardised regression": ("nothing unmeasured; the outcome model is right", "last year's claims"),
+    "inverse probability": ("nothing unmeasured; the propensity is right", "overlap"),
+    "overlap weights": ("nothing unmeasured; the propensity is right", "last year's claims"),
+    "AIPW": ("nothing unmeasured; one of the two models is right", "overlap"),
+    "AIPW, those who join": ("nothing unmeasured; one of the two models is right", "overlap"),
+    "before and after": ("without it nothing would have changed", "a year before joining"),
+    "ratio DiD": ("both sides would have moved by the same factor", "a year before joining, people not yet in"),
+    "doubly robust DiD": ("both sides would have moved by the same amount", "a year before joining, people not yet in"),
+    "encouragement": ("the lot acts through joining only", "invitations drawn by lot"),
+    "oracle": ("latent health is known", "a simulated book"),
+}  # fmt: skip
+
+
+class SideBySide(Result):
+    """All estimators of the programme's effect.
+
+    ``.table``: estimator, population (whose effect), effect (rate ratio − 1) with lower and upper,
+    rate_inside, rate_outside, rate_difference with its interval (outcome per policy-year),
+    std_error of the log ratio, e_value and e_value_limit (what something unmeasured would need, to
+    explain the estimate and its interval away), assumes and needs.
+    """
+
+    kind = "side_by_side"
+
+    def finding(self, lang: Language = "en") -> str:
+        """Say the naive figure, the one to believe and whose effect it is, and the truth if known."""
+        facts = dict(self.facts)
+        for name in ("believed_by", "population"):
+            facts[name] = level_label(facts[name], lang)
+        verdict = "effect_shown" if facts["shown"] else "effect_not_shown"
+        facts["verdict"] = say(f"sentence.{verdict}", lang)
+        truth = "_truth" if "truth" in facts else ""
+        return say(f"finding.side_by_side{truth}", lang, **facts)
+
+    def figure(self, lang: Language = "en") -> go.Figure:
+        """Draw every estimate with its interval, by whose effect it is, over the truth if known."""
+        t = self.table
+        places = [level_label(name, lang) for name in t["estimator"]]
+        figure = go.Figure(layout={"template": "pricing", "height": 140 + 34 * t.height})
+        for (population, colour), symbol in zip(
+            POPULATIONS.items(), ("circle-open", "circle", "square", "diamond", "star"), strict=True
+        ):
+            at = [i for i, p in enumerate(t["population"]) if p == population]
+            if not at:
+                continue
+            part = t[at]
+            bars = error_bars(*(part[c].to_list() for c in ("effect", "lower", "upper")))
+            figure.add_scatter(
+                x=part["effect"].to_list(), y=[places[i] for i in at], error_x=bars, mode="markers",
+                name=level_label(population, lang),
+                marker={"size": 10, "color": colour, "symbol": symbol},
+            )  # fmt: skip
+        figure.add_vline(x=0, line={"dash": "dot", "color": COLOURS["line"]})
+        if "truth" in self.facts:
+            truth = self.facts["truth"]
+            figure.add_scatter(
+                x=[truth, truth], y=[places[0], places[-1]], mode="lines",
+                name=label("truth", lang), line={"dash": "dash", "color": COLOURS["text"]},
+            )  # fmt: skip
+        figure.update_layout(
+            xaxis={"title": {"text": label("effect", lang)}, "tickformat": ".0%"},
+            yaxis={"type": "category", "categoryorder": "array", "categoryarray": places[::-1]},
+            hovermode="closest",
+        )
+        return figure
+
+
+POPULATIONS: Mapping[str, str] = {
+    "none": COLOURS["line"],
+    "ate": COLOURS["estimate"],
+    "att": COLOURS["second"],
+    "overlap": COLOURS["third"],
+    "late": "#CC79A7",
+}
+
+
+@dataclass(frozen=True)
+class Compared:
+    """The comparison and what it rests on.
+
+    Attributes
+    ----------
+    effects : SideBySide
+        All estimators.
+    balance : Balance or None
+        Before and after weighting; None without factors.
+    overlap : Overlap
+        Propensities of both sides.
+    """
+
+    effects: SideBySide
+    balance: Balance | None
+    overlap: Overlap
+
+
+def side_by_side(
+    rows: pl.DataFrame,
+    *,
+    treated: str,
+    person: str,
+    period: str,
+    factors: Sequence[str] = (),
+    history: Sequence[str] = (),
+    outcome: str = "claims",
+    exposure: str = "exposure",
+    model: Outcome = "poisson",
+    learner: Learner = "glm",
+    oracle: Sequence[str] = (),
+    truth: float | None = None,
+    encouraged: str | None = None,
+    believe: str | None = None,
+    cap: float | None = None,
+    folds: int = 5,
+    trim: float = 0.01,
+    level: float = 0.95,
+    seed: int = 0,
+    source: str = "",
+) -> Compared:
+    """Estimate the programme's effect in every way the data allow, and lay the ways side by side.
+
+    Parameters
+    ----------
+    rows : polars.DataFrame
+        One row per person and period (:func:`pricing.experience.person_years.person_years`).
+    treated : str
+        In the programme during the period.
+    person, period : str
+        Who, and when as a whole number such as the policy year.
+    factors : sequence of str
+        Known at the start of every period: age, sex, plan, and the period itself.
+    history : sequence of str
+        Known from the period before, such as ``prior_claims``; rows without it (the first period)
+        are left out of all but the differences in differences.
+    outcome, exposure : str
+        Claims or amount, and policy-years.
+    model, learner, folds, seed
+        Nuisance models of :func:`pricing.causal.nuisance.fit_nuisance`.
+    oracle : sequence of str
+        What only a simulated book can know; shown last, never believed.
+    truth : float, optional
+        True effect as a fraction, where the book is simulated.
+    encouraged : str, optional
+        Invited by lot.
+    believe : str, optional
+        Estimator to believe. Left out: encouragement where there is one; else the doubly robust
+        difference in differences, unless the years before joining refute its assumption (5 %);
+        else AIPW of those who join.
+    cap : float, optional
+        Amounts of a row above it count as it.
+    trim : float
+        Weighted estimators leave out propensities outside [trim, 1 − trim].
+    level : float
+        Confidence level.
+
+    Returns
+    -------
+    Compared
+        ``.effects``, ``.balance``, ``.overlap``; ``.effects.frames["group_time"]`` where people
+        join between periods.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(1)
+    >>> joins = np.repeat(rng.random(400) < 0.5, 2)
+    >>> rows = pl.DataFrame({"id": np.repeat(np.arange(400), 2), "year": [0, 1] * 400,
+    ...     "in": joins & np.tile([False, True], 400), "age": np.repeat(rng.integers(30, 60, 400), 2),
+    ...     "claims": rng.poisson(1.0, 800), "exposure": 1.0})
+    >>> found = side_by_side(rows, treated="in", person="id", period="year", factors=["age"])
+    >>> found.effects.table["estimator"].to_list()[-1]
+    'doubly robust DiD'
+    """
+    factors, history, oracle = listed(factors), listed(history), listed(oracle)
+    require_columns([treated, person, period, *factors, *history, *oracle], rows.columns)
+    kept = rows.drop_nulls(history) if history else rows
+    if kept.is_empty():
+        raise InputError(f"no row has {history}", do="leave the history out, or give more periods")
+
+    def people(known: Sequence[str], treat: str = treated) -> People:
+        return People.collect(
+            kept, treated=treat, factors=known, outcome=outcome, exposure=exposure,
+            person=person, cap=cap, source=source,
+        )  # fmt: skip
+
+    found: dict[tuple[str, Population], Contrast] = {}
+    plain = people([])
+    found["naive", "none"] = naive(plain)
+    who = [name for name in factors if name in WHO]
+    every = people([*factors, *history])
+    if who:
+        found["age and sex", "ate"] = regression(people(who))
+    if len(factors) > len(who):
+        found["all rating factors", "ate"] = regression(people(factors))
+    if history:
+        found["with prior claims", "ate"] = regression(every)
+    fitted = fit_nuisance(every, outcome=model, learner=learner, folds=folds, seed=seed)
+    crossed = overlapping(every, fitted, trim)
+    found |= _weighted(every, crossed[0], crossed[1], model, learner, trim)
+    notes = [
+        f"cross-fitted in {folds} folds of persons; outcome model {model}, learner {learner}",
+        f"{crossed[2]:.1%} of exposure has a propensity outside [{trim:g}, {1 - trim:g}] and is left out of AIPW",
+    ]
+    if kept.height < rows.height:
+        notes.append(f"{rows.height - kept.height:,} rows without {', '.join(history)} serve DiD only")
+    panel = rows if cap is None else rows.with_columns(pl.col(outcome).cast(pl.Float64).clip(0, cap))
+    frames, p_trend = _before_after(
+        found, panel, treated, person, period, factors, outcome, exposure, level
+    )
+    if encouraged is not None:
+        lot = people([*factors, *history], encouraged)
+        contrast, uptake, strength = local_effect(lot, indicator(kept[treated]), folds=folds, seed=seed)  # fmt: skip
+        found["encouragement", "late"] = contrast
+        notes.append(f"the invitation moved {uptake:.1%} into the programme (F = {strength:,.0f})")
+    if p_trend is not None:
+        notes.append(f"trends before joining alike: p = {p_trend:.3f}")
+    if oracle:
+        knowing = people([*factors, *oracle])
+        both = fit_nuisance(knowing, outcome=model, learner=learner, folds=folds, seed=seed)
+        found["oracle", "ate"] = aipw(*overlapping(knowing, both, trim)[:2])
+    names = [name for name, _ in found]
+    chosen = _believed(believe, names, p_trend)
+    laid = effect_of(found, plain.basis, level=level, outcome=outcome)
+    effects = _laid_out(laid.table, chosen, level, truth, outcome)
+    used = [*factors, *history, *oracle, model, learner, str(folds), str(trim), str(seed), str(cap)]
+    basis = replace(
+        every.basis, notes=(*every.basis.notes, *notes),
+        fingerprint=fingerprint(every.basis.fingerprint, laid.basis.fingerprint, *used),
+    )  # fmt: skip
+    shown = SideBySide(table=effects[0], basis=basis, facts=effects[1], frames=frames)
+    balanced = balance(every, fitted) if len(every.columns) > 1 else None
+    return Compared(shown, balanced, overlap(every, fitted, trim=trim))
+
+
+def _weighted(
+    every: People,
+    people: People,
+    crossed: Nuisance,
+    model: Outcome,
+    learner: Learner,
+    trim: float,
+) -> dict[tuple[str, Population], Contrast]:
+    """Regression and weighting on all rows at once, both together cross-fitted."""
+    whole = every, (fit_nuisance(every, outcome=model, folds=1) if learner == "glm" else crossed)
+    if learner != "glm":
+        whole = people, crossed
+    weighed = overlapping(*whole, trim)[:2]
+    return {
+        ("standardised regression", "ate"): standardised(*whole),
+        ("inverse probability", "ate"): inverse_probability(*weighed),
+        ("overlap weights", "overlap"): inverse_probability(*whole, "overlap"),
+        ("AIPW", "ate"): aipw(people, crossed),
+        ("AIPW, those who join", "att"): aipw(people, crossed, "att"),
+    }
+
+
+def _before_after(
+    found: dict[tuple[str, Population], Contrast],
+    rows: pl.DataFrame,
+    treated: str,
+    person: str,
+    period: str,
+    factors: Sequence[str],
+    outcome: str,
+    exposure: str,
+    level: float,
+) -> tuple[dict[str, pl.DataFrame], float | None]:
+    """Add what follows people over time; the test of the trend before joining."""
+    names = {"treated": treated, "person": person, "period": period, "outcome": outcome,
+             "exposure": exposure, "level": level, "factors": factors}  # fmt: skip
+    try:
+        ratio, _, _ = staggered(rows, **names, trend="ratio")  # type: ignore[arg-type]
+        double, table, _ = staggered(rows, **names)  # type: ignore[arg-type]
+    except InputError as refused:
+        if "nobody is seen the year before" in refused.problem:
+            return {}, None
+        raise
+    found["before and after", "att"] = before_and_after(
+        rows, treated=treated, person=person, period=period, outcome=outcome, exposure=exposure
+    )
+    found["ratio DiD", "att"] = ratio
+    found["doubly robust DiD", "att"] = double
+    before = table.filter(pl.col("since") < 0)
+    if before.is_empty():
+        return {"group_time": table}, None
+    reach = (before["difference_upper"] - before["difference_lower"]) / 2
+    weight = 1 / (reach * reach)
+    z = float((before["rate_difference"] * weight).sum() / weight.sum() ** 0.5)
+    return {"group_time": table}, float(2 * ndtr(-abs(z) * normal_quantile(level)))
+
+
+def _believed(wanted: str | None, names: Sequence[str], p_trend: float | None) -> str:
+    if wanted is not None:
+        if wanted not in names or wanted == "oracle":
+            there = [n for n in names if n != "oracle"]
+            raise InputError(f"no estimator {wanted!r} here{nearest(wanted, there)}", where="believe")
+        return wanted
+    if "encouragement" in names:
+        return "encouragement"
+    trusted = "doubly robust DiD" in names and (p_trend is None or p_trend >= 0.05)
+    return "doubly robust DiD" if trusted else "AIPW, those who join"
+
+
+def _laid_out(
+    table: pl.DataFrame, chosen: str, level: float, truth: float | None, outcome: str
+) -> tuple[pl.DataFrame, dict[str, Any]]:
+    rows = []
+    for row in table.iter_rows(named=True):
+        lower, upper = 1 + row["lower"], 1 + row["upper"]
+        limit = 1.0 if lower <= 1 <= upper else (upper if upper < 1 else lower)
+        assumes, needs = ASSUMES[row["estimator"]]
+        rows.append(row | {
+            "e_value": e_value(1 + row["effect"]), "e_value_limit": e_value(limit),
+            "assumes": assumes, "needs": needs,
+        })  # fmt: skip
+    out = pl.DataFrame(rows)
+    one = out.row(by_predicate=pl.col("estimator") == chosen, named=True)
+    facts: dict[str, Any] = {
+        "level": level, "naive": out["effect"][0], "believed": one["effect"],
+        "believed_by": chosen, "population": one["population"], "lower": one["lower"],
+        "upper": one["upper"], "estimators": out.height, "outcome": outcome,
+        "e_value": one["e_value"], "shown": bool(one["upper"] < 0),
+    }  # fmt: skip
+    if truth is not None:
+        if not (np.isfinite(truth) and truth > -1):
+            raise InputError(f"a true effect is a fraction above -1, got {truth}", where="truth")
+        facts["truth"] = float(truth)
+    return out, facts
