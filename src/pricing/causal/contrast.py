@@ -73,7 +73,7 @@ class Contrast:
 
     def _error(self, influence: Floats) -> float:
         by_person = np.bincount(self.person, weights=influence)
-        groups = len(np.unique(self.person))
+        groups = int((np.bincount(self.person) > 0).sum())
         return float(np.sqrt(by_person @ by_person * groups / (groups - 1)))
 
 

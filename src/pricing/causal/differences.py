@@ -9,15 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
+import narwhals.stable.v2 as nw
 import numpy as np
 import polars as pl
 from scipy.special import expit
 
 from pricing.causal.contrast import CausalEffect, Contrast, effect_of
 from pricing.causal.nuisance import propensity_fit
-from pricing.causal.people import Flags, covariates
+from pricing.causal.people import Flags, People, covariates
 from pricing.errors import InputError, nearest
 from pricing.estimate.design import Floats
 from pricing.experience.domain import listed, require_columns, require_numbers
@@ -26,7 +27,7 @@ from pricing.result.shape import Basis
 from pricing.survival.interval import normal_quantile
 
 __all__ = [
-    "Trend", "before_and_after", "difference_in_differences", "staggered", "two_periods",
+    "Staggered", "Trend", "before_and_after", "difference_in_differences", "staggered", "two_periods",
 ]  # fmt: skip
 
 Trend = Literal["difference", "ratio"]
@@ -42,6 +43,29 @@ class _Pair:
     weight: Floats
     treated: Flags
     matrix: Floats
+
+
+@dataclass(frozen=True)
+class Staggered:
+    """Group-time effects and their sums.
+
+    Attributes
+    ----------
+    effect : Contrast
+        All years in the programme.
+    lead : Contrast or None
+        The years before joining, each against the one before it: nil if trends are alike. None
+        where nobody is seen for two years before joining.
+    table : polars.DataFrame
+        By group and time.
+    basis : Basis
+        What the rows are.
+    """
+
+    effect: Contrast
+    lead: Contrast | None
+    table: pl.DataFrame
+    basis: Basis
 
 
 def two_periods(
@@ -150,7 +174,7 @@ def difference_in_differences(
     >>> found.table["rate_difference"].round(6).to_list()
     [-1.5]
     """
-    pooled, table, basis = staggered(
+    found = staggered(
         rows, treated=treated, person=person, period=period, factors=factors, outcome=outcome,
         exposure=exposure, trend=trend, level=level, source=source,
     )  # fmt: skip
@@ -161,8 +185,8 @@ def difference_in_differences(
         + ("amount given the factors" if trend == "difference" else "factor given the factors"),
     )
     return effect_of(
-        {(name, "att"): pooled}, basis, level=level, outcome=outcome, notes=notes,
-        frames={"group_time": table},
+        {(name, "att"): found.effect}, found.basis, level=level, outcome=outcome, notes=notes,
+        frames={"group_time": found.table},
     )  # fmt: skip
 
 
@@ -178,8 +202,8 @@ def staggered(
     trend: Trend = "difference",
     level: float = 0.95,
     source: str = "",
-) -> tuple[Contrast, pl.DataFrame, Basis]:
-    """Give the pooled contrast, the effects by group and time, and the basis.
+) -> Staggered:
+    """Give the pooled contrast, that of the years before joining, and effects by group and time.
 
     Parameters and errors are those of :func:`difference_in_differences`.
 
@@ -187,7 +211,7 @@ def staggered(
     --------
     >>> rows = pl.DataFrame({"id": [1, 1, 2, 2, 3, 3, 4, 4], "year": [0, 1] * 4, "in": [0, 1] * 2 + [0, 0] * 2,
     ...     "claims": [4, 2, 2, 2, 4, 4, 2, 3], "exposure": [1.0] * 8})
-    >>> staggered(rows, treated="in", person="id", period="year")[1]["joined"].to_list()
+    >>> staggered(rows, treated="in", person="id", period="year").table["joined"].to_list()
     [1]
     """
     z = normal_quantile(level)
@@ -197,7 +221,8 @@ def staggered(
     years = sorted(panel["period"].unique().to_list())
     by_year = {year: panel.filter(pl.col("period") == year) for year in years}
     starts = sorted(g for g in panel["joined"].unique().to_list() if g is not None and g > years[0])
-    table, pooled = [], []
+    table: list[dict[str, Any]] = []
+    after, before = _Pool(people), _Pool(people)
     for g in starts:
         for t in years:
             base = g - 1 if t >= g else t - 1
@@ -207,33 +232,49 @@ def staggered(
             found = _one(both, factors, trend)
             if found is None:
                 continue
-            inside = both["weight"].filter(both["in"]).sum()
-            row = {"joined": g, "period": t, "since": t - g, "exposure": inside}
+            (after if t >= g else before).add(found, both)
             error = found.difference_error
-            table.append(row | {
+            table.append({
+                "joined": g, "period": t, "since": t - g,
+                "exposure": both["weight"].filter(both["in"]).sum(),
                 "rate_inside": found.treated, "rate_difference": found.difference,
                 "difference_lower": found.difference - z * error,
                 "difference_upper": found.difference + z * error,
             })  # fmt: skip
-            if t >= g:
-                wide = np.zeros((3, people))
-                at = both["person"].to_numpy()
-                wide[0, at], wide[1, at] = found.treated_influence, found.untreated_influence
-                wide[2, at] = both["weight"].to_numpy() * both["in"].to_numpy()
-                pooled.append((float(inside), found, wide))
-    if not pooled:
+    if not after.exposure:
         raise InputError(
             "nobody is seen the year before joining and after, beside others not yet in",
             do="give rows of earlier years, and of people who join later or never",
         )
-    whole = sum(inside for inside, _, _ in pooled)
-    rates = [sum(w * getattr(c, n) for w, c, _ in pooled) / whole for n in ("treated", "untreated")]
-    influence = np.zeros((2, people))
-    for inside, found, wide in pooled:
-        for k, own in enumerate((found.treated, found.untreated)):
-            influence[k] += (inside * wide[k] + (wide[2]) * (own - rates[k])) / whole
-    contrast = Contrast(rates[0], rates[1], influence[0], influence[1], np.arange(people))
-    return contrast, pl.DataFrame(table), basis
+    lead = before.contrast() if before.exposure else None
+    return Staggered(after.contrast(), lead, pl.DataFrame(table), basis)
+
+
+class _Pool:
+    """Adds contrasts up by the exposure of their treated, influence by person."""
+
+    def __init__(self, people: int) -> None:
+        self.exposure, self.rates = 0.0, np.zeros(2)
+        self.influence, self.weight = np.zeros((2, people)), np.zeros(people)
+
+    def add(self, found: Contrast, both: pl.DataFrame) -> None:
+        at = both["person"].to_numpy()
+        own = both["weight"].to_numpy() * both["in"].to_numpy()
+        inside = float(own.sum())
+        rates = np.array([found.treated, found.untreated])
+        self.exposure += inside
+        self.rates += inside * rates
+        self.weight[at] += own
+        influences = (found.treated_influence, found.untreated_influence)
+        for k, (influence, rate) in enumerate(zip(influences, rates, strict=True)):
+            self.influence[k, at] += inside * influence + own * rate
+
+    def contrast(self) -> Contrast:
+        rates = self.rates / self.exposure
+        influence = (self.influence - rates[:, None] * self.weight) / self.exposure
+        return Contrast(
+            float(rates[0]), float(rates[1]), influence[0], influence[1], np.arange(len(self.weight))
+        )
 
 
 def before_and_after(
@@ -281,13 +322,11 @@ def _panel(
     exposure: str,
     source: str,
 ) -> tuple[pl.DataFrame, Basis]:
-    from pricing.causal.people import People
-
     held = People.collect(
         rows, treated=treated, outcome=outcome, exposure=exposure, person=person, source=source
     )
     require_columns([period, *factors], rows.columns)
-    require_numbers({period: _kind(rows, period)}, [period])
+    require_numbers(nw.from_native(rows.lazy()).collect_schema(), [period])
     if rows.select(person, period).is_duplicated().any():
         raise InputError(
             "a person is twice in a period", where=f"{person}, {period}",
@@ -310,12 +349,6 @@ def _panel(
                f"errors are clustered by {person}: {held.number:,}"),
     )  # fmt: skip
     return panel, basis
-
-
-def _kind(rows: pl.DataFrame, name: str) -> object:
-    import narwhals.stable.v2 as nw
-
-    return nw.from_native(rows.lazy()).collect_schema()[name]
 
 
 def _both(before: pl.DataFrame, after: pl.DataFrame, joined: int, last: int) -> pl.DataFrame:

@@ -7,6 +7,7 @@ Journal 21, C1).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
@@ -129,7 +130,7 @@ def fit_nuisance(
             if learner == "boosting":
                 found[own] = _boosted_rate(people, of, own)
             else:
-                found[own] = _rate(people, of, own, outcome)
+                found[own], start[1 + side] = _rate(people, of, own, outcome, start[1 + side])
     fitted = Nuisance(propensity, inside, outside)
     if learner == "boosting" or folds > 1 or outcome == "two_part":
         return fitted
@@ -175,22 +176,20 @@ def propensity_fit(
     >>> propensity_fit(x, np.array([True, False, False, False]), np.ones(4)).round(4).tolist()
     [-1.0986]
     """
-    beta = np.zeros(matrix.shape[1]) if start is None else start
-    for _ in range(STEPS):
+
+    def at(beta: Floats) -> tuple[Floats, Floats]:
         eta = matrix @ beta
         if link == "logit":
             mean = expit(eta)
-            slope = mean * (1 - mean)
-        else:
-            mean = ndtr(eta)
-            slope = np.exp(-(eta**2) / 2) / np.sqrt(2 * np.pi)
+            return weight * (treated - mean), weight * mean * (1 - mean)
+        mean = ndtr(eta)
+        slope = np.exp(-(eta**2) / 2) / np.sqrt(2 * np.pi)
         spread = np.maximum(mean * (1 - mean), 1e-12)
-        score = matrix.T @ (weight * (treated - mean) * slope / spread)
-        move = _solve(matrix, weight * slope**2 / spread, score)
-        move *= min(1.0, 5.0 / max(float(np.abs(move).max()), 1e-300))
-        beta = beta + move
-        if np.abs(move).max() < 1e-9:
-            return beta
+        return weight * (treated - mean) * slope / spread, weight * slope**2 / spread
+
+    beta, settled, _ = _newton(matrix, at, np.zeros(matrix.shape[1]) if start is None else start)
+    if settled:
+        return beta
     raise InputError(
         "the propensity did not converge: some people are sure to join or not to",
         do="leave out the factor that decides it, or group its levels",
@@ -198,7 +197,13 @@ def propensity_fit(
 
 
 def log_fit(
-    matrix: Floats, total: Floats, weight: Floats, *, power: float = 1.0, ridge: float = RIDGE
+    matrix: Floats,
+    total: Floats,
+    weight: Floats,
+    start: Floats | None = None,
+    *,
+    power: float = 1.0,
+    ridge: float = RIDGE,
 ) -> Floats:
     """Fit log(rate) = Xβ with variance μ^power, weights exposure; coefficients.
 
@@ -214,42 +219,81 @@ def log_fit(
             "a fold of one side has no claims: there is no rate to learn from",
             do="take fewer folds, more years, or more people",
         )
-    beta = np.zeros(matrix.shape[1])
-    beta[0] = np.log(overall)
-    for _ in range(STEPS):
+    if start is None:
+        start = np.zeros(matrix.shape[1])
+        start[0] = np.log(overall)
+
+    def at(beta: Floats) -> tuple[Floats, Floats]:
         mean = np.exp(np.clip(matrix @ beta, -60, 60))
-        score = matrix.T @ ((total - weight * mean) * mean ** (1 - power))
-        move = _solve(matrix, weight * mean ** (2 - power), score, ridge)
-        move *= min(1.0, 3.0 / max(float(np.abs(move).max()), 1e-300))
-        beta = beta + move
-        if np.abs(move).max() < 1e-8:
-            return beta
+        left = total - weight * mean
+        if power == 1.0:
+            return left, weight * mean
+        return left * mean ** (1 - power), weight * mean ** (2 - power)
+
+    beta, settled, score = _newton(matrix, at, start, ridge)
     # a level without a claim drifts slowly to a rate of zero, which is what it should predict
-    if np.abs(score).max() < 1e-3 * total.sum():
+    scale = total.sum() * overall ** (1 - power)
+    if settled or np.abs(score).max() < 1e-3 * scale:
         return beta
     raise InputError("an outcome model did not converge", do="group levels with few claims")
 
 
-def _solve(matrix: Floats, weight: Floats, score: Floats, ridge: float = RIDGE) -> Floats:
-    information = (matrix * weight[:, None]).T @ matrix
+def _newton(
+    matrix: Floats,
+    at: Callable[[Floats], tuple[Floats, Floats]],
+    beta: Floats,
+    ridge: float = RIDGE,
+) -> tuple[Floats, bool, Floats]:
+    """Find where X'r vanishes; the information is kept once steps are small (a chord method)."""
+    information: Floats | None = None
+    size = np.inf
+    score = np.zeros(len(beta))
+    for _ in range(STEPS):
+        left, weight = at(beta)
+        score = matrix.T @ left
+        if information is None or size > 0.05:
+            information = _information(matrix, weight, ridge)
+        move = np.linalg.solve(information, score)
+        last, size = size, float(np.abs(move).max())
+        if size > 3.0:
+            move *= 3.0 / size
+        beta = beta + move
+        if size < 1e-9 or (size < 1e-6 and size < 0.01 * last):
+            return beta, True, score
+        if size > 0.3 * last:
+            information = None
+    return beta, False, score
+
+
+def _information(matrix: Floats, weight: Floats, ridge: float) -> Floats:
+    information = np.asarray((matrix * weight[:, None]).T @ matrix)
     diagonal = np.diag(information)
-    information = information + np.diag(ridge * diagonal + 1e-12 * max(diagonal.max(), 1e-300))
-    return np.asarray(np.linalg.solve(information, score))
+    return information + np.diag(ridge * diagonal + 1e-12 * max(diagonal.max(), 1e-300))
 
 
-def _rate(people: People, of: Flags, own: Flags, outcome: Outcome) -> Floats:
+def _solve(matrix: Floats, weight: Floats, score: Floats, ridge: float) -> Floats:
+    return np.asarray(np.linalg.solve(_information(matrix, weight, ridge), score))
+
+
+def _rate(
+    people: People, of: Flags, own: Flags, outcome: Outcome, start: Floats | None
+) -> tuple[Floats, Floats | None]:
+    """Predict the rate of ``own`` from the rows ``of``; and coefficients to begin the next fold with."""
     x, y, e = people.matrix[of], people.total[of], people.exposure[of]
     new = people.matrix[own]
     if outcome == "linear":
-        beta = _solve(x, e, x.T @ y, 0.0)
-        return np.asarray(new @ beta)
+        return np.asarray(new @ _solve(x, e, x.T @ y, 0.0)), None
     if outcome == "two_part":
         some = y > 0
         any_rate = log_fit(x, some.astype(np.float64), e)
         size = log_fit(x[some], y[some], np.ones(int(some.sum())), power=2.0, ridge=1e-3)
-        return np.exp(np.clip(new @ any_rate, -60, 60) + np.clip(new @ size, -60, 60))
-    beta = log_fit(x, y, e, power=POWER if outcome == "tweedie" else 1.0)
-    return np.exp(np.clip(new @ beta, -60, 60))
+        return _exp(new @ any_rate + new @ size), None
+    beta = log_fit(x, y, e, start, power=POWER if outcome == "tweedie" else 1.0)
+    return _exp(new @ beta), beta
+
+
+def _exp(linear: Floats) -> Floats:
+    return np.asarray(np.exp(np.clip(linear, -60, 60)))
 
 
 def _boosted_propensity(people: People, learn: Flags, own: Flags) -> Floats:

@@ -26,7 +26,6 @@ from pricing.files import fingerprint
 from pricing.result.figure import COLOURS, error_bars
 from pricing.result.shape import Result
 from pricing.result.words import Language, label, level_label, say
-from pricing.survival.interval import normal_quantile
 
 __all__ = ["Compared", "SideBySide", "side_by_side"]
 
@@ -307,8 +306,8 @@ def _before_after(
     names = {"treated": treated, "person": person, "period": period, "outcome": outcome,
              "exposure": exposure, "level": level, "factors": factors}  # fmt: skip
     try:
-        ratio, _, _ = staggered(rows, **names, trend="ratio")  # type: ignore[arg-type]
-        double, table, _ = staggered(rows, **names)  # type: ignore[arg-type]
+        ratio = staggered(rows, **names, trend="ratio")  # type: ignore[arg-type]
+        double = staggered(rows, **names)  # type: ignore[arg-type]
     except InputError as refused:
         if "nobody is seen the year before" in refused.problem:
             return {}, None
@@ -316,15 +315,12 @@ def _before_after(
     found["before and after", "att"] = before_and_after(
         rows, treated=treated, person=person, period=period, outcome=outcome, exposure=exposure
     )
-    found["ratio DiD", "att"] = ratio
-    found["doubly robust DiD", "att"] = double
-    before = table.filter(pl.col("since") < 0)
-    if before.is_empty():
-        return {"group_time": table}, None
-    reach = (before["difference_upper"] - before["difference_lower"]) / 2
-    weight = 1 / (reach * reach)
-    z = float((before["rate_difference"] * weight).sum() / weight.sum() ** 0.5)
-    return {"group_time": table}, float(2 * ndtr(-abs(z) * normal_quantile(level)))
+    found["ratio DiD", "att"] = ratio.effect
+    found["doubly robust DiD", "att"] = double.effect
+    frames = {"group_time": double.table}
+    if double.lead is None or not double.lead.difference_error > 0:
+        return frames, None
+    return frames, float(2 * ndtr(-abs(double.lead.difference / double.lead.difference_error)))
 
 
 def _believed(wanted: str | None, names: Sequence[str], p_trend: float | None) -> str:
