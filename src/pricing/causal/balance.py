@@ -26,16 +26,16 @@ GOOD = 0.1  # standardised difference below which a factor counts as balanced
 class Balance(Result):
     """Standardised mean differences.
 
-    ``.table``: column of the comparison, its mean_inside and mean_outside, smd_before and
+    ``.table``: known_factor (column of the comparison), its mean_inside and mean_outside, smd_before and
     smd_after (differences of means in standard deviations), balanced (|after| below 0.1).
     """
 
-    kind = "balance"
+    kind = "covariate_balance"
 
     def figure(self, lang: Language = "en") -> go.Figure:
         """Draw the differences before and after, the largest on top."""
         t = self.table.sort(pl.col("smd_before").abs())
-        places = [_said(name, lang) for name in t["column"]]
+        places = [_said(name, lang) for name in t["known_factor"]]
         figure = go.Figure(layout={"template": "pricing", "height": max(320, 130 + 26 * t.height)})
         for name, colour, symbol in (
             ("smd_before", COLOURS["second"], "circle-open"),
@@ -109,7 +109,7 @@ def balance(people: People, nuisance: Nuisance, target: Target = "ate") -> Balan
     scale[scale == 0] = np.inf
     after = _moments(x[a], weight[a])[0] - _moments(x[~a], weight[~a])[0]
     table = pl.DataFrame({
-        "column": [people.columns[j] for j in known], "mean_inside": inside[0],
+        "known_factor": [people.columns[j] for j in known], "mean_inside": inside[0],
         "mean_outside": outside[0], "smd_before": (inside[0] - outside[0]) / scale,
         "smd_after": after / scale,
     }).with_columns(balanced=pl.col("smd_after").abs() < GOOD)  # fmt: skip
@@ -118,7 +118,7 @@ def balance(people: People, nuisance: Nuisance, target: Target = "ate") -> Balan
     facts = {
         "largest_before": float(table["smd_before"].abs().max()),  # type: ignore[arg-type]
         "largest_after": float(table["smd_after"].abs().max()),  # type: ignore[arg-type]
-        "worst": worst["column"], "unbalanced": int((~table["balanced"]).sum()),
+        "worst": worst["known_factor"], "unbalanced": int((~table["balanced"]).sum()),
         "effective_inside": effective[0], "effective_outside": effective[1], "target": target,
     }  # fmt: skip
     notes = (

@@ -21,12 +21,12 @@ from pricing.estimate.design import Floats
 from pricing.files import fingerprint
 from pricing.result.figure import interval_figure
 from pricing.result.shape import Basis, Result
-from pricing.result.words import Language, level_label, say
+from pricing.result.words import Language, label, level_label, say
 from pricing.survival.interval import normal_quantile
 
 __all__ = ["CausalEffect", "Contrast", "Population", "effect_of"]
 
-Population = Literal["none", "ate", "att", "overlap", "late"]
+Population = Literal["association", "ate", "att", "overlap", "late"]
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class CausalEffect(Result):
     """Effect of the programme by one estimator or several.
 
     ``.table``: estimator, population, rate_inside and rate_outside (outcome per policy-year),
-    effect (ratio − 1) with lower and upper, std_error (of the log ratio), rate_difference with
+    relative_effect (ratio − 1) with lower and upper, std_error (of the log ratio), rate_difference with
     difference_lower and difference_upper.
     """
 
@@ -92,14 +92,15 @@ class CausalEffect(Result):
         facts = dict(self.facts)
         for name in ("estimator", "population"):
             facts[name] = level_label(facts[name], lang)
+        facts["outcome"] = label(facts["outcome"], lang).lower()
         return say("finding.causal_effect", lang, **facts)
 
     def figure(self, lang: Language = "en") -> go.Figure:
         """Draw each effect with its interval."""
         t = self.table
         figure = interval_figure(
-            t["estimator"].to_list(), t["effect"].to_list(), t["lower"].to_list(),
-            t["upper"].to_list(), name="effect", factor="estimator", lang=lang, reference=0.0,
+            t["estimator"].to_list(), t["relative_effect"].to_list(), t["lower"].to_list(),
+            t["upper"].to_list(), name="relative_effect", factor="estimator", lang=lang, reference=0.0,
         )  # fmt: skip
         figure.update_yaxes(tickformat=".0%")
         return figure
@@ -119,7 +120,7 @@ def effect_of(
     Examples
     --------
     >>> one = Contrast(0.8, 1.0, np.array([0.1, -0.1]), np.array([0.1, -0.1]), np.arange(2))
-    >>> effect_of({("naive", "none"): one}, Basis()).table["effect"].round(6).to_list()
+    >>> effect_of({("naive", "association"): one}, Basis()).table["relative_effect"].round(6).to_list()
     [-0.2]
     """
     z = normal_quantile(level)
@@ -133,7 +134,7 @@ def effect_of(
         error, gap = c.ratio_error, c.difference_error
         rows.append({
             "estimator": name, "population": population, "rate_inside": c.treated,
-            "rate_outside": c.untreated, "effect": c.ratio - 1,
+            "rate_outside": c.untreated, "relative_effect": c.ratio - 1,
             "lower": c.ratio * np.exp(-z * error) - 1, "upper": c.ratio * np.exp(z * error) - 1,
             "std_error": error, "rate_difference": c.difference,
             "difference_lower": c.difference - z * gap, "difference_upper": c.difference + z * gap,
@@ -141,8 +142,8 @@ def effect_of(
     last = rows[-1]
     facts = {
         "level": level, "outcome": outcome,
-        **{k: last[k] for k in ("estimator", "population", "effect", "lower", "upper")},
-        "difference": last["rate_difference"],
+        **{k: last[k] for k in ("estimator", "population", "lower", "upper")},
+        "effect": last["relative_effect"], "difference": last["rate_difference"],
     }  # fmt: skip
     basis = replace(
         basis,

@@ -157,7 +157,7 @@ def difference_in_differences(
     Returns
     -------
     CausalEffect
-        One row; ``.frames["group_time"]``: joined, period, effect on the rate and its interval,
+        One row; ``.frames["group_time"]``: joined_in, year_observed, years_since, effect on the rate and its interval,
         exposure of the treated, with years before joining as the test of the trend: their effect
         should be nil.
 
@@ -211,7 +211,7 @@ def staggered(
     --------
     >>> rows = pl.DataFrame({"id": [1, 1, 2, 2, 3, 3, 4, 4], "year": [0, 1] * 4, "in": [0, 1] * 2 + [0, 0] * 2,
     ...     "claims": [4, 2, 2, 2, 4, 4, 2, 3], "exposure": [1.0] * 8})
-    >>> staggered(rows, treated="in", person="id", period="year").table["joined"].to_list()
+    >>> staggered(rows, treated="in", person="id", period="year").table["joined_in"].to_list()
     [1]
     """
     z = normal_quantile(level)
@@ -235,7 +235,7 @@ def staggered(
             (after if t >= g else before).add(found, both)
             error = found.difference_error
             table.append({
-                "joined": g, "period": t, "since": t - g,
+                "joined_in": g, "year_observed": t, "years_since": t - g,
                 "exposure": both["weight"].filter(both["in"]).sum(),
                 "rate_inside": found.treated, "rate_difference": found.difference,
                 "difference_lower": found.difference - z * error,
@@ -273,7 +273,11 @@ class _Pool:
         rates = self.rates / self.exposure
         influence = (self.influence - rates[:, None] * self.weight) / self.exposure
         return Contrast(
-            float(rates[0]), float(rates[1]), influence[0], influence[1], np.arange(len(self.weight))
+            float(rates[0]),
+            float(rates[1]),
+            influence[0],
+            influence[1],
+            np.arange(len(self.weight)),
         )
 
 

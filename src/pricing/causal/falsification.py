@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -51,7 +51,7 @@ def e_value(ratio: float) -> float:
 class Falsification(Result):
     """Placebo year and negative controls.
 
-    ``.table``: falsification (what was tried), outcome, effect with lower and upper, p_value,
+    ``.table``: falsification (what was tried), outcome, relative_effect with lower and upper, p_value,
     passed: the interval holds nil.
     """
 
@@ -66,16 +66,14 @@ class Falsification(Result):
         """Draw each impossible effect with its interval around nil."""
         t = self.table
         figure = interval_figure(
-            t["falsification"].to_list(), t["effect"].to_list(), t["lower"].to_list(),
-            t["upper"].to_list(), name="effect", factor="falsification", lang=lang, reference=0.0,
+            t["falsification"].to_list(), t["relative_effect"].to_list(), t["lower"].to_list(),
+            t["upper"].to_list(), name="relative_effect", factor="falsification", lang=lang, reference=0.0,
         )  # fmt: skip
         figure.update_yaxes(tickformat=".0%")
         return figure
 
 
-def placebo_rows(
-    rows: pl.DataFrame, *, treated: str, person: str, period: str
-) -> pl.DataFrame:
+def placebo_rows(rows: pl.DataFrame, *, treated: str, person: str, period: str) -> pl.DataFrame:
     """Keep the years before anybody joins, with who joins in the next (``joins_next``).
 
     Examples
@@ -171,7 +169,7 @@ def falsify(
     worst = found.sort("p_value").row(0, named=True)
     facts: dict[str, Any] = {
         "checks": found.height, "failed": int((~found["passed"]).sum()), "level": level,
-        "effect": worst["effect"], "lower": worst["lower"], "upper": worst["upper"],
+        "effect": worst["relative_effect"], "lower": worst["lower"], "upper": worst["upper"],
     }  # fmt: skip
     whole = People.collect(rows, treated=treated, outcome=outcome, exposure=exposure, person=person,
                            source=source).basis  # fmt: skip
@@ -184,13 +182,13 @@ def falsify(
     return Falsification(table=found, basis=basis, facts=facts)
 
 
-def _row(contrast: Contrast, z: float) -> Mapping[str, Any]:
+def _row(contrast: Contrast, z: float) -> dict[str, Any]:
     ratio, error = contrast.ratio, contrast.ratio_error
     if not (np.isfinite(ratio) and ratio > 0):
         raise InputError("a side has no claims: there is no ratio to check")
     lower, upper = ratio * np.exp(-z * error) - 1, ratio * np.exp(z * error) - 1
     return {
-        "effect": ratio - 1, "lower": lower, "upper": upper,
+        "relative_effect": ratio - 1, "lower": lower, "upper": upper,
         "p_value": float(2 * ndtr(-abs(np.log(ratio)) / max(error, 1e-300))),
         "passed": bool(lower <= 0 <= upper),
     }  # fmt: skip

@@ -15,7 +15,7 @@ from pricing.experience.domain import require_columns
 from pricing.files import fingerprint
 from pricing.result.figure import COLOURS
 from pricing.result.shape import Result
-from pricing.result.words import Language, label, level_label
+from pricing.result.words import Language, label, level_label, say
 
 __all__ = ["MeanReversion", "expected_fall", "regression_to_the_mean", "spearman_brown"]
 
@@ -78,6 +78,11 @@ class MeanReversion(Result):
 
     kind = "mean_reversion"
 
+    def finding(self, lang: Language = "en") -> str:
+        """Say what became of last year's claimants, outside the programme where that is known."""
+        who = say("sentence.not_in_programme", lang) if self.facts["outside"] else ""
+        return say("finding.mean_reversion", lang, **(dict(self.facts) | {"who": who}))
+
     def figure(self, lang: Language = "en") -> go.Figure:
         """Draw the rate before and after, by last year's claims and by side."""
         figure = go.Figure(layout={"template": "pricing"})
@@ -99,7 +104,7 @@ class MeanReversion(Result):
             xaxis={"type": "category", "range": [-0.3, 1.3]},
             yaxis={"title": {"text": label("frequency", lang)}, "rangemode": "tozero"},
             height=440,
-            legend={"entrywidth": 300},
+            legend={"entrywidth": 330},
         )
         return figure
 
@@ -192,7 +197,7 @@ def regression_to_the_mean(
     change = table.filter(side=told, history="claims last year")["relative_change"].item()
     rho = float(rho) if rho is not None and np.isfinite(rho) else 0.0
     facts = {
-        "share": share, "correlation": rho, "change": change,
+        "share": share, "correlation": rho, "change": change, "outside": treated is not None,
         "expected_fall": expected_fall(share, rho) if share < 1 else 0.0,
     }  # fmt: skip
     basis = replace(

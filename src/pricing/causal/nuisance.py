@@ -328,5 +328,3 @@ def _require_both(treated: Flags, folds: int) -> None:
             where="folds",
             do="take fewer folds" if folds > 1 else "give rows of both sides",
         )
-
-

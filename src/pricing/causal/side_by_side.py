@@ -53,7 +53,7 @@ ASSUMES: Mapping[str, tuple[str, str]] = {
 class SideBySide(Result):
     """All estimators of the programme's effect.
 
-    ``.table``: estimator, population (whose effect), effect (rate ratio − 1) with lower and upper,
+    ``.table``: estimator, population (whose effect), relative_effect (rate ratio − 1) with lower and upper,
     rate_inside, rate_outside, rate_difference with its interval (outcome per policy-year),
     std_error of the log ratio, e_value and e_value_limit (what something unmeasured would need, to
     explain the estimate and its interval away), assumes and needs.
@@ -83,9 +83,9 @@ class SideBySide(Result):
             if not at:
                 continue
             part = t[at]
-            bars = error_bars(*(part[c].to_list() for c in ("effect", "lower", "upper")))
+            bars = error_bars(*(part[c].to_list() for c in ("relative_effect", "lower", "upper")))
             figure.add_scatter(
-                x=part["effect"].to_list(), y=[places[i] for i in at], error_x=bars, mode="markers",
+                x=part["relative_effect"].to_list(), y=[places[i] for i in at], error_x=bars, mode="markers",
                 name=level_label(population, lang),
                 marker={"size": 10, "color": colour, "symbol": symbol},
             )  # fmt: skip
@@ -97,7 +97,7 @@ class SideBySide(Result):
                 name=label("truth", lang), line={"dash": "dash", "color": COLOURS["text"]},
             )  # fmt: skip
         figure.update_layout(
-            xaxis={"title": {"text": label("effect", lang)}, "tickformat": ".0%"},
+            xaxis={"title": {"text": label("relative_effect", lang)}, "tickformat": ".0%"},
             yaxis={"type": "category", "categoryorder": "array", "categoryarray": places[::-1]},
             hovermode="closest",
         )
@@ -105,7 +105,7 @@ class SideBySide(Result):
 
 
 POPULATIONS: Mapping[str, str] = {
-    "none": COLOURS["line"],
+    "association": COLOURS["line"],
     "ate": COLOURS["estimate"],
     "att": COLOURS["second"],
     "overlap": COLOURS["third"],
@@ -222,7 +222,7 @@ def side_by_side(
 
     found: dict[tuple[str, Population], Contrast] = {}
     plain = people([])
-    found["naive", "none"] = naive(plain)
+    found["naive", "association"] = naive(plain)
     who = [name for name in factors if name in WHO]
     every = people([*factors, *history])
     if who:
@@ -239,8 +239,12 @@ def side_by_side(
         f"{crossed[2]:.1%} of exposure has a propensity outside [{trim:g}, {1 - trim:g}] and is left out of AIPW",
     ]
     if kept.height < rows.height:
-        notes.append(f"{rows.height - kept.height:,} rows without {', '.join(history)} serve DiD only")
-    panel = rows if cap is None else rows.with_columns(pl.col(outcome).cast(pl.Float64).clip(0, cap))
+        notes.append(
+            f"{rows.height - kept.height:,} rows without {', '.join(history)} serve DiD only"
+        )
+    panel = (
+        rows if cap is None else rows.with_columns(pl.col(outcome).cast(pl.Float64).clip(0, cap))
+    )
     frames, p_trend = _before_after(
         found, panel, treated, person, period, factors, outcome, exposure, level
     )
@@ -327,7 +331,9 @@ def _believed(wanted: str | None, names: Sequence[str], p_trend: float | None) -
     if wanted is not None:
         if wanted not in names or wanted == "oracle":
             there = [n for n in names if n != "oracle"]
-            raise InputError(f"no estimator {wanted!r} here{nearest(wanted, there)}", where="believe")
+            raise InputError(
+                f"no estimator {wanted!r} here{nearest(wanted, there)}", where="believe"
+            )
         return wanted
     if "encouragement" in names:
         return "encouragement"
@@ -344,13 +350,13 @@ def _laid_out(
         limit = 1.0 if lower <= 1 <= upper else (upper if upper < 1 else lower)
         assumes, needs = ASSUMES[row["estimator"]]
         rows.append(row | {
-            "e_value": e_value(1 + row["effect"]), "e_value_limit": e_value(limit),
+            "e_value": e_value(1 + row["relative_effect"]), "e_value_limit": e_value(limit),
             "assumes": assumes, "needs": needs,
         })  # fmt: skip
     out = pl.DataFrame(rows)
     one = out.row(by_predicate=pl.col("estimator") == chosen, named=True)
     facts: dict[str, Any] = {
-        "level": level, "naive": out["effect"][0], "believed": one["effect"],
+        "level": level, "naive": out["relative_effect"][0], "believed": one["relative_effect"],
         "believed_by": chosen, "population": one["population"], "lower": one["lower"],
         "upper": one["upper"], "estimators": out.height, "outcome": outcome,
         "e_value": one["e_value"], "shown": bool(one["upper"] < 0),

@@ -17,14 +17,19 @@ from pricing.causal.people import Flags, People
 from pricing.errors import InputError, nearest
 from pricing.estimate.design import Floats
 
-__all__ = ["Target", "aipw", "balancing_weights", "inverse_probability", "overlapping", "standardised"]
+__all__ = [
+    "Target",
+    "aipw",
+    "balancing_weights",
+    "inverse_probability",
+    "overlapping",
+    "standardised",
+]
 
 Target = Literal["ate", "att", "overlap"]
 
 
-def overlapping(
-    people: People, nuisance: Nuisance, trim: float
-) -> tuple[People, Nuisance, float]:
+def overlapping(people: People, nuisance: Nuisance, trim: float) -> tuple[People, Nuisance, float]:
     """Keep the rows whose propensity lies in [trim, 1 − trim]: only they have somebody to be like.
 
     Returns
