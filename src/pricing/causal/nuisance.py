@@ -13,6 +13,7 @@ from typing import Literal, get_args
 
 import numpy as np
 from scipy.special import expit, ndtr
+from threadpoolctl import threadpool_limits
 
 from pricing.causal.people import Flags, People
 from pricing.errors import InputError, nearest
@@ -303,8 +304,9 @@ def _boosted_propensity(people: People, learn: Flags, own: Flags) -> Floats:
         max_iter=60, learning_rate=0.1, max_leaf_nodes=8, min_samples_leaf=50, random_state=0,
         early_stopping=False,
     )  # fmt: skip
-    model.fit(people.matrix[learn], people.treated[learn], people.exposure[learn])
-    return np.asarray(model.predict_proba(people.matrix[own])[:, 1])
+    with threadpool_limits(1):
+        model.fit(people.matrix[learn], people.treated[learn], people.exposure[learn])
+        return np.asarray(model.predict_proba(people.matrix[own])[:, 1])
 
 
 def _boosted_rate(people: People, of: Flags, own: Flags) -> Floats:
@@ -317,8 +319,9 @@ def _boosted_rate(people: People, of: Flags, own: Flags) -> Floats:
         random_state=0, early_stopping=False,
     )  # fmt: skip
     rate = people.total[of] / people.exposure[of]
-    model.fit(people.matrix[of], rate, people.exposure[of])
-    return np.asarray(model.predict(people.matrix[own]))
+    with threadpool_limits(1):
+        model.fit(people.matrix[of], rate, people.exposure[of])
+        return np.asarray(model.predict(people.matrix[own]))
 
 
 def _require_both(treated: Flags, folds: int) -> None:
