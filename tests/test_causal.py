@@ -31,7 +31,9 @@ from pricing.causal.weighting import (
     overlapping,
     standardised,
 )
+from pricing.data.book import simulate
 from pricing.errors import InputError
+from pricing.experience.person_years import person_years
 from pricing.result.shape import Basis, Result
 from pricing.result.words import LANGUAGES
 
@@ -613,3 +615,36 @@ def test_a_rate_of_nil_has_no_ratio():
     one = Contrast(1.0, 1.0, np.zeros(2), np.zeros(2), np.arange(2))
     with pytest.raises(InputError, match="between 0 and 1"):
         effect_of({("naive", "association"): one}, Basis(), level=95)
+
+
+# -- a simulated long-term book ---------------------------------------------------------------------
+
+
+def test_a_small_simulated_book_runs_through_every_estimator(tmp_path):
+    book_of = simulate(tmp_path / "book", policies=2_500, seed=4)
+    read = {n: pl.read_parquet(book_of / n) for n in ("policies", "renewals", "claims", "truth")}
+    years = person_years(read["policies"], read["renewals"], read["claims"]).rows.join(
+        read["truth"], on=["policy_id", "policy_year"]
+    )
+    known = {"treated": "in_programme", "person": "policy_id", "period": "policy_year"}
+    factors = ["age", "sex", "region", "tier", "channel", "chronic", "policy_year"]
+    for outcome, model in (("claims", "poisson"), ("amount", "two_part")):
+        found = side_by_side(
+            years, **known, factors=factors, history=["prior_claims"], oracle=["latent_health"],
+            outcome=outcome, model=model, cap=100_000 if outcome == "amount" else None, truth=-0.03,
+        )  # fmt: skip
+        assert found.effects.table.height == 13
+        assert found.effects.table["lower"].is_finite().all()
+        notes = " ".join(found.effects.basis.notes)
+        assert "too small for DiD" in notes
+        assert "rows without prior_claims serve DiD only" in notes
+    assert "claim" in found.effects.finding("en")
+
+
+def test_cells_give_the_points_of_their_rows(rows):
+    kept = rows.filter(pl.col("year") > 0)
+    cells = kept.group_by("in", "sex", maintain_order=True).agg(pl.col("claims", "exposure").sum())
+    for estimator in (naive, regression):
+        a, b = (estimator(People.collect(f, treated="in", factors=["sex"])) for f in (kept, cells))
+        assert b.ratio == pytest.approx(a.ratio, rel=1e-7)
+        assert b.difference == pytest.approx(a.difference, rel=1e-6)

@@ -17,7 +17,7 @@ import polars as pl
 from scipy.special import expit
 
 from pricing.causal.contrast import CausalEffect, Contrast, effect_of
-from pricing.causal.nuisance import propensity_fit
+from pricing.causal.nuisance import SURE, propensity_fit
 from pricing.causal.people import Flags, People, covariates
 from pricing.errors import InputError, nearest
 from pricing.estimate.design import Floats
@@ -60,12 +60,15 @@ class Staggered:
         By group and time.
     basis : Basis
         What the rows are.
+    left_out : float
+        Share of the joiners' exposure in groups and years too small for the factors.
     """
 
     effect: Contrast
     lead: Contrast | None
     table: pl.DataFrame
     basis: Basis
+    left_out: float = 0.0
 
 
 def two_periods(
@@ -181,6 +184,7 @@ def difference_in_differences(
     name = "doubly robust DiD" if trend == "difference" else "ratio DiD"
     notes = (
         "once in the programme counts as in it; controls: those not yet in",
+        f"{found.left_out:.1%} of joiners' exposure is in groups and years too small for the factors",
         "without the programme both sides move by the same "
         + ("amount given the factors" if trend == "difference" else "factor given the factors"),
     )
@@ -222,7 +226,7 @@ def staggered(
     by_year = {year: panel.filter(pl.col("period") == year) for year in years}
     starts = sorted(g for g in panel["joined"].unique().to_list() if g is not None and g > years[0])
     table: list[dict[str, Any]] = []
-    after, before = _Pool(people), _Pool(people)
+    after, before, small = _Pool(people), _Pool(people), 0.0
     for g in starts:
         for t in years:
             base = g - 1 if t >= g else t - 1
@@ -230,13 +234,15 @@ def staggered(
                 continue
             both = _both(by_year[base], by_year[t], g, max(t, base))
             found = _one(both, factors, trend)
+            inside = float(both["weight"].filter(both["in"]).sum())
             if found is None:
+                small += inside * (t >= g)
                 continue
             (after if t >= g else before).add(found, both)
             error = found.difference_error
             table.append({
                 "joined_in": g, "year_observed": t, "years_since": t - g,
-                "exposure": both["weight"].filter(both["in"]).sum(),
+                "exposure": inside,
                 "rate_inside": found.treated, "rate_difference": found.difference,
                 "difference_lower": found.difference - z * error,
                 "difference_upper": found.difference + z * error,
@@ -247,7 +253,8 @@ def staggered(
             do="give rows of earlier years, and of people who join later or never",
         )
     lead = before.contrast() if before.exposure else None
-    return Staggered(after.contrast(), lead, pl.DataFrame(table), basis)
+    left = small / (small + after.exposure)
+    return Staggered(after.contrast(), lead, pl.DataFrame(table), basis, left)
 
 
 class _Pool:
@@ -382,12 +389,19 @@ def _one(both: pl.DataFrame, factors: Sequence[str], trend: Trend) -> Contrast |
             do="adjust for what is known of every year",
         )
     x, _ = covariates(known, known.columns if factors else [])
-    if min(inside.sum(), (~inside).sum()) <= 2 * x.shape[1] - 1:
+    if min(inside.sum(), (~inside).sum()) < 2 * x.shape[1]:
         return None
-    return two_periods(
-        both["rate"].to_numpy(), both["rate_after"].to_numpy(), inside, matrix=x,
-        weight=both["weight"].to_numpy(), trend=trend,
-    )  # fmt: skip
+    rate, weight = both["rate"].to_numpy(), both["weight"].to_numpy()
+    if trend == "ratio" and not rate[~inside].sum() > 0:
+        return None
+    try:
+        return two_periods(
+            rate, both["rate_after"].to_numpy(), inside, matrix=x, weight=weight, trend=trend
+        )
+    except InputError as refused:
+        if SURE in refused.problem:
+            return None
+        raise
 
 
 def _odds(pair: _Pair) -> tuple[Floats, Floats]:
@@ -445,11 +459,11 @@ def _ratio(pair: _Pair) -> Contrast:
     before, before_i = mean(treat, t, pair.before)
     then, then_i = mean(control, c, pair.before)
     now, now_i = mean(control, c, pair.after)
-    if not min(before, then, now) > 0:
+    if not then > 0:
         raise InputError(
-            "a side has no claims in one of the two years: its growth has no ratio",
+            "those who do not join have no claims before: their growth has no ratio",
             do='take trend="difference", or more people',
         )
     outside = before * now / then
-    influence = outside * (before_i / before + now_i / now - then_i / then)
+    influence = (now * before_i + before * now_i - outside * then_i) / then
     return Contrast(after, outside, after_i, influence, np.arange(len(w)))

@@ -27,6 +27,7 @@ Learner = Literal["glm", "boosting"]
 Outcome = Literal["poisson", "tweedie", "two_part", "linear"]
 RIDGE = 1e-6  # of the information's diagonal: a fold may hold a level without a claim
 STEPS = 60
+SURE = "some people are sure to join or not to"
 POWER = 1.5
 
 
@@ -192,7 +193,7 @@ def propensity_fit(
     if settled:
         return beta
     raise InputError(
-        "the propensity did not converge: some people are sure to join or not to",
+        f"the propensity did not converge: {SURE}",
         do="leave out the factor that decides it, or group its levels",
     )
 

@@ -29,7 +29,8 @@ class People:
     """Person-years to compare: who is in the programme, claims, exposure, what was known before.
 
     A row is a person-year, a part of one, or any sum of those of one person (claims and exposure
-    add). Rows of one person are never taken for independent.
+    add). Rows of one person are never taken for independent. Cells of many people of the same
+    factors serve as well; each is then one cluster, and there must be many.
 
     Attributes
     ----------

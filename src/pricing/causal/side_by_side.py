@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 import polars as pl
-from scipy.special import ndtr
+from scipy.special import ndtr, ndtri
+from threadpoolctl import threadpool_limits
 
 from pricing.causal.adjusted import naive, regression
 from pricing.causal.balance import Balance, Overlap, balance, overlap
 from pricing.causal.contrast import Contrast, Population, effect_of
-from pricing.causal.differences import before_and_after, staggered
+from pricing.causal.differences import Staggered, before_and_after, staggered
 from pricing.causal.encouragement import local_effect
 from pricing.causal.falsification import e_value
 from pricing.causal.nuisance import Learner, Nuisance, Outcome, fit_nuisance
@@ -30,6 +31,7 @@ from pricing.result.words import Language, label, level_label, say
 __all__ = ["Compared", "SideBySide", "side_by_side"]
 
 WHO = ("age", "age_band", "sex")
+SEEN = float(ndtri(0.975) + ndtri(0.80))  # standard errors an effect needs: 5 %, power 80 %
 
 # estimator -> what it assumes, what it needs (phrases of the catalogue)
 ASSUMES: Mapping[str, tuple[str, str]] = {
@@ -55,7 +57,8 @@ class SideBySide(Result):
 
     ``.table``: estimator, population (whose effect), relative_effect (rate ratio − 1) with lower and upper,
     rate_inside, rate_outside, rate_difference with its interval (outcome per policy-year),
-    std_error of the log ratio, e_value and e_value_limit (what something unmeasured would need, to
+    std_error of the log ratio, detectable (the smallest saving such an error would show with a chance
+    of 80 %), e_value and e_value_limit (what something unmeasured would need, to
     explain the estimate and its interval away), assumes and needs.
     """
 
@@ -67,6 +70,7 @@ class SideBySide(Result):
         for name in ("believed_by", "population"):
             facts[name] = level_label(facts[name], lang)
         verdict = "effect_shown" if facts["shown"] else "effect_not_shown"
+        facts["outcome"] = label(facts["outcome"], lang).lower()
         facts["verdict"] = say(f"sentence.{verdict}", lang)
         truth = "_truth" if "truth" in facts else ""
         return say(f"finding.side_by_side{truth}", lang, **facts)
@@ -208,6 +212,7 @@ def side_by_side(
     >>> found.effects.table["estimator"].to_list()[-1]
     'doubly robust DiD'
     """
+    names = {"treated": treated, "person": person, "period": period}
     factors, history, oracle = listed(factors), listed(history), listed(oracle)
     require_columns([treated, person, period, *factors, *history, *oracle], rows.columns)
     kept = rows.drop_nulls(history) if history else rows
@@ -220,57 +225,67 @@ def side_by_side(
             person=person, cap=cap, source=source,
         )  # fmt: skip
 
-    found: dict[tuple[str, Population], Contrast] = {}
-    plain = people([])
-    found["naive", "association"] = naive(plain)
-    who = [name for name in factors if name in WHO]
-    every = people([*factors, *history])
-    if who:
-        found["age and sex", "ate"] = regression(people(who))
-    if len(factors) > len(who):
-        found["all rating factors", "ate"] = regression(people(factors))
-    if history:
-        found["with prior claims", "ate"] = regression(every)
-    fitted = fit_nuisance(every, outcome=model, learner=learner, folds=folds, seed=seed)
-    crossed = overlapping(every, fitted, trim)
-    found |= _weighted(every, crossed[0], crossed[1], model, learner, trim)
-    notes = [
-        f"cross-fitted in {folds} folds of persons; outcome model {model}, learner {learner}",
-        f"{crossed[2]:.1%} of exposure has a propensity outside [{trim:g}, {1 - trim:g}] and is left out of AIPW",
-    ]
-    if kept.height < rows.height:
-        notes.append(
-            f"{rows.height - kept.height:,} rows without {', '.join(history)} serve DiD only"
+    with threadpool_limits(1):  # one order of addition, whatever else the machine does
+        found: dict[tuple[str, Population], Contrast] = {}
+        plain = people([])
+        found["naive", "association"] = naive(plain)
+        who = [name for name in factors if name in WHO]
+        every = people([*factors, *history])
+        if who:
+            found["age and sex", "ate"] = regression(people(who))
+        if len(factors) > len(who):
+            found["all rating factors", "ate"] = regression(people(factors))
+        if history:
+            found["with prior claims", "ate"] = regression(every)
+        fitted = fit_nuisance(every, outcome=model, learner=learner, folds=folds, seed=seed)
+        crossed = overlapping(every, fitted, trim)
+        found |= _weighted(every, crossed[0], crossed[1], model, learner, trim)
+        notes = [
+            f"cross-fitted in {folds} folds of persons; outcome model {model}, learner {learner}",
+            f"{crossed[2]:.1%} of exposure has a propensity outside [{trim:g}, {1 - trim:g}] and is left out of AIPW",
+        ]
+        if kept.height < rows.height:
+            notes.append(
+                f"{rows.height - kept.height:,} rows without {', '.join(history)} serve DiD only"
+            )
+        panel = (
+            rows
+            if cap is None
+            else rows.with_columns(pl.col(outcome).cast(pl.Float64).clip(0, cap))
         )
-    panel = (
-        rows if cap is None else rows.with_columns(pl.col(outcome).cast(pl.Float64).clip(0, cap))
-    )
-    frames, p_trend = _before_after(
-        found, panel, treated, person, period, factors, outcome, exposure, level
-    )
-    if encouraged is not None:
-        lot = people([*factors, *history], encouraged)
-        contrast, uptake, strength = local_effect(lot, indicator(kept[treated]), folds=folds, seed=seed)  # fmt: skip
-        found["encouragement", "late"] = contrast
-        notes.append(f"the invitation moved {uptake:.1%} into the programme (F = {strength:,.0f})")
-    if p_trend is not None:
-        notes.append(f"trends before joining alike: p = {p_trend:.3f}")
-    if oracle:
-        knowing = people([*factors, *oracle])
-        both = fit_nuisance(knowing, outcome=model, learner=learner, folds=folds, seed=seed)
-        found["oracle", "ate"] = aipw(*overlapping(knowing, both, trim)[:2])
-    names = [name for name, _ in found]
-    chosen = _believed(believe, names, p_trend)
-    laid = effect_of(found, plain.basis, level=level, outcome=outcome)
-    effects = _laid_out(laid.table, chosen, level, truth, outcome)
-    used = [*factors, *history, *oracle, model, learner, str(folds), str(trim), str(seed), str(cap)]
-    basis = replace(
-        every.basis, notes=(*every.basis.notes, *notes),
-        fingerprint=fingerprint(every.basis.fingerprint, laid.basis.fingerprint, *used),
-    )  # fmt: skip
-    shown = SideBySide(table=effects[0], basis=basis, facts=effects[1], frames=frames)
-    balanced = balance(every, fitted) if len(every.columns) > 1 else None
-    return Compared(shown, balanced, overlap(every, fitted, trim=trim))
+        double = _before_after(found, panel, {**names, "outcome": outcome, "exposure": exposure,
+                                              "factors": factors, "level": level})  # fmt: skip
+        frames = {} if double is None else {"group_time": double.table}
+        p_trend = None if double is None else _trend_test(double)
+        if double is not None:
+            notes.append(
+                f"{double.left_out:.1%} of joiners' exposure is in groups and years too small for DiD"
+            )
+        if encouraged is not None:
+            lot = people([*factors, *history], encouraged)
+            contrast, uptake, strength = local_effect(lot, indicator(kept[treated]), folds=folds, seed=seed)  # fmt: skip
+            found["encouragement", "late"] = contrast
+            notes.append(
+                f"the invitation moved {uptake:.1%} into the programme (F = {strength:,.0f})"
+            )
+        if p_trend is not None:
+            notes.append(f"trends before joining alike: p = {p_trend:.3f}")
+        if oracle:
+            knowing = people([*factors, *oracle])
+            both = fit_nuisance(knowing, outcome=model, learner=learner, folds=folds, seed=seed)
+            found["oracle", "ate"] = aipw(*overlapping(knowing, both, trim)[:2])
+        chosen = _believed(believe, [name for name, _ in found], p_trend)
+        laid = effect_of(found, plain.basis, level=level, outcome=outcome)
+        table, facts = _laid_out(laid.table, chosen, level, truth, outcome)
+        facts["p_trend"] = p_trend
+        used = repr((factors, history, oracle, model, learner, folds, trim, seed, cap))
+        basis = replace(
+            every.basis, notes=(*every.basis.notes, *notes),
+            fingerprint=fingerprint(every.basis.fingerprint, laid.basis.fingerprint, used),
+        )  # fmt: skip
+        shown = SideBySide(table=table, basis=basis, facts=facts, frames=frames)
+        balanced = balance(every, fitted) if len(every.columns) > 1 else None
+        return Compared(shown, balanced, overlap(every, fitted, trim=trim))
 
 
 def _weighted(
@@ -296,35 +311,28 @@ def _weighted(
 
 
 def _before_after(
-    found: dict[tuple[str, Population], Contrast],
-    rows: pl.DataFrame,
-    treated: str,
-    person: str,
-    period: str,
-    factors: Sequence[str],
-    outcome: str,
-    exposure: str,
-    level: float,
-) -> tuple[dict[str, pl.DataFrame], float | None]:
-    """Add what follows people over time; the test of the trend before joining."""
-    names = {"treated": treated, "person": person, "period": period, "outcome": outcome,
-             "exposure": exposure, "level": level, "factors": factors}  # fmt: skip
+    found: dict[tuple[str, Population], Contrast], rows: pl.DataFrame, names: dict[str, Any]
+) -> Staggered | None:
+    """Add what follows people over time; None where nobody is seen before joining."""
     try:
-        ratio = staggered(rows, **names, trend="ratio")  # type: ignore[arg-type]
-        double = staggered(rows, **names)  # type: ignore[arg-type]
+        ratio = staggered(rows, **names, trend="ratio")
+        double = staggered(rows, **names)
     except InputError as refused:
         if "nobody is seen the year before" in refused.problem:
-            return {}, None
+            return None
         raise
-    found["before and after", "att"] = before_and_after(
-        rows, treated=treated, person=person, period=period, outcome=outcome, exposure=exposure
-    )
+    plain = {name: value for name, value in names.items() if name not in ("factors", "level")}
+    found["before and after", "att"] = before_and_after(rows, **plain)
     found["ratio DiD", "att"] = ratio.effect
     found["doubly robust DiD", "att"] = double.effect
-    frames = {"group_time": double.table}
+    return double
+
+
+def _trend_test(double: Staggered) -> float | None:
+    """Two-sided p of the years before joining; None where there are none."""
     if double.lead is None or not double.lead.difference_error > 0:
-        return frames, None
-    return frames, float(2 * ndtr(-abs(double.lead.difference / double.lead.difference_error)))
+        return None
+    return float(2 * ndtr(-abs(double.lead.difference / double.lead.difference_error)))
 
 
 def _believed(wanted: str | None, names: Sequence[str], p_trend: float | None) -> str:
@@ -351,6 +359,7 @@ def _laid_out(
         assumes, needs = ASSUMES[row["estimator"]]
         rows.append(row | {
             "e_value": e_value(1 + row["relative_effect"]), "e_value_limit": e_value(limit),
+            "detectable": 1 - float(np.exp(-SEEN * row["std_error"])),
             "assumes": assumes, "needs": needs,
         })  # fmt: skip
     out = pl.DataFrame(rows)
