@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
@@ -333,7 +335,7 @@ def test_before_and_after_takes_the_trend_for_the_effect(rows):
 
 def test_a_lottery_gives_the_compliers_effect_where_joining_is_confounded():
     rng = np.random.default_rng(7)
-    n = 40_000
+    n = 20_000
     health, lot = rng.standard_normal(n), rng.random(n) < 0.5
     eager = health + rng.standard_normal(n)
     joins = np.where(lot, eager > -0.3, eager > 0.7)
@@ -648,3 +650,37 @@ def test_cells_give_the_points_of_their_rows(rows):
         a, b = (estimator(People.collect(f, treated="in", factors=["sex"])) for f in (kept, cells))
         assert b.ratio == pytest.approx(a.ratio, rel=1e-7)
         assert b.difference == pytest.approx(a.difference, rel=1e-6)
+
+
+@pytest.mark.parametrize(("target", "model"), [
+    ("ate", "poisson"), ("att", "poisson"), ("overlap", "poisson"), ("ate", "tweedie"),
+    ("att", "two_part"), ("ate", "linear"),
+])  # fmt: skip
+def test_errors_of_fitted_models_are_the_jackknifes_over_persons(target, model):
+    found = book(lives=200, years=3, seed=12).filter(pl.col("year") > 0)
+    found = found.with_columns(claims=pl.col("claims") * (1 + pl.col("id") % 3))
+    people = People.collect(found, treated="in", factors=["sex", "health"], person="id")
+
+    def of(keep):
+        part = replace(
+            people, treated=people.treated[keep], total=people.total[keep],
+            exposure=people.exposure[keep], matrix=people.matrix[keep],
+            person=np.unique(people.person[keep], return_inverse=True)[1],
+        )  # fmt: skip
+        fitted = fit_nuisance(part, outcome=model, folds=1)
+        return [e(part, fitted, target) for e in (inverse_probability, standardised, aipw)]
+
+    everyone = of(np.ones(len(people.total), dtype=bool))
+    each = np.array([[c.difference for c in of(people.person != i)] for i in range(200)])
+    jackknife = np.sqrt(199 / 200 * ((each - each.mean(axis=0)) ** 2).sum(axis=0))
+    for contrast, error in zip(everyone, jackknife, strict=True):
+        assert contrast.difference_error == pytest.approx(error, rel=0.08)
+
+
+def test_predictions_without_an_error_of_their_own_are_refused(people, rows):
+    with pytest.raises(InputError, match="no error of their own"):
+        standardised(people, fit_nuisance(people, folds=2))
+    found = side_by_side(
+        rows.filter(pl.col("year") == 2), **KEYS, factors=FACTORS, learner="boosting", folds=2
+    )
+    assert "standardised regression" not in found.effects.table["estimator"].to_list()

@@ -100,9 +100,11 @@ class MeanReversion(Result):
                     line={"dash": dash, "color": colours.get(side, COLOURS["estimate"])},
                     marker={"size": 9},
                 )
+        measured = self.facts["outcome"]
+        measured = "frequency" if measured == "claims" else measured
         figure.update_layout(
             xaxis={"type": "category", "range": [-0.3, 1.3]},
-            yaxis={"title": {"text": label("frequency", lang)}, "rangemode": "tozero"},
+            yaxis={"title": {"text": label(measured, lang)}, "rangemode": "tozero"},
             height=440,
             legend={"entrywidth": 330},
         )
@@ -197,7 +199,7 @@ def regression_to_the_mean(
     change = table.filter(side=told, history="claims last year")["relative_change"].item()
     rho = float(rho) if rho is not None and np.isfinite(rho) else 0.0
     facts = {
-        "share": share, "correlation": rho, "change": change, "outside": treated is not None,
+        "share": share, "correlation": rho, "change": change, "outside": treated is not None, "outcome": outcome,
         "expected_fall": expected_fall(share, rho) if share < 1 else 0.0,
     }  # fmt: skip
     basis = replace(

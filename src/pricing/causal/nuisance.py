@@ -134,7 +134,7 @@ def fit_nuisance(
             else:
                 found[own], start[1 + side] = _rate(people, of, own, outcome, start[1 + side])
     fitted = Nuisance(propensity, inside, outside)
-    if learner == "boosting" or folds > 1 or outcome == "two_part":
+    if learner == "boosting" or folds > 1:
         return fitted
     return replace(fitted, regressions=_regressions(people, fitted, outcome))
 
@@ -146,20 +146,33 @@ def _regressions(
     bend = pi * (1 - pi)
     bread = np.linalg.pinv((x * (e * bend)[:, None]).T @ x)
     found = [Regression(x, bend, (x * (e * (people.treated - pi))[:, None]) @ bread)]
-    power = {"poisson": 1.0, "tweedie": POWER}
     for side, rate in (
         (people.treated, fitted.treated_rate),
         (~people.treated, fitted.untreated_rate),
     ):
-        left = side * (people.total - e * rate)
-        if outcome == "linear":
-            slope, weight = np.ones_like(rate), side * e
-        else:
-            slope, weight = rate, side * e * rate ** (2 - power[outcome])
-            left = left * rate ** (1 - power[outcome])
-        bread = np.linalg.pinv((x * weight[:, None]).T @ x)
-        found.append(Regression(x, slope, (x * left[:, None]) @ bread))
+        if outcome == "two_part":
+            found.append(_both_parts(people, side, rate))
+            continue
+        power = {"poisson": 1.0, "tweedie": POWER, "linear": 0.0}[outcome]
+        slope = np.ones_like(rate) if outcome == "linear" else rate
+        bend = slope * (rate ** (1 - power) if outcome != "linear" else 1.0)
+        left = side * (people.total - e * rate) * bend / slope
+        moves = (x * left[:, None]) @ np.linalg.pinv((x * (side * e * bend)[:, None]).T @ x)
+        found.append(Regression(x, slope, moves))
     return found[0], found[1], found[2]
+
+
+def _both_parts(people: People, side: Flags, rate: Floats) -> Regression:
+    """Whether there is anything and how much, as one regression on both sets of columns."""
+    x, e = people.matrix, people.exposure
+    some = side & (people.total > 0)
+    any_rate = _exp(x @ log_fit(x[side], (people.total > 0)[side].astype(np.float64), e[side]))
+    size = rate / any_rate
+    first = side * (some - e * any_rate)
+    moves = (x * first[:, None]) @ np.linalg.pinv((x * (side * e * any_rate)[:, None]).T @ x)
+    left = some * (people.total / size - 1)
+    more = (x * left[:, None]) @ np.linalg.pinv((x * (some * people.total / size)[:, None]).T @ x)
+    return Regression(np.hstack([x, x]), rate, np.hstack([moves, more]))
 
 
 def propensity_fit(
@@ -288,7 +301,7 @@ def _rate(
     if outcome == "two_part":
         some = y > 0
         any_rate = log_fit(x, some.astype(np.float64), e)
-        size = log_fit(x[some], y[some], np.ones(int(some.sum())), power=2.0, ridge=1e-3)
+        size = log_fit(x[some], y[some], np.ones(int(some.sum())), power=2.0)
         return _exp(new @ any_rate + new @ size), None
     beta = log_fit(x, y, e, start, power=POWER if outcome == "tweedie" else 1.0)
     return _exp(new @ beta), beta

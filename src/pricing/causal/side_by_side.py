@@ -238,11 +238,11 @@ def side_by_side(
         if history:
             found["with prior claims", "ate"] = regression(every)
         fitted = fit_nuisance(every, outcome=model, learner=learner, folds=folds, seed=seed)
-        crossed = overlapping(every, fitted, trim)
-        found |= _weighted(every, crossed[0], crossed[1], model, learner, trim)
+        left = overlapping(every, fitted, trim)[2]
+        found |= _weighted((every, fitted), model, learner, trim)
         notes = [
             f"cross-fitted in {folds} folds of persons; outcome model {model}, learner {learner}",
-            f"{crossed[2]:.1%} of exposure has a propensity outside [{trim:g}, {1 - trim:g}] and is left out of AIPW",
+            f"{left:.1%} of exposure has a propensity outside [{trim:g}, {1 - trim:g}] and is left out of AIPW",
         ]
         if kept.height < rows.height:
             notes.append(
@@ -289,25 +289,21 @@ def side_by_side(
 
 
 def _weighted(
-    every: People,
-    people: People,
-    crossed: Nuisance,
-    model: Outcome,
-    learner: Learner,
-    trim: float,
+    crossed: tuple[People, Nuisance], model: Outcome, learner: Learner, trim: float
 ) -> dict[tuple[str, Population], Contrast]:
     """Regression and weighting on all rows at once, both together cross-fitted."""
-    whole = every, (fit_nuisance(every, outcome=model, folds=1) if learner == "glm" else crossed)
-    if learner != "glm":
-        whole = people, crossed
-    weighed = overlapping(*whole, trim)[:2]
-    return {
-        ("standardised regression", "ate"): standardised(*whole),
-        ("inverse probability", "ate"): inverse_probability(*weighed),
-        ("overlap weights", "overlap"): inverse_probability(*whole, "overlap"),
-        ("AIPW", "ate"): aipw(people, crossed),
-        ("AIPW, those who join", "att"): aipw(people, crossed, "att"),
-    }
+    found: dict[tuple[str, Population], Contrast] = {}
+    every = crossed[0]
+    whole = crossed
+    if learner == "glm":  # boosted predictions alone have no error of their own
+        whole = every, fit_nuisance(every, outcome=model, folds=1)
+        found["standardised regression", "ate"] = standardised(*whole)
+    people, nuisance, _ = overlapping(*crossed, trim)
+    found["inverse probability", "ate"] = inverse_probability(*overlapping(*whole, trim)[:2])
+    found["overlap weights", "overlap"] = inverse_probability(*whole, "overlap")
+    found["AIPW", "ate"] = aipw(people, nuisance)
+    found["AIPW, those who join", "att"] = aipw(people, nuisance, "att")
+    return found
 
 
 def _before_after(

@@ -116,26 +116,35 @@ def inverse_probability(people: People, nuisance: Nuisance, target: Target = "at
 def standardised(people: People, nuisance: Nuisance, target: Target = "ate") -> Contrast:
     """Predict everybody inside and outside and compare (g-formula, Robins 1986).
 
-    Where the outcome models were fitted to all rows, the error counts that; cross-fitted or boosted
-    ones are taken as known, and the interval is then too narrow.
+    The error counts that the outcome models were estimated, so they must be regressions fitted to
+    all rows (``folds=1``).
 
     Examples
     --------
     >>> import polars as pl
-    >>> rows = pl.DataFrame({"in": [1, 0], "claims": [1, 2], "exposure": [1.0] * 2})
-    >>> fitted = Nuisance(np.full(2, 0.5), np.full(2, 0.8), np.full(2, 1.0))
-    >>> standardised(People.collect(rows, treated="in"), fitted).ratio
-    0.8
+    >>> from pricing.causal.nuisance import fit_nuisance
+    >>> rows = pl.DataFrame({"in": [1, 1, 0, 0], "claims": [1, 0, 2, 0], "exposure": [1.0] * 4})
+    >>> people = People.collect(rows, treated="in")
+    >>> round(standardised(people, fit_nuisance(people, folds=1)).ratio, 6)
+    0.5
     """
-    weight = people.exposure * _of(people, nuisance, target)
+    if nuisance.regressions is None:
+        raise InputError(
+            "predictions that are cross-fitted or boosted have no error of their own",
+            do="fit regressions to all rows (folds=1), or use aipw",
+        )
+    e, pi = people.exposure, nuisance.propensity
+    weight = e * _of(people, nuisance, target)
     behind = float(weight.sum())
     rates, influences = [], []
     for k, rate in enumerate((nuisance.treated_rate, nuisance.untreated_rate)):
         theta = float(weight @ rate) / behind
         rates.append(theta)
         influence = weight * (rate - theta) / behind
-        if nuisance.regressions is not None:
-            influence = influence + nuisance.regressions[k + 1].drift(weight / behind)
+        influence = influence + nuisance.regressions[k + 1].drift(weight / behind)
+        if target == "overlap":
+            turned = (1 - 2 * pi) * e * (rate - theta) / behind
+            influence = influence + nuisance.regressions[0].drift(turned)
         influences.append(influence)
     return Contrast(rates[0], rates[1], influences[0], influences[1], people.person)
 
