@@ -702,3 +702,24 @@ def test_predictions_without_an_error_of_their_own_are_refused(people, rows):
         rows.filter(pl.col("year") == 2), **KEYS, factors=FACTORS, learner="boosting", folds=2
     )
     assert "standardised regression" not in found.effects.table["estimator"].to_list()
+
+
+def test_the_error_of_an_overlap_population_counts_that_it_was_estimated():
+    rng = np.random.default_rng(9)
+    n = 200
+    x = rng.uniform(-1, 1, n)
+    frame = pl.DataFrame({
+        "in": rng.random(n) < expit(-1.5 + 2 * x), "x": x, "claims": 3.0 + 2 * x, "exposure": 1.0,
+        "id": np.arange(n),
+    })  # fmt: skip
+
+    def of(part):
+        people = People.collect(part, treated="in", factors=["x"], person="id")
+        people = replace(people, matrix=np.column_stack([np.ones(part.height), part["x"]]))
+        return standardised(people, fit_nuisance(people, outcome="linear", folds=1), "overlap")
+
+    each = np.array([of(frame.filter(pl.col("id") != i)).treated for i in range(n)])
+    jackknife = np.sqrt((n - 1) / n * ((each - each.mean()) ** 2).sum())
+    whole = of(frame)
+    alone = replace(whole, untreated_influence=0 * whole.untreated_influence)
+    assert alone.difference_error == pytest.approx(jackknife, rel=0.05)
