@@ -294,9 +294,23 @@ def _health() -> list[Figure]:
     return found
 
 
+def _causal() -> list[Figure]:
+    from pricing.verify import causal
+
+    found: list[Figure] = []
+    for source, printed, ours in (
+        causal.birth_weight(),
+        causal.selection_bias(),
+        causal.closed_forms(),
+    ):
+        found += _compare("causal", source, printed, ours)
+    return found
+
+
 AREAS: Mapping[str, Callable[[], list[Figure]]] = {
     "aggregate": _aggregate,
     "annuities": _annuities,
+    "causal": _causal,
     "claims": _claims,
     "credibility": _credibility,
     "exposure": _exposure,
