@@ -266,12 +266,19 @@ def _annuities() -> list[Figure]:
     return found
 
 
+def _health() -> list[Figure]:
+    from pricing.verify import activity
+
+    return _compare("health", *activity.step_reliability())
+
+
 AREAS: Mapping[str, Callable[[], list[Figure]]] = {
     "aggregate": _aggregate,
     "annuities": _annuities,
     "claims": _claims,
     "credibility": _credibility,
     "exposure": _exposure,
+    "health": _health,
     "loss_ratio": _loss_ratio,
     "models": _models,
     "multistate": _multistate,
