@@ -65,7 +65,10 @@ def many(n=400, persons=5, seed=1):
     draw = np.random.default_rng(seed)
     at = dt.datetime(2024, 3, 1)
     starts = [at + dt.timedelta(seconds=int(s)) for s in draw.integers(0, 3 * 86_400, n)]
-    ends = [s + dt.timedelta(seconds=int(k)) for s, k in zip(starts, draw.integers(60, 7_200, n), strict=True)]
+    ends = [
+        s + dt.timedelta(seconds=int(k))
+        for s, k in zip(starts, draw.integers(60, 7_200, n), strict=True)
+    ]
     return pl.DataFrame({
         "person": [f"p{i}" for i in draw.integers(0, persons, n)],
         "start": starts, "end": ends, "metric": "steps",
@@ -121,14 +124,18 @@ def test_offsets_and_local_time_and_slashes_are_one_moment():
             "2024-02-29T19:00:00-0500"]  # fmt: skip
     read = sample_frame(rows(*[(one, one, 1) for one in said]), tz=SHANGHAI).collect()
     assert read["start"].n_unique() == 1
-    naive = pl.DataFrame({"person": ["a"], "start": [dt.datetime(2024, 3, 1, 8)], "metric": ["steps"], "value": [1]})
+    naive = pl.DataFrame(
+        {"person": ["a"], "start": [dt.datetime(2024, 3, 1, 8)], "metric": ["steps"], "value": [1]}
+    )
     assert sample_frame(naive, tz=SHANGHAI).collect()["start"][0] == read["start"][0]
 
 
 def test_sleep_is_whole_on_the_day_it_ends():
     samples = rows(("2024-03-01 23:00", "2024-03-02 06:30", 430), metric="sleep")
     found = count(samples).days
-    assert found.select("day", "sleep_hours").rows() == [(dt.date(2024, 3, 2), pytest.approx(430 / 60))]
+    assert found.select("day", "sleep_hours").rows() == [
+        (dt.date(2024, 3, 2), pytest.approx(430 / 60))
+    ]
 
 
 def test_wear_heart_and_minutes():
@@ -200,7 +207,9 @@ def test_a_day_total_and_a_minute_series_do_not_add():
     found = count(samples)
     assert list(steps(found).values()) == [8000.0]
     re_adds(found, samples)
-    more = count(samples.with_columns(pl.when(source="phone").then(900.0).otherwise("value").alias("value")))
+    more = count(
+        samples.with_columns(pl.when(source="phone").then(900.0).otherwise("value").alias("value"))
+    )
     assert list(steps(more).values()) == [1200.0]
 
 
@@ -262,12 +271,16 @@ def minutes(person, n=40, value=lambda i: 100 + i % 7, **more):
 def test_copied_series_shared_devices_and_machines_are_set_aside():
     copied = pl.concat([minutes("a"), minutes("b"), minutes("c", value=lambda i: 90 + i % 5)])
     assert outcomes(count(copied)) == {"counted": 40, "copied_series": 80}
-    shared = pl.concat([minutes("a", device="SN1"), minutes("b", value=lambda i: 90 + i % 5, device="SN1")])
+    shared = pl.concat(
+        [minutes("a", device="SN1"), minutes("b", value=lambda i: 90 + i % 5, device="SN1")]
+    )
     assert outcomes(count(shared)) == {"shared_device": 80}
     assert outcomes(count(shared, rules=Rules(persons_per_device=2))) == {"counted": 80}
     machine = count(minutes("a", value=lambda i: 110))
     assert outcomes(machine) == {"constant_cadence": 40}
-    assert machine.days.select("steps", "valid", "reason").rows() == [(None, False, "constant_cadence")]
+    assert machine.days.select("steps", "valid", "reason").rows() == [
+        (None, False, "constant_cadence")
+    ]
     for found, samples in ((count(copied), copied), (count(shared), shared)):
         re_adds(found, samples)
 
@@ -275,19 +288,25 @@ def test_copied_series_shared_devices_and_machines_are_set_aside():
 def test_no_rest_and_no_pulse():
     day = dt.datetime(2024, 3, 1)
     at = [day + dt.timedelta(hours=h) for h in range(24)]
-    restless = rows(*[(str(a), str(a + dt.timedelta(minutes=9)), 300 + i) for i, a in enumerate(at)])
+    restless = rows(
+        *[(str(a), str(a + dt.timedelta(minutes=9)), 300 + i) for i, a in enumerate(at)]
+    )
     assert outcomes(count(restless)) == {"no_rest": 24}
     assert outcomes(count(restless.head(23))) == {"counted": 23}
     walk = rows((str(at[9]), str(at[10]), 5000))
     for busy, expected in ((64, {"no_heart_rate_rise": 1, "counted": 2}), (95, {"counted": 3})):
-        beats = rows((str(at[8]), str(at[8]), 62), (str(at[9]), str(at[9]), busy), metric="heart_rate")
+        beats = rows(
+            (str(at[8]), str(at[8]), 62), (str(at[9]), str(at[9]), busy), metric="heart_rate"
+        )
         assert outcomes(count(pl.concat([walk, beats], how="vertical_relaxed"))) == expected
 
 
 def test_a_23_hour_day_without_rest_is_found():
     day = dt.datetime(2024, 3, 10, 5)  # midnight in New York, UTC
     at = [day + dt.timedelta(hours=h) for h in range(23)]
-    samples = rows(*[(f"{a}Z", f"{a + dt.timedelta(minutes=9)}Z", 300 + i) for i, a in enumerate(at)])
+    samples = rows(
+        *[(f"{a}Z", f"{a + dt.timedelta(minutes=9)}Z", 300 + i) for i, a in enumerate(at)]
+    )
     assert outcomes(count(samples, tz="America/New_York")) == {"no_rest": 23}
 
 
@@ -300,7 +319,10 @@ def test_markers_come_in_our_units_with_their_evidence():
     ], how="vertical_relaxed")  # fmt: skip
     found = count(samples)
     assert found.markers.schema == MARKERS
-    told = {r["metric"]: (r["value"], r["unit"], r["evidence"]) for r in found.markers.iter_rows(named=True)}
+    told = {
+        r["metric"]: (r["value"], r["unit"], r["evidence"])
+        for r in found.markers.iter_rows(named=True)
+    }
     assert told["weight"] == (pytest.approx(68.0388555), "kg", 1.0)
     assert told["hba1c"] == (pytest.approx(0.09148 * 42 + 2.152), "%", 1.0)
     assert told["cholesterol"] == (pytest.approx(5.0), "mmol/L", 0.3)
@@ -309,8 +331,13 @@ def test_markers_come_in_our_units_with_their_evidence():
 
 def test_an_unknown_method_is_weighed_and_makes_no_valid_day():
     found = count(rows(("2024-03-01 08:00", "2024-03-01 10:00", 5000), method="app"))
-    assert found.days.select("steps", "evidence", "valid", "reason").rows() == [(5000.0, 0.3, False, "not_automatic")]
-    allowed = count(rows(("2024-03-01 08:00", "2024-03-01 10:00", 5000), method="app"), rules=Rules(automatic_only=False))
+    assert found.days.select("steps", "evidence", "valid", "reason").rows() == [
+        (5000.0, 0.3, False, "not_automatic")
+    ]
+    allowed = count(
+        rows(("2024-03-01 08:00", "2024-03-01 10:00", 5000), method="app"),
+        rules=Rules(automatic_only=False),
+    )
     assert allowed.days["valid"].to_list() == [True]
 
 
@@ -457,7 +484,11 @@ def test_real_fitbit_days_become_daily_features(dataset):
     assert found.days["sleep_hours"].count() == 410
     first = found.days.filter(person=KEY.of("1503960366")).sort("day").row(0, named=True)
     assert first["day"] == dt.date(2016, 4, 12)
-    assert (first["steps"], first["active_minutes"], first["vigorous_minutes"]) == (13162.0, 38.0, 25.0)
+    assert (first["steps"], first["active_minutes"], first["vigorous_minutes"]) == (
+        13162.0,
+        38.0,
+        25.0,
+    )
     assert first["sleep_hours"] == pytest.approx(327 / 60)
     assert found.days["valid"].sum() == (activity["TotalSteps"] >= 1000).sum()
     trust = reliability(found.days)

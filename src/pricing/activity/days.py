@@ -41,7 +41,7 @@ MARKERS: dict[str, Any] = {
     "verified": pl.Boolean,
     "evidence": pl.Float64,
 }
-_ROWS_AT_ONCE = 4_000_000
+_ROWS_AT_ONCE = 2_000_000
 _SUMS = ("steps", "active_minutes", "moderate_minutes", "vigorous_minutes", "wear")
 
 
@@ -122,35 +122,39 @@ def count_days(
     [(datetime.date(2024, 3, 1), 1500.0, True), (datetime.date(2024, 3, 2), 1500.0, True)]
     """
     rules = rules or Rules()
-    lazy = judged(sample_frame(samples, tz=tz), cadence=rules.cadence, manual=rules.manual)
-    ids = lazy.group_by("person", "tz").agg(pl.len().alias("n")).collect(engine="streaming")
+    plain = sample_frame(samples, tz=tz)
+    ids = plain.group_by("person", "tz").agg(pl.len().alias("n")).collect(engine="streaming")
     if ids.is_empty():
         raise InputError(
             "there are no samples", where="samples", do="check the file and the reader"
         )
     names = pseudonyms(ids["person"], key).with_row_index("code")
     zones = sorted(set(ids["tz"].drop_nulls()) & available_timezones())
-    lazy = _with_days(lazy, zones, names)
-    accepted = lazy.filter(pl.col("reason").is_null() & (pl.col("metric") == "steps"))
-    shared = shared_between(accepted, rules)
-    rows = int(ids["n"].sum())
-    shards = max(1, -(-rows // max(int(rows_at_once), 1)))
+    coded = plain.join(names.select("person", "code").lazy(), on="person", how="left")
+    coded = coded.with_columns(person="code").drop("code")
+
+    def told(of: pl.LazyFrame) -> pl.LazyFrame:
+        return _with_days(judged(of, cadence=rules.cadence, manual=rules.manual), zones)
+
+    steps = told(coded.filter(pl.col("metric") == "steps")).filter(pl.col("reason").is_null())
+    shared = shared_between(steps, rules)
+    shards = max(1, -(-int(ids["n"].sum()) // max(int(rows_at_once), 1)))
     shards = min(shards, max(names.height, 1))
     days, markers, ledger = [], [], []
     for shard in range(shards):
         mine = (pl.col("person").fill_null(0) % shards) == shard
-        part = (lazy.filter(mine) if shards > 1 else lazy).collect(engine="streaming")
+        part = told(coded.filter(mine) if shards > 1 else coded).collect(engine="streaming")
         found = _counted(part, shared, rules, tuple(priority))
         days.append(found[0])
         markers.append(found[1])
         ledger.append(found[2])
     named = names.select(pl.col("code").alias("_code"), pseudonym="pseudonym")
-    told = _named(pl.concat(days), named, DAYS).sort("person", "day")
+    counted = _named(pl.concat(days), named, DAYS).sort("person", "day")
     events = _named(pl.concat(markers), named, MARKERS)
     check = activity_check(
-        pl.concat(ledger), told, rules=rules, key_check=key.check, unread=unread or {}
+        pl.concat(ledger), counted, rules=rules, key_check=key.check, unread=unread or {}
     )
-    return Activity(told, events.sort("person", "day", "metric", "value", "evidence"), check)
+    return Activity(counted, events.sort("person", "day", "metric", "value", "evidence"), check)
 
 
 def _named(frame: pl.DataFrame, names: pl.DataFrame, columns: Mapping[str, Any]) -> pl.DataFrame:
@@ -160,18 +164,12 @@ def _named(frame: pl.DataFrame, names: pl.DataFrame, columns: Mapping[str, Any])
     )
 
 
-def _with_days(lazy: pl.LazyFrame, zones: list[str], names: pl.DataFrame) -> pl.LazyFrame:
-    """Codes for ids, and the local day of the start and of the last moment of each sample."""
-    codes = names.select("person", code="code").lazy()
+def _with_days(lazy: pl.LazyFrame, zones: list[str]) -> pl.LazyFrame:
+    """The local day of the start and of the last moment of each sample."""
     last = pl.max_horizontal(pl.col("end") - pl.duration(microseconds=1), pl.col("start"))
-    return (
-        lazy.join(codes, on="person", how="left")
-        .with_columns(
-            person=pl.col("code"),
-            day=by_zone(pl.col("start"), zones, to_utc=False).dt.date(),
-            last=by_zone(last, zones, to_utc=False).dt.date(),
-        )
-        .drop("code")
+    return lazy.with_columns(
+        day=by_zone(pl.col("start"), zones, to_utc=False).dt.date(),
+        last=by_zone(last, zones, to_utc=False).dt.date(),
     )
 
 
@@ -337,7 +335,8 @@ def _features(kept: pl.DataFrame, aside: pl.DataFrame, rules: Rules) -> pl.DataF
         .when(~by_machine).then(pl.lit("not_automatic", REASONS))
         .otherwise(pl.lit("too_little_wear", REASONS))
     )  # fmt: skip
-    return found.with_columns(valid=valid, reason=reason).select("person", *list(DAYS)[1:])
+    found = found.with_columns(valid=valid, reason=reason).select("person", *list(DAYS)[1:])
+    return found.with_columns(pl.selectors.float().round(6))  # sums of floats in any order
 
 
 def _ledger(rows: pl.DataFrame, pieces: pl.DataFrame, counted: pl.DataFrame) -> pl.DataFrame:

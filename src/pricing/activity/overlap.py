@@ -8,13 +8,16 @@ of each moment is a step function of the samples' ends, and a sample keeps its r
 
 from __future__ import annotations
 
+import numpy as np
 import polars as pl
 
+from pricing.activity.metrics import METRICS
 from pricing.errors import InputError
 
 __all__ = ["merged", "source_levels"]
 
 _KEYS = ["person", "metric"]
+_CODES = {name: i for i, name in enumerate(METRICS)}
 _COARSE = 3 * 3_600_000_000  # microseconds: longer sums are day totals, with no place in the day
 
 
@@ -71,7 +74,7 @@ def merged(pieces: pl.DataFrame) -> pl.DataFrame:
     Parameters
     ----------
     pieces : polars.DataFrame
-        ``person``, ``metric``, ``day``, ``start``, ``end`` (µs as integers, half-open), ``value``,
+        ``person`` (a number), ``metric``, ``day``, ``start``, ``end`` (µs as integers, half-open), ``value``,
         ``level`` (0 best). Sums longer than three hours are day totals: they have no place in the
         day, so a day takes the larger of its best day total and what finer samples come to, not both.
 
@@ -88,10 +91,12 @@ def merged(pieces: pl.DataFrame) -> pl.DataFrame:
     [60.0, 15.0]
     """
     long = (pl.col("metric") != "sleep") & (pl.col("end") - pl.col("start") > _COARSE)
-    numbered = pieces.with_row_index("_at").with_columns(kept=pl.col("value"))
+    code = pl.col("metric").cast(pl.String).replace_strict(_CODES, return_dtype=pl.Int64)
+    key = pl.col("person").cast(pl.Int64) * len(_CODES) + code
+    numbered = pieces.with_row_index("_at").with_columns(kept=pl.col("value"), _key=key)
     fine, coarse = _by_level(numbered.filter(~long)), numbered.filter(long)
     if coarse.is_empty():
-        return fine.sort("_at").drop("_at")
+        return fine.sort("_at").drop("_at", "_key")
     # of day totals the best source's counts; two halves of a day by one source are one total
     where = [*_KEYS, "day"]
     coarse = pl.concat([_weighed(one, None) for one in coarse.partition_by("level")])
@@ -110,24 +115,17 @@ def merged(pieces: pl.DataFrame) -> pl.DataFrame:
 
 def _by_level(pieces: pl.DataFrame) -> pl.DataFrame:
     """Best source first; only persons and metrics with overlapping pieces are looked at."""
-    reach = pl.col("end").cum_max().shift(1).over(_KEYS)
-    meets = (
-        pieces.lazy()
-        .select(*_KEYS, "start", "end")
-        .sort(*_KEYS, "start", "end")
-        .filter(pl.col("start") < reach)
-        .select(_KEYS)
-        .unique()
-        .collect()
-    )
+    reach = pl.col("end").cum_max().shift(1).over("_key")
+    ordered = pieces.select("_key", "start", "end").sort("_key", "start", "end")
+    meets = ordered.filter(pl.col("start") < reach).select("_key").unique()
     if meets.is_empty():
         return pieces
-    done = [pieces.join(meets, on=_KEYS, how="anti")]
+    done = [pieces.join(meets, on="_key", how="anti")]
     cover: pl.DataFrame | None = None
-    meeting = pieces.join(meets, on=_KEYS, how="semi").sort("level")
+    meeting = pieces.join(meets, on="_key", how="semi").sort("level", "_key", "start")
     for one in meeting.partition_by("level", maintain_order=True):
         done.append(_weighed(one, cover))
-        told = one.select(*_KEYS, "start", "end")
+        told = one.select("_key", "start", "end")
         cover = told if cover is None else pl.concat([cover, told])
     return pl.concat(done)
 
@@ -135,34 +133,32 @@ def _by_level(pieces: pl.DataFrame) -> pl.DataFrame:
 def _weighed(pieces: pl.DataFrame, cover: pl.DataFrame | None) -> pl.DataFrame:
     """Pieces of one level: ``kept`` is the rate times ∫ 1/n(t) dt where no better source covers.
 
-    n(t) is the number of pieces of the level at t. Ends are integers, so counts are exact.
+    n(t) is the number of pieces of the level at t. All ends are put in order once; counts return to
+    zero at the end of each person and metric, so one running sum serves all.
     """
-    steps = [_ends(pieces, "n"), _ends(pieces.clear() if cover is None else cover, "better")]
-    moments = (
-        pl.concat(steps, how="diagonal")
-        .group_by(*_KEYS, "time")
-        .agg(pl.col("n", "better").sum())
-        .sort(*_KEYS, "time")
-        .with_columns(pl.col("n", "better").cum_sum().over(_KEYS))
-    )
-    open_to = (pl.col("n") > 0) & (pl.col("better") == 0)
-    length = (pl.col("time").shift(-1).over(_KEYS) - pl.col("time")).fill_null(0)
-    moments = moments.with_columns(
-        area=pl.when(open_to).then(length / pl.col("n")).otherwise(0.0),
-        busy=(pl.col("n") > 0) | (pl.col("better") > 0),
-    ).with_columns(area=(pl.col("area").cum_sum() - pl.col("area")).over(_KEYS))
-    found = pieces.join(
-        moments.select(*_KEYS, start="time", since="area", busy="busy"), on=[*_KEYS, "start"], how="left"
-    ).join(moments.select(*_KEYS, end="time", until="area"), on=[*_KEYS, "end"], how="left")
-    share = (pl.col("until") - pl.col("since")) / (pl.col("end") - pl.col("start"))
-    moment = pl.when("busy").then(0.0).otherwise("value")  # a count at one moment, inside an interval
-    kept = pl.when(pl.col("end") > pl.col("start")).then(pl.col("value") * share).otherwise(moment)
-    return found.with_columns(kept=kept).select(pieces.columns)
-
-
-def _ends(pieces: pl.DataFrame, name: str) -> pl.DataFrame:
-    """One more at each start, one less at each end."""
-    return pl.concat([
-        pieces.select(*_KEYS, pl.lit(1).alias(name), time="start"),
-        pieces.select(*_KEYS, pl.lit(-1).alias(name), time="end"),
-    ])  # fmt: skip
+    parts = [pieces] if cover is None else [pieces, cover]
+    many = [len(one) for one in parts for _ in ("start", "end")]
+    key = np.concatenate([one["_key"].to_numpy() for one in parts for _ in ("start", "end")])
+    time = np.concatenate([one[end].to_numpy() for one in parts for end in ("start", "end")])
+    own = np.repeat([1, -1, 0, 0][: len(many)], many)
+    better = np.repeat([0, 0, 1, -1][: len(many)], many)
+    order = np.lexsort((time, key))
+    key, time = key[order], time[order]
+    n, above = np.cumsum(own[order]), np.cumsum(better[order])
+    # what holds at a moment is what holds after the last end at it
+    last = np.append((key[1:] != key[:-1]) | (time[1:] != time[:-1]), True)
+    at = np.cumsum(last) - last
+    n, above, key, time = n[last], above[last], key[last], time[last]
+    length = np.append(np.where(key[1:] == key[:-1], np.diff(time), 0), 0)
+    open_to = (n > 0) & (above == 0)
+    alone = np.where(open_to & (n == 1), length, 0)  # whole µs, so that sums stay exact
+    shared = np.where(open_to & (n > 1), length / np.maximum(n, 1), 0.0)
+    until_here = [np.concatenate([[0], np.cumsum(one)[:-1]]) for one in (alone, shared)]
+    place = np.empty_like(at)
+    place[order] = at
+    since, until = place[: len(pieces)], place[len(pieces) : 2 * len(pieces)]
+    free = sum(one[until] - one[since] for one in until_here)
+    whole = (pieces["end"] - pieces["start"]).to_numpy()
+    busy = (n > 0) | (above > 0)  # a count at one moment, inside an interval
+    share = np.where(whole > 0, free / np.maximum(whole, 1), np.where(busy[since], 0.0, 1.0))
+    return pieces.with_columns(kept=pieces["value"] * pl.Series(share))

@@ -118,11 +118,17 @@ def shared_between(samples: pl.LazyFrame, rules: Rules) -> pl.DataFrame:
     ['copied_series', 'copied_series']
     """
     where = ["person", "day", "source"]
+    # one 64-bit print of each sample; its halves are added over the day, in any order
+    print_of = sum(
+        (
+            pl.col(name).hash(seed=seed) // 2**seed
+            for seed, name in enumerate(("start", "end", "value"), 1)
+        ),
+        start=pl.lit(0, pl.UInt64),
+    )
     series = (
-        samples.with_columns(
-            print=pl.struct("start", "end", "value").hash(seed=20) % 2**40,
-            mark=pl.struct("start", "end", "value").hash(seed=21) % 2**40,
-        )
+        samples.with_columns(_print=print_of)
+        .with_columns(print=pl.col("_print") // 2**32, mark=pl.col("_print") % 2**32)
         .group_by(where)
         .agg(
             pl.len().alias("n"),
