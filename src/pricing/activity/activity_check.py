@@ -45,7 +45,8 @@ class ActivityCheck(Result):
                 samples=facts["most_samples"],
                 steps=facts["most_steps"],
             )
-        return say("finding.activity_check", lang, **facts, aside_text=told)
+        late = say("sentence.activity_surge", lang, **facts) if facts["surge_judged"] else ""
+        return say("finding.activity_check", lang, **facts, aside_text=told, surge_text=late)
 
     def figure(self, lang: Language = "en") -> go.Figure:
         """Draw the share of samples and of steps by what became of them."""

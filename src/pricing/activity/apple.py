@@ -27,6 +27,7 @@ __all__ = ["AppleImport", "read_apple"]
 _BATCH = 200_000
 _HEAD = 1 << 20
 _RATIO = 200
+_TIME = "%Y-%m-%d %H:%M:%S %z"
 _QUANTITY, _CATEGORY = "HKQuantityTypeIdentifier", "HKCategoryTypeIdentifier"
 _TYPES: Mapping[str, str] = {
     f"{_QUANTITY}StepCount": "steps",
@@ -283,6 +284,7 @@ class _Reader:
         )
         frame = sample_frame(
             rows.with_columns(
+                pl.col("start", "end").str.to_datetime(_TIME, strict=False, time_unit="us"),
                 person=pl.lit(self.person),
                 metric=pl.when(sleeps).then(state).otherwise(kind.replace(dict(_TYPES))),
                 value=pl.when(sleeps).then(None).otherwise("value"),

@@ -38,7 +38,6 @@ COLUMNS: dict[str, Any] = {
     "verified": pl.Boolean,
 }
 _OFFSET = r"(Z|[+-]\d{2}:?\d{2})$"
-_FORMS = ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d")
 
 
 def read_samples(source: Source, *, tz: str | None = None) -> pl.DataFrame:
@@ -248,9 +247,10 @@ def _instant(name: str, dtype: pl.DataType, zones: list[str]) -> pl.Expr:
     offset = pl.when(timed).then(said.str.extract(_OFFSET))
     body = pl.when(offset.is_not_null()).then(said.str.replace(_OFFSET, "")).otherwise(said)
     body = body.str.strip_chars().str.replace(" ", "T", literal=True)
-    local = pl.coalesce(
-        *[body.str.to_datetime(form, strict=False, time_unit="us") for form in _FORMS]
-    )
+    size = body.str.len_chars()
+    full = pl.when(size == 10).then(body + "T00:00:00").when(size == 16).then(body + ":00")
+    body = full.otherwise(body)
+    local = body.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f", strict=False, time_unit="us")
     digits = offset.str.replace("Z", "+0000", literal=True).str.replace(":", "", literal=True)
     minutes = digits.str.slice(1, 2).cast(pl.Int64) * 60 + digits.str.slice(3, 2).cast(pl.Int64)
     ahead = pl.when(digits.str.starts_with("-")).then(-minutes).otherwise(minutes)
