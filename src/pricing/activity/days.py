@@ -41,7 +41,7 @@ MARKERS: dict[str, Any] = {
     "verified": pl.Boolean,
     "evidence": pl.Float64,
 }
-_ROWS_AT_ONCE = 2_000_000
+_ROWS_AT_ONCE = 1_000_000
 _SUMS = ("steps", "active_minutes", "moderate_minutes", "vigorous_minutes", "wear")
 
 
