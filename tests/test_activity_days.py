@@ -491,8 +491,11 @@ def test_real_fitbit_days_become_daily_features(dataset):
     )
     assert first["sleep_hours"] == pytest.approx(327 / 60)
     assert found.days["valid"].sum() == (activity["TotalSteps"] >= 1000).sum()
+    assert found.days.filter(~pl.col("valid"))["reason"].unique().to_list() == ["too_little_wear"]
     trust = reliability(found.days)
-    assert 0.3 < trust.facts["single_lower"] < trust.single < trust.facts["single_upper"] < 0.8
+    assert trust.single == pytest.approx(0.41, abs=0.03)  # the published figure, on other people
+    assert trust.facts["single_lower"] < 0.41 < trust.facts["single_upper"]
+    assert trust.facts["needed"] == 6
     assert trust.facts["split"] > 0.85
 
 

@@ -116,7 +116,11 @@ def bunching(
     found = []
     for place, cut in enumerate(at):
         others = [abs(cut - other) for i, other in enumerate(at) if i != place]
-        reach = bandwidth or min([_rule(value, cut, measure), *[gap / 2 for gap in others]])
+        reach = (
+            float(bandwidth)
+            if bandwidth
+            else min([_rule(value, cut, measure), *[gap / 2 for gap in others]])
+        )
         theta, error, near = _jump(value, person, cut, reach, measure)
         p = 2 * float(norm.sf(abs(theta / error)))
         ends = (np.exp(theta - z * error), np.exp(theta + z * error))

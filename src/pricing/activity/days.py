@@ -308,7 +308,9 @@ def _features(kept: pl.DataFrame, aside: pl.DataFrame, rules: Rules) -> pl.DataF
         slots=slot.n_unique(),
         walked=by_steps,
         most=pl.col("evidence").max(),
-        automatic=(automatic & (value > 0)).any(),
+        automatic=pl.when(value.filter(steps).sum() > 0)
+        .then((automatic & steps & (value > 0)).any())
+        .otherwise(automatic.any()),
     )
     why = aside.group_by("person", "day").agg(aside=pl.col("reason").min())
     found = found.join(why, on=["person", "day"], how="full", coalesce=True)

@@ -1,19 +1,20 @@
-"""Published reliability of step counts: what one day and several tell of a person."""
+"""Published reliability of step counts, and the two units of HbA1c side by side."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pricing.activity.reliability import days_needed, spearman_brown
+from pricing.activity.metrics import METRICS
+from pricing.activity.reliability import spearman_brown
 
-__all__ = ["step_reliability"]
+__all__ = ["hba1c_units", "step_reliability"]
 
 Found = tuple[str, Mapping[str, str], Mapping[str, float]]
 SOURCE = "Spearman–Brown formula on the reliability of one day of steps, .41, of Clemes (2008)"
 
 
 def step_reliability() -> Found:
-    """Reliability of the mean of k days of steps, from .41 for one, and the days to pass 0.80.
+    """Reliability of the mean of k days of steps, from .41 for one.
 
     Examples
     --------
@@ -22,7 +23,22 @@ def step_reliability() -> Found:
     """
     printed = {
         "1 day": ".4100", "5 days": ".7765", "6 days": ".8066", "7 days": ".8295",
-        "30 days": ".9542", "365 days": ".9961", "days to .80": "6",
+        "30 days": ".9542", "365 days": ".9961",
     }  # fmt: skip
-    ours = {name: spearman_brown(0.41, int(name.split()[0])) for name in list(printed)[:-1]}
-    return SOURCE, printed, ours | {"days to .80": float(days_needed(0.41, 0.80) or 0)}
+    ours = {name: spearman_brown(0.41, int(name.split()[0])) for name in printed}
+    return SOURCE, printed, ours
+
+
+def hba1c_units() -> Found:
+    """HbA1c in NGSP % for round IFCC values, as conversion tables print them.
+
+    Examples
+    --------
+    >>> round(hba1c_units()[2]["48 mmol/mol"], 1)
+    6.5
+    """
+    printed = {"42": "6.0", "48": "6.5", "53": "7.0", "64": "8.0", "75": "9.0", "86": "10.0"}
+    factor, offset = METRICS["hba1c"].factors()["mmol/mol"]
+    source = "NGSP and IFCC conversion table, after Hoelzel et al. (2004)"
+    ours = {f"{ifcc} mmol/mol": factor * int(ifcc) + offset for ifcc in printed}
+    return source, {f"{ifcc} mmol/mol": ngsp for ifcc, ngsp in printed.items()}, ours

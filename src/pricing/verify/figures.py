@@ -269,7 +269,10 @@ def _annuities() -> list[Figure]:
 def _health() -> list[Figure]:
     from pricing.verify import activity
 
-    return _compare("health", *activity.step_reliability())
+    found: list[Figure] = []
+    for source, printed, ours in (activity.step_reliability(), activity.hba1c_units()):
+        found += _compare("health", source, printed, ours)
+    return found
 
 
 AREAS: Mapping[str, Callable[[], list[Figure]]] = {
