@@ -143,7 +143,8 @@ def shared_between(samples: pl.LazyFrame, rules: Rules) -> pl.DataFrame:
         .agg(pl.col("value").sum().alias("steps"))
         .filter(pl.col("steps") > 0)
     )
-    found, used = pl.collect_all([series, devices], engine="streaming")
+    # one after the other: together they would keep their common rows in memory
+    found, used = series.collect(engine="streaming"), devices.collect(engine="streaming")
     same = ["day", "n", "print", "mark"]
     copied = found.filter(pl.col("person").n_unique().over(same) > 1)
     shared = used.filter(
