@@ -699,9 +699,62 @@ def health_value(size: int, folder: Path) -> dict[str, Callable[[], object]]:
     }
 
 
+def apple_export(size: int, folder: Path) -> dict[str, Callable[[], object]]:
+    """An Apple Health export, as a stream, to canonical samples in Parquet."""
+    from xml.etree import ElementTree
+    from xml.parsers import expat
+
+    from pricing.activity.apple import read_apple
+
+    kinds = [
+        ("StepCount", "count", 63),
+        ("HeartRate", "count/min", 71),
+        ("BasalEnergyBurned", "Cal", 3),
+    ]
+    path, at = folder / f"export-{size}.xml", np.datetime64("2018-01-01T00:00:00")
+    with path.open("w", encoding="utf-8") as file:
+        file.write("<HealthData>\n")
+        for i in range(size):
+            start, end = (str(at + 73 * i + s).replace("T", " ") for s in (0, 60))
+            kind, unit, value = kinds[i % 3]
+            file.write(
+                f'<Record type="HKQuantityTypeIdentifier{kind}" sourceName="手表" unit="{unit}" '
+                f'creationDate="{end} +0800" startDate="{start} +0800" endDate="{end} +0800" '
+                f'value="{value}"/>\n'
+            )
+        file.write("</HealthData>\n")
+
+    def parsed() -> None:
+        parser = expat.ParserCreate()
+        parser.StartElementHandler = lambda name, attributes: None
+        with path.open("rb") as file:
+            parser.ParseFile(file)
+
+    def tree() -> object:
+        records = []
+        for _, element in ElementTree.iterparse(path):
+            if element.tag == "Record":
+                records.append(dict(element.attrib))
+            element.clear()
+        return pl.DataFrame(records)
+
+    out = folder / "samples"
+    return {
+        "ours": lambda: read_apple(path, out, person="a", tz="Asia/Shanghai"),
+        "floor": parsed,
+        "peer": tree,
+    }
+
+
 BENCHMARKS = {
     "health_value": Benchmark(
         1e7, "polars group-by of member and day, steps summed, once", "", health_value
+    ),
+    "apple_export": Benchmark(
+        2.7e6,
+        "expat over the same file, nothing kept",
+        "ElementTree.iterparse to one frame",
+        apple_export,
     ),
     "panel": Benchmark(
         622,

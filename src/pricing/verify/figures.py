@@ -276,7 +276,7 @@ def _annuities() -> list[Figure]:
 
 
 def _health() -> list[Figure]:
-    from pricing.verify import health, scales
+    from pricing.verify import activity, health, scales
 
     found: list[Figure] = []
     for source, printed, ours in (
@@ -289,6 +289,8 @@ def _health() -> list[Figure]:
         scales.status_walk(),
         scales.score_bands(),
         scales.feasibility(),
+        activity.step_reliability(),
+        activity.hba1c_units(),
     ):
         found += _compare("health", source, printed, ours)
     return found
