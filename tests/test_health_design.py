@@ -11,11 +11,12 @@ from scipy.optimize import LinearConstraint, isotonic_regression, minimize
 
 from pricing.errors import InputError
 from pricing.experience.cells import Experience
-from pricing.health.design import RenewalResponse, design_within
+from pricing.health.design import design_within
 from pricing.health.discount_split import PARTS, split_discount
 from pricing.health.effect import group_effect
 from pricing.health.limits import Line, ScheduleLimits, lines_of
 from pricing.health.optimum import admissible, closest
+from pricing.health.price_response import PriceResponse
 from pricing.health.schedule import design_schedule
 
 GROUPS = ["G0", "G1", "G2", "G3", "G4"]
@@ -80,7 +81,7 @@ def test_least_squares_and_its_prices_against_a_general_solver(seed):
 
 def test_a_shadow_price_is_what_easing_the_bound_brings(book):
     effect, seen = book
-    answer = RenewalResponse(renewal=0.85, slope=-5.0)
+    answer = PriceResponse.elastic(retention=0.85, elasticity=-0.75)
 
     def best(budget, objective):
         limits = ScheduleLimits(step=0.001, cap=0.02, mean_discount=budget)  # near the continuum
@@ -131,7 +132,9 @@ def test_the_grid_is_complete(book):
 
 def test_the_frontier_is_not_dominated_and_holds_the_choice(book):
     effect, seen = book
-    answer = RenewalResponse(renewal={g: 0.8 + 0.02 * i for i, g in enumerate(GROUPS)}, slope=-4.0)
+    answer = PriceResponse(
+        intercept=1.4, sensitivity=4.0, groups={g: 0.1 * i for i, g in enumerate(GROUPS)}
+    )
     for objective in ("fit", "margin"):
         design = design_within(effect, seen, objective=objective, response=answer, expenses=0.2)
         rest = design.frames["frontier"].filter(~pl.col("chosen"))
@@ -179,10 +182,12 @@ def test_what_cannot_be_held_is_said_by_name(book, limits, said):
 def test_wrong_options(book, wrong):
     with pytest.raises(InputError):
         design_within(*book, **wrong)
-    with pytest.raises(InputError, match="above 0"):
-        RenewalResponse(renewal=0.9, slope=1.0)
-    with pytest.raises(InputError, match="not in"):
-        RenewalResponse(renewal=1.0, slope=-1.0)
+    with pytest.raises(InputError, match="says nothing of 'G4'"):
+        design_within(
+            *book,
+            response=PriceResponse(intercept=1.0, sensitivity=1.0),
+            present={"G0": 0, "G1": 0, "G2": 0, "G3": 0},
+        )
 
 
 def test_it_speaks_both_languages_and_comes_back_from_disk(book, tmp_path):
@@ -199,7 +204,7 @@ def test_it_speaks_both_languages_and_comes_back_from_disk(book, tmp_path):
 )
 def test_the_parts_of_a_discount_add_up_to_it(book, effect, lower):
     schedule = design_schedule(book[0], book[1])
-    answer = RenewalResponse(renewal=0.85, slope=-5.0)
+    answer = PriceResponse.elastic(retention=0.85, elasticity=-0.75)
     split = split_discount(
         schedule, effect=effect, effect_lower=lower, response=answer, expenses=0.2
     )

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Literal, get_args
 
 import numpy as np
 import plotly.graph_objects as go
 import polars as pl
-from scipy.special import expit, logit
+from scipy.special import expit
 
 from pricing.errors import InputError, nearest
 from pricing.estimate.design import Floats
@@ -18,65 +18,14 @@ from pricing.files import fingerprint
 from pricing.health.effect import GroupEffect
 from pricing.health.limits import Line, ScheduleLimits, lines_of
 from pricing.health.optimum import NEAR, Optimum, admissible, closest, most_of
+from pricing.health.price_response import PriceResponse
 from pricing.result.figure import COLOURS
 from pricing.result.shape import Result
 from pricing.result.words import Language, label, level_label, say
 
-__all__ = ["RenewalResponse", "ScheduleDesign", "design_within"]
+__all__ = ["ScheduleDesign", "design_within", "renewed_share"]
 
 Objective = Literal["fit", "margin"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class RenewalResponse:
-    """How renewal answers to price: logit of renewal, linear in the log of the premium.
-
-    Parameters
-    ----------
-    renewal : float or mapping of str to float
-        Share that renews at the premium of ``at``, for all or by group; in (0, 1).
-    slope : float
-        Change of the log-odds per unit of ln(premium), 0 or below; the own-price elasticity of renewal
-        is slope × (1 − renewal).
-    at : mapping of str to float, optional
-        Discounts by group at which ``renewal`` was seen; none where left out.
-
-    Examples
-    --------
-    >>> answer = RenewalResponse(renewal=0.85, slope=-5.0)
-    >>> answer.of(["G0"], np.array([[0.0], [0.1]])).round(4).tolist()
-    [[0.85], [0.9056]]
-    """
-
-    renewal: float | Mapping[str, float]
-    slope: float
-    at: Mapping[str, float] | None = None
-
-    def __post_init__(self) -> None:
-        given = self.renewal if isinstance(self.renewal, Mapping) else {"all": self.renewal}
-        faults = [f"renewal: {n} = {v} is not in (0, 1)" for n, v in given.items() if not 0 < v < 1]
-        if not self.slope <= 0:
-            faults.append(f"slope: {self.slope} is above 0: more would renew the more they pay")
-        if faults:
-            raise InputError("no answer of renewal to price", faults=faults)
-
-    def of(self, groups: list[str], discounts: Floats) -> Floats:
-        """Share that renews by group (columns) under each schedule (rows)."""
-        shares = (
-            self.renewal
-            if isinstance(self.renewal, Mapping)
-            else dict.fromkeys(groups, self.renewal)
-        )
-        now = self.at or dict.fromkeys(groups, 0.0)
-        lacking = [g for g in groups if g not in shares or g not in now]
-        if lacking:
-            raise InputError(
-                f"renewal: nothing is said of {lacking[0]!r}{nearest(lacking[0], shares)}"
-            )
-        start = logit(np.array([shares[g] for g in groups]))
-        change = np.log1p(-discounts) - np.log1p(-np.array([now[g] for g in groups]))
-        found: Floats = expit(start + self.slope * change)
-        return found
 
 
 class ScheduleDesign(Result):
@@ -148,7 +97,8 @@ def design_within(
     *,
     group: str = "health_group",
     objective: Objective = "fit",
-    response: RenewalResponse | None = None,
+    response: PriceResponse | None = None,
+    present: Mapping[str, float] | None = None,
     expenses: float = 0.0,
 ) -> ScheduleDesign:
     """Choose the discount by health group within limits, and show what could be had instead.
@@ -170,8 +120,11 @@ def design_within(
     objective : {"fit", "margin"}
         Least squares of discount less fair discount, weighted by standard premium; or the most
         expected margin: what renews × (premium after discount and expenses − claims).
-    response : RenewalResponse, optional
+    response : PriceResponse, optional
         How renewal answers to price; everybody renews where left out.
+    present : mapping of str to float, optional
+        The schedule in force: a group's price changes from (1 − present) to (1 − discount). None in force
+        where left out.
     expenses : float
         Share of the premium that goes to expenses, in [0, 1).
 
@@ -225,7 +178,10 @@ def design_within(
     best = closest(fair[1:], premium[1:], lines)
 
     def worth(schedules: Floats) -> dict[str, Floats]:
-        return _worth(schedules, order, premium, amount, fair, response, expenses)
+        d = np.c_[np.zeros(len(schedules)), schedules]
+        return _worth(
+            d, renewed_share(d, order, response, present), premium, amount, fair, expenses
+        )
 
     if objective == "margin":
         best = most_of(lambda d: float(worth(d[None, :])["margin"][0]), best.discounts, lines)
@@ -238,7 +194,9 @@ def design_within(
         amount=pl.Series(amount),
         unrounded_discount=pl.Series(np.r_[0.0, best.discounts]),
         discount=pl.Series(np.r_[0.0, schedules[chosen]]),
-        renewed_share=pl.Series(_renewal(schedules[[chosen]], order, response)[0]),
+        renewed_share=pl.Series(
+            renewed_share(np.r_[0.0, schedules[chosen]][None, :], order, response, present)[0]
+        ),
     ).with_columns(loss_ratio_after=pl.col("amount") / (pl.col("standard_premium") * (1 - pl.col("discount"))))  # fmt: skip
     held = _held(
         lines, schedules[chosen], best, 1.0 if objective == "margin" else 1 / premium.sum()
@@ -254,29 +212,54 @@ def design_within(
         "shadow_price": tight["shadow_price"][0] if tight.height else 0.0,
     }  # fmt: skip
     hashed = fingerprint(
-        effect.basis.fingerprint, repr(limits), objective, repr(response), str(expenses)
+        effect.basis.fingerprint,
+        repr(limits),
+        objective,
+        repr(response),
+        repr(present),
+        str(expenses),
     )
     basis = replace(effect.basis, fingerprint=hashed)
     return ScheduleDesign(table=table, basis=basis, facts=facts, frames=frames)
 
 
-def _renewal(schedules: Floats, order: list[str], response: RenewalResponse | None) -> Floats:
-    d = np.c_[np.zeros(len(schedules)), schedules]
-    return np.ones_like(d) if response is None else response.of(order, d)
+def renewed_share(
+    discounts: Floats,
+    groups: Sequence[str],
+    response: PriceResponse | None,
+    present: Mapping[str, float] | None,
+) -> Floats:
+    """Give the share that renews by group (columns) under each schedule (rows).
+
+    Raises
+    ------
+    InputError
+        For a group of which the present schedule says nothing.
+
+    Examples
+    --------
+    >>> response = PriceResponse.elastic(retention=0.85, elasticity=-0.75)
+    >>> renewed_share(np.array([[0.0, 0.1]]), ["G0", "G1"], response, None).round(4).tolist()
+    [[0.85, 0.9056]]
+    """
+    if response is None:
+        return np.ones_like(discounts)
+    now = dict.fromkeys(groups, 0.0) if present is None else present
+    lacking = [g for g in groups if g not in now]
+    if lacking:
+        raise InputError(
+            f"the present schedule says nothing of {lacking[0]!r}{nearest(lacking[0], now)}"
+        )
+    change = np.log1p(-discounts) - np.log1p(-np.array([now[g] for g in groups]))
+    own = np.array([response.groups.get(g, 0.0) for g in groups])
+    found: Floats = expit(response.intercept + own - response.sensitivity * change)
+    return found
 
 
 def _worth(
-    schedules: Floats,
-    order: list[str],
-    premium: Floats,
-    amount: Floats,
-    fair: Floats,
-    response: RenewalResponse | None,
-    expenses: float,
+    d: Floats, renewed: Floats, premium: Floats, amount: Floats, fair: Floats, expenses: float
 ) -> dict[str, Floats]:
     """What each schedule costs and earns, a row each."""
-    d = np.c_[np.zeros(len(schedules)), schedules]
-    renewed = _renewal(schedules, order, response)
     charged = renewed * premium * (1 - d)
     margin = (charged * (1 - expenses) - renewed * amount).sum(axis=1)
     return {

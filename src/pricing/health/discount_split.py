@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,8 @@ import polars as pl
 
 from pricing.errors import InputError
 from pricing.files import fingerprint
-from pricing.health.design import RenewalResponse
+from pricing.health.design import renewed_share
+from pricing.health.price_response import PriceResponse
 from pricing.health.schedule import Schedule
 from pricing.result.series import SERIES
 from pricing.result.shape import Result
@@ -63,7 +65,8 @@ def split_discount(
     *,
     effect: float,
     effect_lower: float,
-    response: RenewalResponse | None = None,
+    response: PriceResponse | None = None,
+    present: Mapping[str, float] | None = None,
     expenses: float = 0.0,
 ) -> DiscountSplit:
     """Split each group's discount into selection, effect, retention and subsidy.
@@ -77,8 +80,10 @@ def split_discount(
         from the estimator to be believed most.
     effect_lower : float
         Lower end of its 80 % interval. Nothing is booked as an effect unless it is above zero.
-    response : RenewalResponse, optional
+    response : PriceResponse, optional
         How renewal answers to price; no retention is counted where left out.
+    present : mapping of str to float, optional
+        The schedule in force, as in :func:`pricing.health.design.design_within`.
     expenses : float
         Share of the premium that goes to expenses, in [0, 1).
 
@@ -128,7 +133,7 @@ def split_discount(
     kept = np.zeros(len(d))
     if response is not None:
         order = t["health_group"].to_list()
-        renewed = response.of(order, np.array([d, np.zeros(len(d))]))
+        renewed = renewed_share(np.array([d, np.zeros(len(d))]), order, response, present)
         kept = (1 - renewed[1] / renewed[0]) * ((1 - d) * (1 - expenses) - ratio)
     parts = {
         "from_selection": fair - causal,
@@ -154,7 +159,12 @@ def split_discount(
         "effect_lower": effect_lower,
     }
     hashed = fingerprint(
-        schedule.basis.fingerprint, str(effect), str(effect_lower), repr(response), str(expenses)
+        schedule.basis.fingerprint,
+        str(effect),
+        str(effect_lower),
+        repr(response),
+        repr(present),
+        str(expenses),
     )
     basis = replace(schedule.basis, fingerprint=hashed)
     return DiscountSplit(table=pl.concat([table, whole]), basis=basis, facts=facts)
