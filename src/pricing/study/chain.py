@@ -29,9 +29,9 @@ from pricing.health.schedule import design_schedule
 from pricing.result.shape import Basis, Result
 from pricing.result.words import Language
 from pricing.study.data_check import DataCheck, data_check
+from pricing.study.members import member_results
 from pricing.study.regulated import reviewed
-from pricing.study.retained import retained
-from pricing.study.sections import Retention, Table
+from pricing.study.sections import Table
 from pricing.study.settings import Settings, read_settings
 from pricing.study.tables import checked_table, money_columns, require_banded, same_book
 from pricing.study.validate import validate
@@ -165,7 +165,7 @@ class Study:
         claims : str
             Column of claim counts.
         """
-        rows, year = self.person_years.rows, self._year()
+        rows, year = self.person_years.rows, self.year
         conditions, filters = [pl.lit(True)], []
         for bound, symbol in ((start, ">="), (end, "<=")):
             if bound is None:
@@ -183,9 +183,9 @@ class Study:
                 where=self.name,
                 do="give every row its year, or leave out start and end",
             )
-        return self._collect(rows.filter(*conditions), by, claims=claims, filters=filters)
+        return self.collect(rows.filter(*conditions), by, claims=claims, filters=filters)
 
-    def _collect(
+    def collect(
         self,
         rows: pl.DataFrame,
         by: Sequence[str],
@@ -193,6 +193,7 @@ class Study:
         claims: str = "claims",
         filters: Sequence[str] = (),
     ) -> Experience:
+        """Make cells of person-years of the study, with their money and the study's basis."""
         whole = money_columns(rows)
         return Experience.collect(
             rows,
@@ -236,7 +237,13 @@ class Study:
         cost = list(variables(s.model.severity or ""))
         views = s.model.one_way or [*factors, s.discount.group]
         checks = s.model.actual_to_expected or views
-        keys = dict.fromkeys([*factors, *cost, s.discount.group, *views, *checks])
+        limits = s.discount.limits
+        held = (
+            [*limits.fairness, *([limits.service_by] if limits.service_by else [])]
+            if limits
+            else []
+        )
+        keys = dict.fromkeys([*factors, *cost, s.discount.group, *views, *checks, *held])
         seen = self.experience(list(keys))
         progress("claims")
         effect, model = group_effect(
@@ -283,7 +290,7 @@ class Study:
             results |= losses_of_year(
                 s.losses,
                 self.person_years,
-                self._years(),
+                self.years,
                 seen=seen,
                 book=book,
                 model=model,
@@ -297,8 +304,16 @@ class Study:
             basis = Basis(source=self.name, period=self.period, currency=s.study.currency,
                           fingerprint=self.fingerprint)  # fmt: skip
             results |= reviewed(s, self.person_years, tables, basis, progress=progress)
-        if s.persistency is not None:
-            results |= self._retained(s.persistency, seen, model, severity, progress)
+        results |= member_results(
+            self,
+            results,
+            money=self._with_money(seen, effect, model),
+            model=model,
+            severity=severity,
+            effect=effect,
+            schedule=schedule,
+            progress=progress,
+        )
         if s.programme_effect is not None:
             progress("programme")
             results["programme_effect"] = self._programme()
@@ -306,42 +321,6 @@ class Study:
             progress("truth")
             results["recovery"] = recover(model, self._true_model(seen, model))
         return results
-
-    def _retained(
-        self,
-        wanted: Retention,
-        seen: Experience,
-        model: Frequency,
-        severity: Severity | None,
-        progress: Progress,
-    ) -> dict[str, Result]:
-        s, basis = (
-            self.settings,
-            Basis(source=self.name, period=self.period, fingerprint=self.fingerprint),
-        )
-        if severity is not None:
-            cost: pl.Expr | float = severity.rate()
-        elif s.premium is not None:
-            cost = s.premium.cost_per_claim
-        else:
-            cost = float(seen.cells["amount"].sum()) / float(seen.cells["claims"].sum())
-        slope = None
-        if self.book is not None:
-            slope = true_parameters(self.book)["parameters"]["renew_price"]
-        assert s.study.observed is not None
-        return retained(
-            wanted,
-            self.person_years,
-            {name: c.accepted for name, c in self.checked.items()},
-            group=s.discount.group,
-            bands=s.bands,
-            observed=s.study.observed,
-            rate=model.rate(),
-            cost=cost,
-            true_slope=slope,
-            basis=replace(basis, currency=s.study.currency),
-            progress=progress,
-        )
 
     def _severity(self, seen: Experience, model: Frequency) -> Severity | None:
         formula = self.settings.model.severity
@@ -367,7 +346,7 @@ class Study:
         wanted, name = self.settings.validation, self.settings.model.cluster
         assert wanted is not None
         if wanted.hold_out == "year":
-            years = self._years()
+            years = self.years
             if len(years) < 2:
                 raise InputError(
                     f"there is no earlier year to fit to: the rows have {years or 'no year'}",
@@ -378,11 +357,11 @@ class Study:
                 self.experience(keys, end=years[-2]),
                 self.experience(keys, start=years[-1]),
             )
-            dealt = self.person_years.rows.with_columns(fold=pl.col(self._year()).cast(pl.String))
+            dealt = self.person_years.rows.with_columns(fold=pl.col(self.year).cast(pl.String))
         else:
             assert name is not None
             dealt = self.person_years.rows.with_columns(person_fold(name, 5))
-            train, test = hold_out(self._collect(dealt, [*keys, "fold"]), "fold", ["5"])
+            train, test = hold_out(self.collect(dealt, [*keys, "fold"]), "fold", ["5"])
         found = validate(
             train.by(*keys),
             test.by(*keys),
@@ -391,19 +370,21 @@ class Study:
             base=model.details["base"],
         )
         if wanted.challenger:
-            cells = self._collect(dealt, [*model.keys, "fold"])
+            cells = self.collect(dealt, [*model.keys, "fold"])
             challenger = fit_challenger(cells, model.keys, folds="fold")
             found["contest"] = contest(cells, challenger, model)
         return found
 
-    def _year(self) -> str:
+    @property
+    def year(self) -> str:
         """The column that holds the year, the empty name where there is none."""
         rows = self.person_years.rows
         return next((c for c in ("year", "period") if c in rows.columns), "")
 
-    def _years(self) -> list[int]:
+    @property
+    def years(self) -> list[int]:
         """Years of the rows in order; none where some row has none."""
-        rows, name = self.person_years.rows, self._year()
+        rows, name = self.person_years.rows, self.year
         if not name or rows[name].null_count():
             return []
         return [int(y) for y in rows[name].unique().sort()]

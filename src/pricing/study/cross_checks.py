@@ -51,15 +51,30 @@ def cross_faults(raw: Mapping[str, Any]) -> list[str]:
         )
     review = _section(raw, "loss_ratio")
     faults += _review_faults(raw, review, book="person_years" not in tables)
-    kept = _section(raw, "persistency")
-    if kept and "person_years" in tables:
-        faults.append("persistency: needs a book of policies, renewals and claims")
+    kept, causal = _section(raw, "persistency"), _section(raw, "causal")
+    faults += [
+        f"{name}: needs a book of policies, renewals and claims"
+        for name in ("persistency", "causal", "projection", "renewal")
+        if name in raw and "person_years" in tables
+    ]
+    limits = _section(discount, "limits")
     faults += _formula_faults("persistency.model", kept.get("model"), known)
     names = [("discount.group", discount.get("group", "health_group"))]
     for views in ("one_way", "actual_to_expected"):
         names += [(f"model.{views}", n) for n in _strings(model.get(views))]
     names += [("model.cluster", n) for n in _strings([model.get("cluster")])]
     names += [("model.base", n) for n in _section(model, "base")]
+    names += [("discount.value", n) for n in _strings([discount.get("value")])]
+    names += [("discount.limits.fairness", n) for n in _section(limits, "fairness")]
+    names += [("discount.limits.service_by", n) for n in _strings([limits.get("service_by")])]
+    names += [
+        (f"causal.{k}", n)
+        for k in ("factors", "history", "oracle", "controls")
+        for n in _strings(causal.get(k))
+    ]
+    names += [
+        ("projection.segment", n) for n in _strings([_section(raw, "projection").get("segment")])
+    ]
     names += [("persistency.by", n) for n in _strings(kept.get("by"))]
     names += [("persistency.exits_by", n) for n in _strings([kept.get("exits_by")])]
     names += [("loss_ratio.by", n) for n in _strings([review.get("by")])]

@@ -18,6 +18,7 @@ from pricing.regulation.rate_adjustment import check_rate_adjustment
 from pricing.regulation.service_cost import check_service_cost
 from pricing.reserving.statutory import StatutoryIBNR
 from pricing.result.shape import Basis, Result
+from pricing.study.founded import founded
 from pricing.study.rate_review import rate_review, statutory, year_before
 from pricing.study.rated_book import Book, book_of
 from pricing.study.sections import Regulated
@@ -92,7 +93,7 @@ def reviewed(
     book = book_of(wanted, found, tables, group=group, present=present, basis=basis)
     results = rate_review(book, progress=progress)
     if settings.regulation is None:
-        return _founded(results, basis)
+        return founded(results, basis)
     bands = None
     if {"age_band", wanted.premium} <= {*rows.columns}:
         by_age = rows.group_by("age_band", maintain_order=True).agg(
@@ -105,27 +106,7 @@ def reviewed(
     change = results["indication"].facts["indicated_change"]
     progress("regulation")
     results |= regulated(settings.regulation, book, permissible, change, ibnr=ibnr, bands=bands)
-    return _founded(results, basis)
-
-
-def _founded(results: Mapping[str, Result], basis: Basis) -> dict[str, Result]:
-    """Every result on the study's data: what its own basis does not say, the study's says."""
-    return {
-        name: replace(
-            result,
-            basis=replace(
-                result.basis,
-                source=result.basis.source or basis.source,
-                period=result.basis.period or basis.period,
-                rows=result.basis.rows or basis.rows,
-                exposure=result.basis.exposure or basis.exposure,
-                claims=result.basis.claims or basis.claims,
-                currency=basis.currency,
-                fingerprint=result.basis.fingerprint or basis.fingerprint,
-            ),
-        )
-        for name, result in results.items()
-    }
+    return founded(results, basis)
 
 
 def regulated(

@@ -20,6 +20,7 @@ from pricing.persistency.price_response import price_responses
 from pricing.persistency.renewal_model import fit_renewal, renewal_elasticity
 from pricing.persistency.renewals import RenewalOffers, renewal_offers
 from pricing.result.shape import Basis, Result
+from pricing.study.founded import founded
 from pricing.study.sections import Band, Retention
 from pricing.survival.competing import cumulative_incidence
 from pricing.survival.lives import Lives
@@ -114,7 +115,7 @@ def retained(
         scored = _scored(offers, found.rows, bands, group, rate, cost)
         results["lapse_value"] = lapse_value(scored, group, expenses=wanted.expenses)
     results["cumulative_incidence"] = _exits(tables["policies"], wanted, observed)
-    return {name: _founded(result, basis) for name, result in results.items()}
+    return founded(results, basis)
 
 
 def _priced(
@@ -138,12 +139,20 @@ def _priced(
     elasticity = renewal_elasticity(model, cells, group if group in keys else None)
     results |= {"renewal_model": model, "renewal_elasticity": elasticity}
     jumps: list[PriceDiscontinuity] = []
+    refused: list[str] = []
     for cut in wanted.cut_offs:
         rows = offers.rows.filter(pl.col(group).cast(pl.String) == cut.group)
         if cut.above is not None:
             rows = rows.filter(pl.col("health_value") > cut.above)
-        jumps.append(price_discontinuity(rows, "health_value", cut.value))
+        try:
+            jumps.append(price_discontinuity(rows, "health_value", cut.value))
+        except InputError as error:  # a small book bears no figure at a cut-off
+            refused.append(f"no figure for {cut.group} at {cut.value:g}: {error.problem}")
+            continue
         results[f"price_discontinuity:{cut.group}"] = jumps[-1]
+    if refused:
+        said = replace(elasticity.basis, notes=(*elasticity.basis.notes, *refused))
+        results["renewal_elasticity"] = replace(elasticity, basis=said)
     if jumps:
         results["price_responses"] = price_responses(elasticity, *jumps, true_slope=true_slope)
     return results
@@ -228,13 +237,3 @@ def _require(keys: list[str], offers: RenewalOffers) -> None:
             where="persistency",
             do="name factors of policies or renewals; age bands and other bands are not among them",
         )
-
-
-def _founded(result: Result, basis: Basis) -> Result:
-    """On the study's data."""
-    own = result.basis
-    return replace(
-        result,
-        basis=replace(own, source=own.source or basis.source, period=own.period or basis.period,
-                      currency=basis.currency, fingerprint=own.fingerprint or basis.fingerprint),
-    )  # fmt: skip

@@ -10,18 +10,22 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 __all__ = [
     "Band",
     "Bilingual",
+    "Causal",
     "CutOff",
     "Discount",
     "Effect",
     "Elsewhere",
     "Expenses",
     "Head",
+    "Limits",
     "Losses",
     "Model",
+    "Outlooks",
     "Premium",
     "RateChange",
     "RateReview",
     "Regulated",
+    "Renewed",
     "Retention",
     "Simulated",
     "Strict",
@@ -106,6 +110,21 @@ class Model(Strict):
     actual_to_expected: list[str] = []
 
 
+class Limits(Strict):
+    """``[discount.limits]``: what the schedule must keep to, beside its cap and steps."""
+
+    objective: Literal["fit", "margin"] = "fit"
+    most_between: float | None = Field(default=None, gt=0)
+    mean_discount: float | None = Field(default=None, ge=0)
+    loss_ratio: tuple[float, float] | None = None
+    service_share: float | None = Field(default=None, gt=0, le=1)
+    service_cost: float = Field(default=0.0, ge=0)
+    service_by: str | None = None
+    loading: float = Field(default=0.0, ge=0, lt=1)
+    fairness: dict[str, float] = {}
+    expenses: float = Field(default=0.0, ge=0, lt=1)
+
+
 class Discount(Strict):
     """``[discount]``: the schedule to design."""
 
@@ -116,6 +135,8 @@ class Discount(Strict):
     rounding: Literal["down", "nearest"] = "down"
     evidence: Literal["estimate", "lower"] = "estimate"
     present: dict[str, float] | None = None
+    value: str | None = None
+    limits: Limits | None = None
 
 
 class Premium(Strict):
@@ -239,3 +260,58 @@ class Retention(Strict):
     exits_by: str | None = None
     cut_offs: list[CutOff] = []
     expenses: float = Field(default=0.0, ge=0, lt=1)
+
+
+class Causal(Strict):
+    """``[causal]``: selection against effect, every estimator side by side."""
+
+    factors: list[str] = []
+    history: list[str] = []
+    oracle: list[str] = []
+    controls: list[str] = []
+    cap: float | None = Field(default=None, gt=0)
+    effect: float = Field(default=0.03, gt=0, lt=1)
+
+
+class Outlooks(Strict):
+    """``[projection]``: the book over the years to come, and its stresses."""
+
+    on: date
+    years: int = Field(default=10, ge=1, le=60)
+    draws: int = Field(default=500, ge=0)
+    seed: int = Field(default=1, ge=0)
+    level: float = Field(default=0.90, gt=0, lt=1)
+    segment: str | None = None
+    retention: float | None = Field(default=None, gt=0, lt=1)
+    elasticity: float | None = Field(default=None, le=0)
+    elasticity_error: float = Field(default=0.0, ge=0)
+    trend: float = Field(default=0.03, gt=-1, lt=1)
+    trend_error: float = Field(default=0.0, ge=0)
+    level_error: float = Field(default=0.0, ge=0)
+    claims_ageing: float = 0.0
+    premium_ageing: float = 0.0
+    effect: float | None = Field(default=None, gt=-1, lt=1)
+    effect_error: float = Field(default=0.0, ge=0)
+    exits: float = Field(default=0.0, ge=0, lt=1)
+    expense_share: float = Field(default=0.0, ge=0, lt=1)
+    reliability: float = Field(default=0.5, ge=0, lt=1)
+    persistence: float = Field(default=0.8, ge=0, le=1)
+    new_share: float = Field(default=0.0, ge=0)
+    new_growth: float = Field(default=0.0, gt=-1)
+    new_premium: float = Field(default=1.0, gt=0)
+    rate_changes: float = 0.0
+    target_loss_ratio: float | None = Field(default=None, gt=0)
+    top_share: float = Field(default=0.70, gt=0, le=1)
+    trend_plus: float = 0.02
+    strong_elasticity: float = Field(default=-1.0, le=0)
+
+
+class Renewed(Strict):
+    """``[renewal]``: what the coming renewals pay."""
+
+    schedule: Literal["present", "proposed", "prudent"] = "proposed"
+    adjustment: float | Literal["indicated"] = 0.0
+    most_rise: float | None = Field(default=None, ge=0)
+    most_fall: float | None = Field(default=None, ge=0)
+    decimals: int = Field(default=2, ge=0, le=2)
+    ageing: float = Field(default=0.0, gt=-1)

@@ -14,18 +14,22 @@ from pricing.study.cross_checks import cross_faults
 from pricing.study.sections import (
     Band,
     Bilingual,
+    Causal,
     CutOff,
     Discount,
     Effect,
     Elsewhere,
     Expenses,
     Head,
+    Limits,
     Losses,
     Model,
+    Outlooks,
     Premium,
     RateChange,
     RateReview,
     Regulated,
+    Renewed,
     Retention,
     Simulated,
     Strict,
@@ -54,6 +58,9 @@ class Settings(Strict):
     loss_ratio: RateReview | None = None
     regulation: Regulated | None = None
     persistency: Retention | None = None
+    causal: Causal | None = None
+    projection: Outlooks | None = None
+    renewal: Renewed | None = None
 
 
 def read_settings(path: str | Path) -> Settings:
@@ -136,6 +143,9 @@ def _siblings(place: tuple[str | int, ...]) -> list[str]:
         "loss_ratio": RateReview,
         "regulation": Regulated,
         "persistency": Retention,
+        "causal": Causal,
+        "projection": Outlooks,
+        "renewal": Renewed,
     }
     nested = {"expenses": Expenses, "complement": Elsewhere, "rate_changes": RateChange}
     if len(place) > 1:
@@ -144,6 +154,8 @@ def _siblings(place: tuple[str | int, ...]) -> list[str]:
         model = nested.get(str(place[1]), RateReview)
     if place[0] == "persistency" and len(place) > 2:
         model = CutOff
+    if place[0] == "discount" and len(place) > 2:
+        model = Limits
     if place[0] == "study" and len(place) > 2:
         model = Bilingual
     return list(model.model_fields)

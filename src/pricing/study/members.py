@@ -1,0 +1,153 @@
+"""What a study says of its members: evidence for the discount, who stays, the years to come, renewals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from pricing.claims.models import Frequency
+from pricing.claims.severity import Severity
+from pricing.data.book import true_parameters
+from pricing.estimate.design import variables
+from pricing.experience.cells import Experience
+from pricing.health.effect import GroupEffect
+from pricing.health.groups_later import groups_later
+from pricing.health.schedule import Schedule
+from pricing.renewal.ledger import ledger_of
+from pricing.renewal.price import price_renewals
+from pricing.result.shape import Basis, Result
+from pricing.study.evidence import along_the_value, compared, designed, response_of
+from pricing.study.projected import projected
+from pricing.study.renewed import due_renewals, rules_of
+from pricing.study.retained import retained
+
+if TYPE_CHECKING:
+    from pricing.study.chain import Study
+
+__all__ = ["member_results"]
+
+
+def member_results(
+    study: Study,
+    results: dict[str, Result],
+    *,
+    money: Experience,
+    model: Frequency,
+    severity: Severity | None,
+    effect: GroupEffect,
+    schedule: Schedule,
+    progress: Callable[[str], None],
+) -> dict[str, Result]:
+    """Compute what the study's sections on members ask for.
+
+    Parameters
+    ----------
+    study : Study
+        With its tables.
+    results : dict of str to Result
+        What was computed before: the regulator's checks and the indication.
+    money : Experience
+        All cells with their premiums and amounts.
+    model, severity, effect, schedule
+        Of the study.
+    progress : callable
+        Told each step.
+
+    Returns
+    -------
+    dict of str to Result
+        Where asked for: value_effect, groups_later; those of ``[persistency]``, ``[causal]``,
+        ``[discount.limits]``, ``[projection]``; renewal_ledger.
+
+    Examples
+    --------
+    >>> from pricing.data.tables import bundled
+    >>> from pricing.study.chain import open_study
+    >>> study = open_study(bundled("studies/randhie.toml"))
+    >>> study.settings.projection is None
+    True
+    """
+    s = study.settings
+    basis = Basis(source=study.name, period=study.period, currency=s.study.currency,
+                  fingerprint=study.fingerprint)  # fmt: skip
+    rows = study.person_years.rows
+    tables = {name: c.accepted for name, c in study.checked.items()}
+    found: dict[str, Result] = {}
+    if s.discount.value is not None:
+        factors = list(variables(s.model.frequency))
+        found |= along_the_value(
+            rows,
+            s.discount.value,
+            s.model.frequency,
+            factors,
+            collect=study.collect,
+            cluster=s.model.cluster,
+        )
+    if s.validation is not None and s.validation.hold_out == "year":
+        found["groups_later"] = _later(study)
+    if s.persistency is not None:
+        assert s.study.observed is not None
+        found |= retained(
+            s.persistency, study.person_years, tables, group=s.discount.group, bands=s.bands,
+            observed=s.study.observed, rate=model.rate(), cost=_cost(study, money, severity),
+            true_slope=_truth(study, "renew_price"), basis=basis, progress=progress,
+        )  # fmt: skip
+    if s.causal is not None:
+        progress("programme")
+        truth = _truth(study, "programme_rate_ratio")
+        found |= compared(
+            s.causal, rows, indicator="in_programme", person=s.model.cluster or "policy_id",
+            truth=None if truth is None else truth - 1, basis=basis,
+        )  # fmt: skip
+    response, causal = response_of(found), found.get("side_by_side")
+    found |= designed(s.discount, effect, schedule, money, response=response, causal=causal)
+    if s.projection is not None:
+        progress("projection")
+        paid, charged = (float(money.cells[n].sum()) for n in ("amount", "standard_premium"))
+        found |= projected(
+            s.projection, tables["renewals"], effect, schedule.discounts, loss_ratio=paid / charged,
+            response=response, causal=causal, regulation=s.regulation, basis=basis,
+        )  # fmt: skip
+    if s.renewal is not None:
+        assert s.study.observed is not None
+        due = due_renewals(
+            tables["policies"],
+            tables["renewals"],
+            stop=s.study.observed[1],
+            ageing=s.renewal.ageing,
+        )
+        rules = rules_of(s.renewal, s.discount, {**results, "schedule": schedule})
+        found["renewal_ledger"] = ledger_of(price_renewals(due, rules), rules, basis=basis)
+    return found
+
+
+def _later(study: Study) -> Result:
+    """The last year against those before."""
+    s, years = study.settings, study.years
+    keys = [*variables(s.model.frequency), s.discount.group]
+    last = study.person_years.rows.filter(pl.col(study.year) == years[-1])
+    return groups_later(
+        study.experience(keys, end=years[-2]),
+        study.experience(keys, start=years[-1]),
+        s.model.frequency,
+        group=s.discount.group,
+        order=s.discount.order,
+        cluster=(last, s.model.cluster) if s.model.cluster else None,
+    )
+
+
+def _cost(study: Study, money: Experience, severity: Severity | None) -> pl.Expr | float:
+    if severity is not None:
+        return severity.rate()
+    if study.settings.premium is not None:
+        return study.settings.premium.cost_per_claim
+    return float(money.cells["amount"].sum()) / float(money.cells["claims"].sum())
+
+
+def _truth(study: Study, name: str) -> float | None:
+    """A parameter of the simulated book; None where the tables are real."""
+    if study.book is None:
+        return None
+    return float(true_parameters(study.book)["parameters"][name])

@@ -1,0 +1,126 @@
+"""The renewals that are due, priced as ``[renewal]`` says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+
+import polars as pl
+
+from pricing.errors import InputError
+from pricing.health.schedule import Schedule
+from pricing.regulation.rate_adjustment import RateAdjustmentCheck
+from pricing.renewal.rules import RenewalRules
+from pricing.result.shape import Result
+from pricing.study.sections import Discount, Renewed
+
+__all__ = ["due_renewals", "rules_of"]
+
+
+def due_renewals(
+    policies: pl.DataFrame, renewals: pl.DataFrame, *, stop: date, ageing: float = 0.0
+) -> pl.DataFrame:
+    """Give the renewals due after a window: the last term of every policy still in force at its end.
+
+    Parameters
+    ----------
+    policies : polars.DataFrame
+        policy_id, end (half-open).
+    renewals : polars.DataFrame
+        policy_id, policy_year, start, end, health_group, standard_premium and, where charged apart,
+        premium and in_programme.
+    stop : date
+        Day after the last one observed.
+    ageing : float
+        Growth of the filed standard premium with one more year of age, a fraction.
+
+    Returns
+    -------
+    polars.DataFrame
+        policy_id, policy_year (the one due), due, health_group (as held: that of the coming term where no
+        other is known), standard_premium (of the coming term), premium_before, consent (in the programme).
+
+    Examples
+    --------
+    >>> policies = pl.DataFrame({"policy_id": ["a", "b"], "end": [date(2030, 1, 1), date(2025, 3, 1)]})
+    >>> terms = pl.DataFrame({"policy_id": ["a", "b"], "policy_year": [0, 0], "start": [date(2025, 3, 1)] * 2,
+    ...     "end": [date(2026, 3, 1)] * 2, "health_group": ["G1", "G0"], "standard_premium": [100.0, 90.0]})
+    >>> due_renewals(policies, terms, stop=date(2026, 1, 1), ageing=0.04).rows()
+    [('a', 1, datetime.date(2026, 3, 1), 'G1', 104.0, 100.0, True)]
+    """
+    open_terms = renewals.filter(pl.col("start") < stop, pl.col("end") >= stop)
+    there = policies.filter(pl.col("end") >= stop).select("policy_id")
+    paid = pl.col("premium") if "premium" in renewals.columns else pl.col("standard_premium")
+    member = pl.col("in_programme") if "in_programme" in renewals.columns else pl.lit(True)
+    return open_terms.join(there, on="policy_id", how="semi").select(
+        "policy_id",
+        policy_year=pl.col("policy_year") + 1,
+        due=pl.col("end"),
+        health_group=pl.col("health_group").cast(pl.String),
+        standard_premium=pl.col("standard_premium") * (1 + ageing),
+        premium_before=paid,
+        consent=member,
+    )
+
+
+def rules_of(wanted: Renewed, discount: Discount, results: Mapping[str, Result]) -> RenewalRules:
+    """Write the rules of a renewal from a study's schedule and its rate review.
+
+    Parameters
+    ----------
+    wanted : Renewed
+        ``[renewal]`` of the study file.
+    discount : Discount
+        ``[discount]``: cap, order, present schedule.
+    results : mapping of str to Result
+        Of the study: schedule; indication and rate_adjustment_check where the change is the indicated one.
+
+    Raises
+    ------
+    InputError
+        For a present schedule or an indication that is not there; a change that the gate refuses is
+        not charged: 0 stands in its place, and the rules carry the check.
+
+    Examples
+    --------
+    >>> section = Renewed(schedule="present", adjustment=0.02)
+    >>> rules_of(section, Discount(order=["G0", "G1"], present={"G0": 0.0, "G1": 0.05}), {}).changes
+    {'': 0.02}
+    """
+    if wanted.schedule == "present":
+        if discount.present is None:
+            raise InputError(
+                "there is no present schedule",
+                where="renewal.schedule",
+                do="give [discount.present]",
+            )
+        discounts = {g: discount.present[g] for g in discount.order}
+    else:
+        schedule = results["schedule"]
+        assert isinstance(schedule, Schedule)
+        column = "discount" if wanted.schedule == "proposed" else "prudent_discount"
+        discounts = dict(schedule.table.select("health_group", column).iter_rows())
+    gate = results.get("rate_adjustment_check")
+    gate = gate if isinstance(gate, RateAdjustmentCheck) else None
+    change = wanted.adjustment
+    if change == "indicated":
+        if "indication" not in results:
+            raise InputError(
+                "no change is indicated",
+                where="renewal.adjustment",
+                do="give [loss_ratio], or a number",
+            )
+        change = float(results["indication"].facts["indicated_change"])
+        if gate is not None and gate.verdict == "fail" and change > 0:
+            change, gate = 0.0, None
+    else:
+        gate = None
+    return RenewalRules(
+        discounts=discounts,
+        cap=discount.cap,
+        adjustment=float(change),
+        gate=gate,
+        most_rise=wanted.most_rise,
+        most_fall=wanted.most_fall,
+        decimals=wanted.decimals,
+    )
