@@ -32,6 +32,7 @@ from pricing.result.figure import FONTS
 from pricing.result.shape import Result
 from pricing.result.words import LANGUAGES, Language, label, say
 from pricing.study.chain import Study
+from pricing.survival.competing import CumulativeIncidence
 
 __all__ = ["MARK", "packed_plotly", "write"]
 
@@ -39,9 +40,19 @@ MARK = {"mark": "run.json", "what": "a report"}  # what only a report folder hol
 TABLES = "tables.xlsx"  # every table of the study, beside the page
 
 SECTIONS = {  # one question each, and the kinds of results that answer it
-    "schedule": ("schedule",),
-    "group_effect": ("group_effect",),
-    "programme_effect": ("programme_effect",),
+    "schedule": ("schedule", "schedule_design", "discount_split"),
+    "evaluation_card": ("evaluation_card",),
+    "group_effect": ("group_effect", "value_effect", "groups_later"),
+    "programme_effect": (
+        "side_by_side",
+        "falsification",
+        "mean_reversion",
+        "covariate_balance",
+        "overlap",
+        "power_statement",
+        "programme_effect",
+    ),
+    "members": ("projection", "stress", "group_moves", "renewal_ledger"),
     "persistency": (
         "price_responses",
         "renewal_elasticity",
@@ -60,8 +71,7 @@ SECTIONS = {  # one question each, and the kinds of results that answer it
     "product": ("product",),
     "frequency": ("frequency", "severity"),
     "validation": ("calibration", "lift", "lorenz", "murphy", "contest"),
-    "recovery": ("recovery",),
-    "experience": ("actual_to_expected", "one_way"),
+    "experience": ("actual_to_expected", "one_way", "recovery"),
     "data_check": ("data_check",),
 }
 ASIDE = {  # saved, too wide to print
@@ -78,12 +88,13 @@ ASIDE = {  # saved, too wide to print
 LAST = {"completion": 24}  # of a long series, the periods that are printed
 EVERY = {
     "lorenz": 10,
+    "value_effect": 4,
     "mean_excess": 4,
     "trend_break": 3,
 }  # every how many points of a curve are printed
 DECISION = (
-    "schedule", "indication", "programme_effect", "aggregate_loss", "group_effect", "frequency",
-    "data_check",
+    "schedule", "indication", "side_by_side", "programme_effect", "aggregate_loss", "group_effect",
+    "frequency", "data_check",
 )  # fmt: skip
 
 
@@ -216,6 +227,9 @@ def _blocks(name: str, result: Result, *, named: bool, brief: bool) -> list[Bloc
     shown = result.table.drop(ASIDE.get(result.kind, ()), strict=False)
     shown = shown.gather_every(EVERY.get(result.kind, 1))
     shown = shown.tail(LAST.get(result.kind, shown.height))
+    if isinstance(result, CumulativeIncidence):  # at the ends of years
+        last = int(result.table["time"].max())  # type: ignore[arg-type]
+        shown = result.incidence_at(*range(12, last + 1, 12) or [last])
     if result.kind == "data_check":  # as delivered: premiums a year, not yet earned
         given = {n: f"{n}_given" for n in ("standard_premium", "premium")}
         shown = shown.filter(pl.col("input") > 0).with_columns(pl.col("quantity").replace(given))
@@ -358,6 +372,8 @@ def _note(name: str, first: Result) -> Texts:
         "frequency": "section.note_errors",
         "validation": "section.note_validation",
         "persistency": "section.note_persistency",
+        "members": "section.note_members",
+        "evaluation_card": "section.note_card",
         "experience": "section.note_expected",
     }
     if name not in notes:

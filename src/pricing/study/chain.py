@@ -28,6 +28,7 @@ from pricing.health.effect import GroupEffect, group_effect, programme_effect
 from pricing.health.schedule import design_schedule
 from pricing.result.shape import Basis, Result
 from pricing.result.words import Language
+from pricing.study.card import card_of
 from pricing.study.data_check import DataCheck, data_check
 from pricing.study.members import member_results
 from pricing.study.regulated import reviewed
@@ -320,6 +321,8 @@ class Study:
         if self.book is not None:
             progress("truth")
             results["recovery"] = recover(model, self._true_model(seen, model))
+        if s.causal is not None:
+            results["evaluation_card"] = card_of(self, results)
         return results
 
     def _severity(self, seen: Experience, model: Frequency) -> Severity | None:

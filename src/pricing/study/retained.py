@@ -27,8 +27,6 @@ from pricing.survival.lives import Lives
 
 __all__ = ["retained"]
 
-YEAR = 365.25  # days
-
 
 def retained(
     wanted: Retention,
@@ -207,26 +205,19 @@ def _exits(policies: pl.DataFrame, wanted: Retention, observed: tuple[date, date
         _cause=pl.when(pl.col("end") < stop).then(pl.col("exit_cause").cast(pl.String)),
         _entry=pl.max_horizontal(pl.lit(start), "start"),
     )
-    # a year of cover is a year, leap days or not; within it days count
     lives = seen.select(
-        *by,
-        exit=_years("start", "_end"),
-        entry=_years("start", "_entry"),
-        event="_cause",
-    )
-    return cumulative_incidence(Lives.collect(lives, by, entry="entry", unit="year"))
+        *by, exit=_months("start", "_end"), entry=_months("start", "_entry"), event="_cause"
+    ).filter(pl.col("exit") > pl.col("entry"))
+    return cumulative_incidence(Lives.collect(lives, by, entry="entry", unit="month"))
 
 
-def _years(first: str, last: str) -> pl.Expr:
-    """Completed years by the calendar and days of the next over 365.25, to four decimals."""
+def _months(first: str, last: str) -> pl.Expr:
+    """Months of cover, a begun month counted: who leaves on an anniversary leaves after 12, 24, …"""
     a, b = pl.col(first), pl.col(last)
-
-    def day_of_year(c: pl.Expr) -> pl.Expr:
-        return c.dt.month().cast(pl.Int32) * 100 + c.dt.day()
-
-    whole = b.dt.year() - a.dt.year() - (day_of_year(b) < day_of_year(a)).cast(pl.Int32)
-    rest = (b - a.dt.offset_by(pl.format("{}y", whole))).dt.total_days()
-    return (whole + (rest / YEAR).clip(0.0, 0.9999)).cast(pl.Float64).round(4)
+    whole = (
+        (b.dt.year() - a.dt.year()) * 12 + b.dt.month().cast(pl.Int32) - a.dt.month().cast(pl.Int32)
+    )
+    return (whole + (b.dt.day() > a.dt.day()).cast(pl.Int32)).cast(pl.Float64)
 
 
 def _require(keys: list[str], offers: RenewalOffers) -> None:
