@@ -94,7 +94,22 @@ def test_results_come_in_reading_order(huoli, randhie):
             "on_level",
         ),
         *("rate_adjustment_check", "regulatory_loss_ratio", "check:loading", "service_cost_check"),
-        *("programme_effect", "recovery"),
+        *("value_effect", *(n for n in names if n == "groups_later"), "renewal_offers"),
+        *(f"persistency:{n}" for n in huoli.study.settings.persistency.by),
+        *(
+            "cumulative_persistency",
+            "persistency:price_band",
+            "renewal_model",
+            "renewal_elasticity",
+        ),
+        *(n for n in names if n.startswith("price_")),  # where a small book bears them
+        *("lapse_value", "cumulative_incidence", "side_by_side"),
+        *(n for n in names if n == "side_by_side:amount"),
+        *("falsification", "mean_reversion", "covariate_balance", "overlap", "power_statement"),
+        *("schedule_design", "discount_split", "group_moves", "projection", "stress"),
+        "renewal_ledger",
+        *(n for n in names if n == "not_shown"),
+        *("programme_effect", "recovery", "evaluation_card"),
     ]
     assert list(randhie.results)[-8:] == [
         *("group_effect", "schedule", "lift", "lorenz", "calibration", "murphy", "contest"),

@@ -100,6 +100,41 @@ def run(study: Path, /, *, out: Path | None = None) -> None:
 
 
 @app.command
+def renew(study: Path, /, *, out: Path, due: Path | None = None) -> int:
+    """Price every renewal that is due, streaming, with a trace per policy; exit code 1 if any is set aside.
+
+    Parameters
+    ----------
+    study
+        Study file (TOML) with a section [renewal].
+    out
+        Parquet file to write.
+    due
+        Parquet file of the renewals due: policy_id, health_group, standard_premium, and premium_before and
+        consent where known; the study's own book where left out.
+    """
+    from tqdm.auto import tqdm
+
+    from pricing.study.chain import open_study
+    from pricing.study.renewed import renew_study
+
+    opened = open_study(study)
+    with tqdm(desc=opened.name, disable=not sys.stderr.isatty(), leave=False) as bar:
+
+        def advance(step: str) -> None:
+            bar.set_postfix_str(step)
+            bar.update()
+
+        ledger = renew_study(opened, out, due=due, progress=advance)
+    print(ledger.finding("en"))
+    _print_ledger(ledger.table)
+    for row in ledger.frames["set_aside"].iter_rows(named=True):
+        print(f"set aside: {row['policies']:,} ({row['set_aside']})")
+    print(f"\nThe trace of every policy: {out}")
+    return 1 if ledger.facts["set_aside"] else 0
+
+
+@app.command
 def simulate(folder: Path, /, *, policies: Whole, seed: Whole) -> None:
     """Write a simulated long-term medical book with known truth (truth.json).
 
@@ -253,6 +288,20 @@ def _fault_table(name: str, faults: Any) -> Any:
         cells = [f"{row[c]:,}" if c == "count" else str(row[c]) for c in columns]
         table.add_row(*(Text(cell) for cell in cells))
     return table
+
+
+def _print_ledger(totals: Any) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title="ledger", title_justify="left")
+    for name in totals.columns:
+        table.add_column(name, justify="left" if name == "discount_group" else "right")
+    for row in totals.iter_rows(named=True):
+        cells = [f"{v:,}" if isinstance(v, int) else f"{v:,.2f}" if isinstance(v, float) else str(v)
+                 for v in (row | {"mean_discount": f"{row['mean_discount']:.2%}"}).values()]  # fmt: skip
+        table.add_row(*cells)
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
 
 
 def _print_figures(found: Sequence[Any]) -> None:

@@ -42,7 +42,7 @@ class PriceResponses(Result):
         """Draw the elasticity by method, with the truth where it is known."""
         t = self.table
         names = [
-            level_label(m, lang) + (f", {label(d, lang)}" if d else "")
+            level_label(m, lang) + (f", {d if d[0].isdigit() else label(d, lang)}" if d else "")
             for m, d in t.select("method", "detail").iter_rows()
         ]
         figure = go.Figure(layout={"template": "pricing", "height": 140 + 48 * t.height})

@@ -160,7 +160,7 @@ def balanced(
     total = groups.select(pl.lit(ALL).alias("discount_group"), pl.exclude("discount_group").sum())
     table = pl.concat([groups, total]).with_columns(pl.col(*STEPS, "premium") / 100)
     adjusted = pl.col("standard_premium") + pl.col("from_adjustment")
-    table = table.with_columns(mean_discount=0 - pl.col("from_discount") / adjusted)
+    table = table.with_columns(mean_discount=pl.col("from_discount").abs() / adjusted)
     frames = {
         "set_aside": aside.sort("set_aside").select(pl.col("set_aside").cast(pl.String), "policies")
     }

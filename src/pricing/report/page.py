@@ -26,7 +26,7 @@ from pricing.claims.models import Frequency
 from pricing.claims.product import Product
 from pricing.claims.rating import RatingModel
 from pricing.files import replacing, require_replaceable
-from pricing.report.tables import render
+from pricing.report.tables import about_label, render
 from pricing.report.workbook import write_workbook
 from pricing.result.figure import FONTS
 from pricing.result.shape import Result
@@ -56,6 +56,7 @@ SECTIONS = {  # one question each, and the kinds of results that answer it
     "persistency": (
         "price_responses",
         "renewal_elasticity",
+        "renewal_model",
         "price_discontinuity",
         "lapse_value",
         "persistency",
@@ -72,7 +73,7 @@ SECTIONS = {  # one question each, and the kinds of results that answer it
     "frequency": ("frequency", "severity"),
     "validation": ("calibration", "lift", "lorenz", "murphy", "contest"),
     "experience": ("actual_to_expected", "one_way", "recovery"),
-    "data_check": ("data_check",),
+    "data_check": ("data_check", "not_shown"),
 }
 ASIDE = {  # saved, too wide to print
     "schedule": ("exposure", "monotone", "discounted_premium", "loss_ratio_before"),
@@ -93,7 +94,7 @@ EVERY = {
     "trend_break": 3,
 }  # every how many points of a curve are printed
 DECISION = (
-    "schedule", "indication", "side_by_side", "programme_effect", "aggregate_loss", "group_effect",
+    "schedule", "indication", "side_by_side", "aggregate_loss", "programme_effect", "group_effect",
     "frequency", "data_check",
 )  # fmt: skip
 
@@ -217,10 +218,10 @@ def _blocks(name: str, result: Result, *, named: bool, brief: bool) -> list[Bloc
     """The blocks of one result; ``named`` where others share its section."""
     if isinstance(result, Product):
         return _product_blocks(result)
-    if isinstance(result, RatingModel):
+    if isinstance(result, RatingModel) and result.kind in SECTIONS["frequency"]:
         return _brief_blocks(result) if brief else _model_blocks(result)
     about = name.partition(":")[2]
-    heading = {lang: label(about, lang) for lang in LANGUAGES}
+    heading = {lang: about_label(about, lang) for lang in LANGUAGES}
     if named:
         of = _both(f"section.{result.kind}")
         heading = {n: f"{of[n]} · {heading[n]}" if about else of[n] for n in LANGUAGES}

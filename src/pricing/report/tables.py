@@ -8,9 +8,9 @@ from typing import Literal
 import polars as pl
 from great_tables import GT
 
-from pricing.result.words import Language, label, level_label
+from pricing.result.words import Language, catalogue, label, level_label
 
-__all__ = ["kinds_of", "money_places", "places_of", "render", "words_of"]
+__all__ = ["about_label", "kinds_of", "money_places", "places_of", "render", "words_of"]
 
 Kind = Literal["whole", "percent", "money", "tenths", "p_value", "year", "figure"]
 
@@ -120,6 +120,18 @@ def words_of(column: pl.Series, lang: Language) -> dict[str, str]:
 
 def _formula_label(formula: str, lang: Language) -> str:
     return re.sub(r"\w+", lambda found: label(found.group(), lang), formula)
+
+
+def about_label(about: str, lang: Language) -> str:
+    """Name what a result is about: a factor, or a level of one.
+
+    Examples
+    --------
+    >>> about_label("sex", "zh"), about_label("male", "zh"), about_label("G1", "zh")
+    ('性别', '男', 'G1')
+    """
+    named = all(f"term.{part}" in catalogue() for part in about.split(":"))
+    return label(about, lang) if named else level_label(about, lang)
 
 
 def kinds_of(table: pl.DataFrame) -> dict[str, Kind]:

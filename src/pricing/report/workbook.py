@@ -15,7 +15,7 @@ import polars as pl
 
 from pricing.errors import InputError
 from pricing.files import replacing
-from pricing.report.tables import kinds_of, money_places, places_of, words_of
+from pricing.report.tables import about_label, kinds_of, money_places, places_of, words_of
 from pricing.result.shape import Result
 from pricing.result.words import LANGUAGES, Language, catalogue, label, say
 from pricing.tariff.workbook import PLAIN
@@ -203,7 +203,7 @@ def _heading(name: str, result: Result) -> Texts:
     keys = [f"section.{result.kind}", f"section.{result.kind}_model"]
     key = next((k for k in keys if k in catalogue()), None)
     of = {n: say(key, n) if key else label(result.kind, n) for n in LANGUAGES}
-    return {n: f"{of[n]} · {label(about, n)}" if about else of[n] for n in LANGUAGES}
+    return {n: f"{of[n]} · {about_label(about, n)}" if about else of[n] for n in LANGUAGES}
 
 
 def _frame_label(key: str, lang: Language) -> str:

@@ -24,6 +24,7 @@ from pricing.health.value_effect import value_effect
 from pricing.persistency.renewal_model import RenewalModel
 from pricing.result.shape import Basis, Result
 from pricing.study.founded import founded
+from pricing.study.not_shown import Refusals
 from pricing.study.sections import Causal, Discount
 
 __all__ = ["along_the_value", "compared", "designed", "response_of"]
@@ -92,6 +93,7 @@ def compared(
     person: str,
     truth: float | None,
     basis: Basis,
+    refused: Refusals,
 ) -> dict[str, Result]:
     """Lay every estimator of the programme's effect side by side, with what could refute them.
 
@@ -109,6 +111,8 @@ def compared(
         True effect, where the book is simulated.
     basis : Basis
         Source, period, currency, fingerprint.
+    refused : Refusals
+        Takes what the data do not bear.
 
     Returns
     -------
@@ -124,30 +128,45 @@ def compared(
     >>> rows = pl.DataFrame({"id": np.repeat(np.arange(400), 2), "policy_year": [0, 1] * 400,
     ...     "in": joins & np.tile([False, True], 400), "age": np.repeat(rng.integers(30, 60, 400), 2),
     ...     "claims": rng.poisson(1.0, 800), "exposure": 1.0})
-    >>> list(compared(Causal(factors=["age"]), rows, indicator="in", person="id", truth=None, basis=Basis()))
+    >>> list(compared(Causal(factors=["age"]), rows, indicator="in", person="id", truth=None, basis=Basis(),
+    ...     refused=Refusals()))
     ['side_by_side', 'falsification', 'mean_reversion', 'covariate_balance', 'overlap', 'power_statement']
     """
     if rows.schema[indicator] != pl.Boolean:
         rows = rows.with_columns(pl.col(indicator).cast(pl.String) == "yes")
     known: dict[str, Any] = {"treated": indicator, "person": person, "period": "policy_year"}
     asked = {**known, "factors": wanted.factors, "history": wanted.history, "source": basis.source}
-    found = side_by_side(rows, **asked, oracle=wanted.oracle, truth=truth)
-    results: dict[str, Result] = {"side_by_side": found.effects}
+    results: dict[str, Result] = {}
+    found = refused.attempt(
+        "side_by_side", lambda: side_by_side(rows, **asked, oracle=wanted.oracle, truth=truth)
+    )
+    if found is not None:
+        results["side_by_side"] = found.effects
     if "amount" in rows.columns and rows["amount"].null_count() == 0:
-        cost = side_by_side(rows, **asked, outcome="amount", model="two_part", cap=wanted.cap)
-        results["side_by_side:amount"] = cost.effects
-    results["falsification"] = falsify(
-        rows, **known, factors=wanted.factors, controls=wanted.controls
+        cost = refused.attempt(
+            "side_by_side:amount",
+            lambda: side_by_side(rows, **asked, outcome="amount", model="two_part", cap=wanted.cap),
+        )
+        results |= {} if cost is None else {"side_by_side:amount": cost.effects}
+    checks: dict[str, Callable[[], Result]] = {
+        "falsification": lambda: falsify(
+            rows, **known, factors=wanted.factors, controls=wanted.controls
+        ),
+        "mean_reversion": lambda: regression_to_the_mean(
+            rows, person=person, period="policy_year", treated=indicator
+        ),
+    }
+    for name, compute in checks.items():
+        result = refused.attempt(name, compute)
+        results |= {} if result is None else {name: result}
+    if found is not None:
+        results |= {} if found.balance is None else {"covariate_balance": found.balance}
+        results["overlap"] = found.overlap
+    power = refused.attempt(
+        "power_statement",
+        lambda: power_statement(rows, treated=indicator, person=person, effect=wanted.effect),
     )
-    results["mean_reversion"] = regression_to_the_mean(
-        rows, person=person, period="policy_year", treated=indicator
-    )
-    if found.balance is not None:
-        results["covariate_balance"] = found.balance
-    results["overlap"] = found.overlap
-    results["power_statement"] = power_statement(
-        rows, treated=indicator, person=person, effect=wanted.effect
-    )
+    results |= {} if power is None else {"power_statement": power}
     return founded(results, basis)
 
 
@@ -159,6 +178,7 @@ def designed(
     *,
     response: PriceResponse | None,
     causal: Result | None,
+    refused: Refusals,
 ) -> dict[str, Result]:
     """Choose the schedule within the study's limits, and split what the schedule gives.
 
@@ -176,6 +196,8 @@ def designed(
         How renewal answers to price.
     causal : SideBySide, optional
         Where the effect to be booked comes from.
+    refused : Refusals
+        Takes limits that contradict each other.
 
     Returns
     -------
@@ -191,7 +213,8 @@ def designed(
     >>> seen = Experience.collect(rows, ["health_group"], amount="amount", sums=["standard_premium"])
     >>> effect, _ = group_effect(seen, "1")
     >>> section = Discount(order=["G0", "G1"], limits={"mean_discount": 0.05})
-    >>> found = designed(section, effect, design_schedule(effect, seen), seen, response=None, causal=None)
+    >>> found = designed(section, effect, design_schedule(effect, seen), seen, response=None, causal=None,
+    ...     refused=Refusals())
     >>> found["schedule_design"].discounts
     {'G0': 0.0, 'G1': 0.1}
     """
@@ -204,10 +227,14 @@ def designed(
         limits = ScheduleLimits(
             cap=wanted.cap, step=wanted.step, **{n: getattr(asked, n) for n in names}
         )
-        results["schedule_design"] = design_within(
-            effect, money, limits, group=wanted.group, objective=asked.objective,
-            response=response, present=now, expenses=expenses,
+        design = refused.attempt(
+            "schedule_design",
+            lambda: design_within(
+                effect, money, limits, group=wanted.group, objective=asked.objective,
+                response=response, present=now, expenses=expenses,
+            ),
         )  # fmt: skip
+        results |= {} if design is None else {"schedule_design": design}
     if isinstance(causal, SideBySide):
         known = causal.facts
         reach = (known["upper"] - known["lower"]) / (2 * float(ndtri(0.5 + known["level"] / 2)))

@@ -19,6 +19,7 @@ from pricing.renewal.ledger import ledger_of
 from pricing.renewal.price import price_renewals
 from pricing.result.shape import Basis, Result
 from pricing.study.evidence import along_the_value, compared, designed, response_of
+from pricing.study.not_shown import Refusals
 from pricing.study.projected import projected
 from pricing.study.renewed import due_renewals, rules_of
 from pricing.study.retained import retained
@@ -59,7 +60,7 @@ def member_results(
     -------
     dict of str to Result
         Where asked for: value_effect, groups_later; those of ``[persistency]``, ``[causal]``,
-        ``[discount.limits]``, ``[projection]``; renewal_ledger.
+        ``[discount.limits]``, ``[projection]``; renewal_ledger; not_shown where the data refuse one.
 
     Examples
     --------
@@ -75,6 +76,7 @@ def member_results(
     rows = study.person_years.rows
     tables = {name: c.accepted for name, c in study.checked.items()}
     found: dict[str, Result] = {}
+    refused = Refusals()
     if s.discount.value is not None:
         factors = list(variables(s.model.frequency))
         found |= along_the_value(
@@ -86,13 +88,14 @@ def member_results(
             cluster=s.model.cluster,
         )
     if s.validation is not None and s.validation.hold_out == "year":
-        found["groups_later"] = _later(study)
+        later = refused.attempt("groups_later", lambda: _later(study))
+        found |= {} if later is None else {"groups_later": later}
     if s.persistency is not None:
         assert s.study.observed is not None
         found |= retained(
             s.persistency, study.person_years, tables, group=s.discount.group, bands=s.bands,
             observed=s.study.observed, rate=model.rate(), cost=_cost(study, money, severity),
-            true_slope=_truth(study, "renew_price"), basis=basis, progress=progress,
+            true_slope=_truth(study, "renew_price"), basis=basis, refused=refused, progress=progress,
         )  # fmt: skip
     if s.causal is not None:
         progress("programme")
@@ -100,16 +103,24 @@ def member_results(
         found |= compared(
             s.causal, rows, indicator="in_programme", person=s.model.cluster or "policy_id",
             truth=None if truth is None else truth - 1, basis=basis,
+            refused=refused,
         )  # fmt: skip
     response, causal = response_of(found), found.get("side_by_side")
-    found |= designed(s.discount, effect, schedule, money, response=response, causal=causal)
-    if s.projection is not None:
+    found |= designed(
+        s.discount, effect, schedule, money, response=response, causal=causal, refused=refused
+    )
+    ahead_of = s.projection
+    if ahead_of is not None:
         progress("projection")
         paid, charged = (float(money.cells[n].sum()) for n in ("amount", "standard_premium"))
-        found |= projected(
-            s.projection, tables["renewals"], effect, schedule.discounts, loss_ratio=paid / charged,
-            response=response, causal=causal, regulation=s.regulation, basis=basis,
+        ahead = refused.attempt(
+            "projection",
+            lambda: projected(
+                ahead_of, tables["renewals"], effect, schedule.discounts, loss_ratio=paid / charged,
+                response=response, causal=causal, regulation=s.regulation, basis=basis,
+            ),
         )  # fmt: skip
+        found |= ahead or {}
     if s.renewal is not None:
         assert s.study.observed is not None
         due = due_renewals(
@@ -120,7 +131,7 @@ def member_results(
         )
         rules = rules_of(s.renewal, s.discount, {**results, "schedule": schedule})
         found["renewal_ledger"] = ledger_of(price_renewals(due, rules), rules, basis=basis)
-    return found
+    return found | refused.result(basis)
 
 
 def _later(study: Study) -> Result:

@@ -122,7 +122,7 @@ def projected(
         ),
         "stress": stress_book(
             book, outlook, years=wanted.years, segment=wanted.segment, seed=wanted.seed,
-            draws=wanted.draws, level=wanted.level, top_share=wanted.top_share,
+            draws=wanted.draws, level=wanted.level, top_share=wanted.top_share, top=min(2, len(order) - 1),
             trend_plus=wanted.trend_plus, elasticity=wanted.strong_elasticity,
             source=basis.source, currency=basis.currency,
         ),

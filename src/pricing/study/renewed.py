@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
 
 from pricing.errors import InputError
 from pricing.health.schedule import Schedule
 from pricing.regulation.rate_adjustment import RateAdjustmentCheck
+from pricing.renewal.ledger import Ledger
+from pricing.renewal.renew import renew
 from pricing.renewal.rules import RenewalRules
-from pricing.result.shape import Result
+from pricing.result.shape import Basis, Result
 from pricing.study.sections import Discount, Renewed
 
-__all__ = ["due_renewals", "rules_of"]
+if TYPE_CHECKING:
+    from pricing.study.chain import Study
+
+__all__ = ["due_renewals", "renew_study", "rules_of"]
 
 
 def due_renewals(
@@ -124,3 +131,68 @@ def rules_of(wanted: Renewed, discount: Discount, results: Mapping[str, Result])
         most_fall=wanted.most_fall,
         decimals=wanted.decimals,
     )
+
+
+def renew_study(
+    study: Study,
+    out: str | Path,
+    *,
+    due: str | Path | None = None,
+    progress: Callable[[str], None] = lambda step: None,
+) -> Ledger:
+    """Price every renewal that is due in a study's book, or those of a file, into a Parquet file.
+
+    Parameters
+    ----------
+    study : Study
+        With a section ``[renewal]``.
+    out : path
+        Parquet file to write: a row per renewal with its trace.
+    due : path, optional
+        Parquet file of the renewals due (policy_id, health_group, standard_premium of the coming term, and
+        premium_before, consent where known), streamed; the study's own book where left out.
+    progress : callable
+        Told each step.
+
+    Raises
+    ------
+    InputError
+        For a study without ``[renewal]`` and, where no file is given, without a book; as the pricing.
+
+    Examples
+    --------
+    >>> from pricing.data.tables import bundled
+    >>> from pricing.study.chain import open_study
+    >>> renew_study(open_study(bundled("studies/randhie.toml")), "out.parquet")
+    Traceback (most recent call last):
+        ...
+    pricing.errors.InputError: ...randhie...: the study says nothing of renewals
+      do: add a section [renewal]; docs/study_file.md lists its keys
+    """
+    wanted, window = study.settings.renewal, study.settings.study.observed
+    if wanted is None or window is None:
+        raise InputError(
+            "the study says nothing of renewals",
+            where=str(study.path),
+            do="add a section [renewal]; docs/study_file.md lists its keys",
+        )
+    known = wanted.schedule == "present" and wanted.adjustment != "indicated"
+    rules = rules_of(wanted, study.settings.discount, {} if known else study.run(progress=progress))
+    progress("renewals")
+    if due is None:
+        tables = {name: study.checked[name].accepted for name in ("policies", "renewals")}
+        rows = due_renewals(**tables, stop=window[1], ageing=wanted.ageing).lazy()
+    else:
+        rows = _scanned(Path(due))
+    basis = Basis(source=study.name, period=study.period, currency=study.settings.study.currency,
+                  fingerprint=study.fingerprint)  # fmt: skip
+    return renew(rows, rules, out, basis=basis)
+
+
+def _scanned(path: Path) -> pl.LazyFrame:
+    try:
+        rows = pl.scan_parquet(path)
+        rows.collect_schema()
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise InputError(f"no readable Parquet file: {error}", where=str(path)) from error
+    return rows

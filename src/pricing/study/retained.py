@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import date
+from functools import partial
 
 import polars as pl
 
@@ -21,6 +22,7 @@ from pricing.persistency.renewal_model import fit_renewal, renewal_elasticity
 from pricing.persistency.renewals import RenewalOffers, renewal_offers
 from pricing.result.shape import Basis, Result
 from pricing.study.founded import founded
+from pricing.study.not_shown import Refusals
 from pricing.study.sections import Band, Retention
 from pricing.survival.competing import cumulative_incidence
 from pricing.survival.lives import Lives
@@ -40,6 +42,7 @@ def retained(
     cost: pl.Expr | float,
     true_slope: float | None,
     basis: Basis,
+    refused: Refusals,
     progress: Callable[[str], None],
 ) -> dict[str, Result]:
     """Look at the renewals of a study's book.
@@ -64,6 +67,8 @@ def retained(
         Where the book is simulated.
     basis : Basis
         Source, period, currency.
+    refused : Refusals
+        Takes what the data do not bear.
     progress : callable
         Told each step.
 
@@ -91,7 +96,7 @@ def retained(
     >>> found = person_years(*(tables[n] for n in ("policies", "renewals", "claims")), observed=window)
     >>> results = retained(Retention(model="channel", by=["channel"]), found, tables, group="health_group",
     ...     bands={}, observed=window, rate=pl.lit(0.1), cost=10_000.0, true_slope=-5.0, basis=Basis(),
-    ...     progress=lambda step: None)
+    ...     refused=Refusals(), progress=lambda step: None)
     >>> list(results)[:3], results["renewal_elasticity"].facts["elasticity"] < 0
     (['renewal_offers', 'persistency:channel', 'cumulative_persistency'], True)
     """
@@ -109,7 +114,7 @@ def retained(
     results |= {f"persistency:{name}": persistency(plain, name) for name in views}
     results["cumulative_persistency"] = cumulative_persistency(plain)
     if offers.rows["price_change"].null_count() == 0:
-        results |= _priced(wanted, offers, factors, views, group, true_slope)
+        results |= _priced(wanted, offers, factors, views, group, true_slope, refused)
         scored = _scored(offers, found.rows, bands, group, rate, cost)
         results["lapse_value"] = lapse_value(scored, group, expenses=wanted.expenses)
     results["cumulative_incidence"] = _exits(tables["policies"], wanted, observed)
@@ -123,6 +128,7 @@ def _priced(
     views: list[str],
     group: str,
     true_slope: float | None,
+    refused: Refusals,
 ) -> dict[str, Result]:
     """What the price does, naively and at the cut-offs of the group."""
     keys = [*dict.fromkeys([*factors, *views, "price_change"])]
@@ -137,20 +143,15 @@ def _priced(
     elasticity = renewal_elasticity(model, cells, group if group in keys else None)
     results |= {"renewal_model": model, "renewal_elasticity": elasticity}
     jumps: list[PriceDiscontinuity] = []
-    refused: list[str] = []
     for cut in wanted.cut_offs:
         rows = offers.rows.filter(pl.col(group).cast(pl.String) == cut.group)
         if cut.above is not None:
             rows = rows.filter(pl.col("health_value") > cut.above)
-        try:
-            jumps.append(price_discontinuity(rows, "health_value", cut.value))
-        except InputError as error:  # a small book bears no figure at a cut-off
-            refused.append(f"no figure for {cut.group} at {cut.value:g}: {error.problem}")
-            continue
-        results[f"price_discontinuity:{cut.group}"] = jumps[-1]
-    if refused:
-        said = replace(elasticity.basis, notes=(*elasticity.basis.notes, *refused))
-        results["renewal_elasticity"] = replace(elasticity, basis=said)
+        name = f"price_discontinuity:{cut.group}"
+        jump = refused.attempt(name, partial(price_discontinuity, rows, "health_value", cut.value))
+        if jump is not None:
+            jumps.append(jump)
+            results[name] = jump
     if jumps:
         results["price_responses"] = price_responses(elasticity, *jumps, true_slope=true_slope)
     return results
