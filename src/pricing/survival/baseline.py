@@ -101,17 +101,23 @@ def survival_at(
     taken = [
         n
         for n in frame.columns
-        if n in ("time", "hazard", "survival", "std_error", "lower", "upper")
+        if n in ("time", "hazard", "survival", "std_error", "lower", "upper", "end", "_row")
     ]
     if taken:
         raise InputError(f"columns with a name of ours: {', '.join(taken)}", do="rename them")
     path = cox.frames["baseline"]
     text = [pl.col(n).cast(pl.String) for n in strata]
     rows = frame.with_row_index("_row")
-    grid = rows.select("_row", *text).join(pl.DataFrame({"time": np.sort(asked)}), how="cross")
+    spelt = [
+        pl.when(n).then(pl.lit("yes")).when(~pl.col(n)).then(pl.lit("no")).alias(n)
+        if frame.schema[n] == pl.Boolean
+        else pl.col(n).cast(pl.String)
+        for n in strata
+    ]
+    grid = rows.select("_row", *spelt).join(pl.DataFrame({"time": np.sort(asked)}), how="cross")
     known = path.select(*text, "time", "hazard", "hazard_variance", "drift").sort("time")
     if strata:
-        lost = rows.select(text).join(known.select(strata), on=strata, how="anti")
+        lost = rows.select(spelt).join(known.select(strata), on=strata, how="anti")
         if lost.height:
             raise InputError(
                 f"strata without a baseline in {lost.height:,} rows",
