@@ -65,6 +65,8 @@ PLAIN = {"renewed": 4, "left_at_renewal": 1, "due_outside_window": 2}
         ("renewals", {"start": pl.lit(None, pl.Date)}, "7 rows do not start at the anniversary"),
         ("renewals", {"start": pl.col("start").cast(pl.String)}, "renewals: start is String, not a date"),
         ("renewals", {"policy_id": pl.lit(1)}, "policy_id is Int32, in policies String|a whole number, in"),
+        ("policies", {"policy_start": pl.lit(date(2021, 1, 1))}, "policies: policy_start has a name of ours"),
+        ("renewals", {"policy_end": pl.lit(date(2021, 1, 1)), "_start": pl.lit(1)}, "renewals: policy_end, _start has"),
         ("policies", {"end": pl.col("end").cast(pl.String)}, "policies: end is String, not a date"),
         ("offers", {"renewed": pl.lit(None, pl.Boolean)}, "renewed is null, or neither 0 nor 1, in 5 rows"),
         ("offers", {"renewed": pl.lit("yes")}, "renewed is String, neither yes or no"),
@@ -105,6 +107,13 @@ def test_kinds_of_dates_and_of_names_change_nothing():
     other["renewals"] = other["renewals"].with_columns(pl.col("policy_year").cast(pl.UInt8))
     again = renewal_offers(*other.values(), observed=(datetime(2022, 1, 1), datetime(2025, 1, 1)))
     assert again.rows.equals(plain.rows)
+
+
+def test_the_cause_of_the_exit_is_that_of_the_policy():
+    """A column of that name among the policy years took its place unsaid."""
+    given = tables()
+    given["renewals"] = given["renewals"].with_columns(exit_cause=pl.lit("death"))
+    assert counted(renewal_offers(*given.values(), observed=WINDOW)) == PLAIN
 
 
 def test_policies_without_a_policy_year_are_told():

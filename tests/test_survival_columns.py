@@ -156,3 +156,23 @@ def test_hazards_of_a_factor_called_risk_are_those_of_any_other():
     expected = fit_discrete_hazard(discrete_cells(plain, ["sex"]), "duration_band + sex")
     found = fit_discrete_hazard(discrete_cells(named, ["risk"]), "duration_band + risk")
     assert found.table["coefficient"].equals(expected.table["coefficient"])
+
+
+@pytest.mark.parametrize("ties", ["efron", "breslow"])
+def test_errors_of_clusters_across_strata_are_the_infinitesimal_jackknife(ties):
+    """Σ_cluster (∂β/∂ln w_cluster)², with ties, late entries, strata and weights; others leave ties out."""
+    rng = np.random.default_rng(2)
+    n, many, step = 90, 15, 1e-4
+    rows = pl.DataFrame({
+        "entry": rng.integers(0, 4, n), "x": rng.normal(size=n).round(1), "s": rng.choice(["a", "b"], n),
+        "k": rng.integers(0, 2, n), "w": rng.choice([0.3, 0.7, 1.0, 2.5], n), "person": rng.integers(0, many, n),
+    }).with_columns(exit=pl.col("entry") + rng.integers(1, 8, n), event=pl.Series(rng.integers(0, 2, n)))  # fmt: skip
+    given = {"entry": "entry", "weight": "w", "strata": ["s"], "ties": ties}
+
+    def moved(person: int, by: float) -> np.ndarray:
+        w = pl.when(pl.col("person") == person).then(pl.col("w") * (1 + by)).otherwise("w")
+        return fit_cox(rows.with_columns(w=w), "x + k", **given).coefficients
+
+    slopes = [(moved(i, step) - moved(i, -step)) / (2 * step) for i in range(many)]
+    found = fit_cox(rows, "x + k", cluster="person", **given).covariance("robust")
+    assert found == pytest.approx(np.sum([np.outer(d, d) for d in slopes], axis=0), rel=1e-6)

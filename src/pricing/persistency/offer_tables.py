@@ -13,6 +13,7 @@ __all__ = ["require_tables", "require_window"]
 
 DAYS = (pl.Date, pl.Datetime)
 TEXT = ("String", "Enum", "Categorical")
+OURS = ("policy_start", "policy_end")
 NEEDED = {
     "policies": ("policy_id", "start", "end", "exit_cause"),
     "renewals": ("policy_id", "policy_year", "start", "health_group", "standard_premium"),
@@ -90,6 +91,9 @@ def _kinds(tables: dict[str, pl.DataFrame]) -> list[str]:
     first = _id_kind(tables["policies"])
     for name, table in tables.items():
         kinds = table.schema
+        taken = [c for c in table.columns if c in OURS or c.startswith("_")]
+        if taken:
+            faults.append(f"{name}: {', '.join(taken)} has a name of ours: rename it")
         if _id_kind(table) != first:
             faults.append(f"{name}: policy_id is {kinds['policy_id']}, in policies {first}")
         faults += [

@@ -245,7 +245,7 @@ def renewal_offers(
 
 def _years(policies: pl.DataFrame, renewals: pl.DataFrame) -> pl.DataFrame:
     """Put policy years beside their policy, with the anniversary that ends them and the next."""
-    own = [c for c in renewals.columns if c not in ("end", "start")]
+    own = [c for c in renewals.columns if c not in ("end", "start", "exit_cause")]
     began = pl.col("start").alias("_start")
     facts = policies.rename({"start": "policy_start", "end": "policy_end"})
     facts = facts.drop([c for c in own if c in facts.columns and c != "policy_id"])
