@@ -13,6 +13,7 @@ from pricing.survival.fine_gray import fine_gray_rows, fit_fine_gray
 from pricing.survival.follow_up import follow_up
 from pricing.survival.horizon import brier
 from pricing.survival.piecewise import fit_hazard, hazard_cells
+from pricing.survival.proportional_hazards import proportional_hazards
 
 NAMES = ("a", "d", "e", "n", "t", "at", "first", "last", "ends", "whole", "number", "risk", "until", "_at")  # fmt: skip
 
@@ -176,3 +177,29 @@ def test_errors_of_clusters_across_strata_are_the_infinitesimal_jackknife(ties):
     slopes = [(moved(i, step) - moved(i, -step)) / (2 * step) for i in range(many)]
     found = fit_cox(rows, "x + k", cluster="person", **given).covariance("robust")
     assert found == pytest.approx(np.sum([np.outer(d, d) for d in slopes], axis=0), rel=1e-6)
+
+
+def test_weights_in_another_order_are_the_same_rows():
+    """Sums of fractions differ in their last bits: the rows of the fit were refused as others."""
+    rng = np.random.default_rng(1)
+    n = 30_000
+    rows = pl.DataFrame({
+        "exit": rng.integers(1, 200, n), "event": rng.integers(0, 2, n), "x": rng.integers(0, 4, n),
+        "w": rng.random(n) * 1000 + 0.001,
+    })  # fmt: skip
+    cox = fit_cox(rows, "x", weight="w")
+    expected = proportional_hazards(cox, rows).table["chi_squared"].to_list()
+    for seed in range(3):
+        mixed = rows.sample(fraction=1.0, shuffle=True, seed=seed)
+        assert fit_cox(mixed, "x", weight="w").basis.fingerprint == cox.basis.fingerprint
+        found = proportional_hazards(cox, mixed).table["chi_squared"].to_list()
+        assert found == pytest.approx(expected, rel=1e-6)
+    for other in (rows.head(n - 1), rows.with_columns(x=pl.col("x").reverse())):
+        with pytest.raises(InputError, match="not the rows the model was fitted on"):
+            proportional_hazards(cox, other)
+
+
+def test_the_rows_of_fine_and_gray_are_tested_for_proportional_hazards():
+    rows = lives().drop("event").rename({"cause": "event"})
+    cox = fit_fine_gray(rows, "x", "1")
+    assert proportional_hazards(cox, fine_gray_rows(rows, "1")).table.height == 2

@@ -328,7 +328,6 @@ def fit_cox(
         "centre": centre.tolist(),
         "spelling": asdict(spelling),
         "strata": list(spelling.strata),
-        "data": sets.basis.fingerprint,
     }
     details |= {} if robust is None else {"covariance_robust": robust.tolist()}
     return Cox(
