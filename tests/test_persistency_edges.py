@@ -11,7 +11,7 @@ from pricing.experience.cells import Experience
 from pricing.persistency.discontinuity import price_discontinuity
 from pricing.persistency.instrument import instrumented_price
 from pricing.persistency.lapse_value import lapse_value
-from pricing.persistency.persistency import persistency, price_band
+from pricing.persistency.persistency import cumulative_persistency, persistency, price_band
 from pricing.persistency.renewal_model import fit_renewal, renewal_elasticity
 from pricing.persistency.renewals import renewal_offers
 
@@ -188,6 +188,13 @@ def test_edges_that_are_one_are_refused():
         price_band((0.1, 0.1 + 1e-14))
     with pytest.raises(InputError, match="price_step is a small fraction"):
         price_band(price_step=2.0)
+
+
+@pytest.mark.parametrize("years", [[-1, 0], [0.0, 0.5]])
+def test_policy_years_that_are_none_are_refused(years):
+    rows = pl.DataFrame({"policy_year": years, "exposure": 1.0, "claims": 1})
+    with pytest.raises(InputError, match="not everywhere a whole number"):
+        cumulative_persistency(Experience.collect(rows, ["policy_year"]))
 
 
 def drawn(n: int = 400) -> pl.DataFrame:

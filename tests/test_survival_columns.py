@@ -203,3 +203,12 @@ def test_the_rows_of_fine_and_gray_are_tested_for_proportional_hazards():
     rows = lives().drop("event").rename({"cause": "event"})
     cox = fit_fine_gray(rows, "x", "1")
     assert proportional_hazards(cox, fine_gray_rows(rows, "1")).table.height == 2
+
+
+@pytest.mark.parametrize("x", [-1e6, 1e6])
+def test_covariates_far_off_are_predicted_without_a_warning(x):
+    cox, far = fit_cox(lives(), "x"), pl.DataFrame({"x": [x]})
+    found = cox.predict(far, [0, 5])
+    assert found["survival"].to_list() in ([1.0, 0.0], [1.0, 1.0])
+    assert found["std_error"].is_finite().all()
+    assert cox.relative_hazard(far)["hazard_ratio"][0] in (0.0, float("inf"))

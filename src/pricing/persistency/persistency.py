@@ -233,7 +233,10 @@ def cumulative_persistency(cells: Experience, *, level: float = 0.95) -> Cumulat
     kind = seen.cells.schema["policy_year"]
     if not kind.is_numeric():
         raise InputError(f"policy_year is {kind}, not a number", do="collect it as a number")
-    t = seen.cells.select(pl.col("policy_year").cast(pl.Int64), n="exposure", k="claims")
+    whole = pl.col("policy_year").cast(pl.Int64)
+    if not seen.cells.select(((whole == pl.col("policy_year")) & (whole >= 0)).all()).item():
+        raise InputError("policy_year is not everywhere a whole number, 0 or more")
+    t = seen.cells.select(whole, n="exposure", k="claims")
     t = t.sort("policy_year")
     years = t["policy_year"].to_list()
     if years != list(range(len(years))):

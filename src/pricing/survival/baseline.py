@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["baseline", "survival_at"]
 
+MOST_LOG = 500.0  # of a hazard ratio: nobody stays
+
 
 def baseline(fit: CoxFit, sets: RiskSets) -> tuple[pl.DataFrame, Floats]:
     """Give the baseline by stratum, and the covariates it is at: 0 for levels, means else.
@@ -135,7 +137,7 @@ def survival_at(
     none = pl.lit([0.0] * x.shape[1], dtype=known.schema["drift"])
     drift = grid.select(pl.col("drift").fill_null(none)).to_series().to_numpy()
     away = x[grid["_row"].to_numpy()] - np.array(cox.details["centre"])
-    ratio = np.exp(away @ cox.coefficients)
+    ratio = np.exp(np.minimum(away @ cox.coefficients, MOST_LOG))
     q = drift - hazard[:, None] * away
     variance = spread + np.einsum("ij,jk,ik->i", q, cox.covariance(), q)
     survival = np.exp(-ratio * hazard)
