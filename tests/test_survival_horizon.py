@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 import pytest
+from statsmodels.stats.proportion import proportion_confint
 
 from pricing.errors import InputError
 from pricing.result.shape import Result
@@ -120,6 +121,30 @@ def test_intervals_and_the_test_hold_the_truth_about_as_often_as_they_say():
     assert 0.04 <= np.mean([b.facts["p_value"] < 0.05 for b in books]) <= 0.085
 
 
+def test_groups_that_nobody_leaves_are_held_against_their_prediction():
+    """Greenwood's error is zero there: the interval was [1, 1], and the test left the group out."""
+    rare = np.random.default_rng(8)
+    outside, refused, many = 0, 0, 100
+    for _ in range(many):
+        s = np.repeat(1 - np.linspace(0.001, 0.02, 10), 60).round(4)
+        t = np.where(rare.random(600) < 1 - s, 0.5, 1.0)
+        rows = pl.DataFrame({"exit": t, "event": t < 1, "s": s})
+        found = calibrate_at(rows, 1.0, "s")
+        outside += found.facts["outside"]
+        refused += found.facts["p_value"] < 0.05
+    assert outside < 0.08 * 10 * many
+    assert refused < 0.10 * many
+    stay = pl.DataFrame({"exit": [2.0] * 50, "event": False, "s": 0.5})
+    off = calibrate_at(stay, 1.0, "s")
+    assert off.facts["outside"] == 1
+    assert off.facts["p_value"] < 1e-6
+    low, high = proportion_confint(50, 50, method="wilson")
+    assert off.table.select("lower", "upper").row(0) == pytest.approx((low, high))
+    gone = calibrate_at(stay.with_columns(exit=0.5, event=True).vstack(stay.head(1).with_columns(s=0.9)), 1.0, "s", groups=2)  # fmt: skip
+    low, high = proportion_confint(0, 50, method="wilson")
+    assert gone.table.select("lower", "upper").row(0) == pytest.approx((0.0, high))
+
+
 def test_order_cells_and_units_make_no_difference():
     rows = drawn(400, months=True)
     cells = rows.group_by(rows.columns).agg(w=pl.len())
@@ -165,7 +190,7 @@ def test_groups_without_anybody_at_the_horizon_have_no_figure():
     assert found.basis.notes[-1] == "1 groups have nobody observed to 3"
     assert len(found.figure().data[1].x) == 1
     sure = calibrate_at(rows.with_columns(event=pl.lit(0)), 3.0, "s", groups=2)
-    assert sure.facts["p_value"] is None
+    assert sure.facts["p_value"] > 0.5  # one life known, as predicted
     assert sure.finding().endswith(".")
 
 

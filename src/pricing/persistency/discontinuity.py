@@ -36,6 +36,7 @@ from pricing.persistency.renewals import RenewalOffers
 from pricing.result.figure import COLOURS
 from pricing.result.shape import Basis, Result
 from pricing.result.words import Language, label, say
+from pricing.survival.interval import normal_quantile
 
 __all__ = ["PriceDiscontinuity", "ik_bandwidth", "price_discontinuity"]
 
@@ -172,11 +173,11 @@ def price_discontinuity(
     """
     rows = offers.rows if isinstance(offers, RenewalOffers) else offers
     seen, left_out = _collected(rows, running, cutoff, price)
-    if not 0 < level < 1:
-        raise InputError(f"the confidence level must lie between 0 and 1, got {level}")
+    normal_quantile(level)  # refuses what is no level
     below = seen.r < 0
     _require_both(seen, below, running, cutoff)
-    if bandwidth is not None and not (np.isfinite(bandwidth) and bandwidth > 0):
+    told = isinstance(bandwidth, int | float | np.number)
+    if bandwidth is not None and not (told and np.isfinite(bandwidth) and bandwidth > 0):
         raise InputError(f"the bandwidth is a number above 0, got {bandwidth!r}")
     chosen = "given" if bandwidth is not None else "Imbens–Kalyanaraman"
     h = float(bandwidth) if bandwidth is not None else _ik(seen)

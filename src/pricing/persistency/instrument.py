@@ -136,7 +136,7 @@ def instrumented_price(
     >>> instrumented_price(seen, "filed").table["method"].to_list()
     ['naive_logit', 'two_stage', 'control_function']
     """
-    _require(cells, instrument, price, controls)
+    _require(cells, instrument, price, controls, least_f)
     formula = f"{controls} + {price}" if controls.strip() else price
     naive = fit_renewal(cells, formula, price=price, level=level)
     if any(price in c.variables and len(c.variables) > 1 for c in naive.columns):
@@ -194,8 +194,10 @@ def instrumented_price(
     return InstrumentedPrice(table=table, basis=basis, facts=facts, frames={"first_stage": stage})
 
 
-def _require(cells: Experience, instrument: str, price: str, controls: str) -> None:
+def _require(cells: Experience, instrument: str, price: str, controls: str, least_f: float) -> None:
     require_columns([price, instrument], cells.keys)
+    if isinstance(least_f, bool) or not isinstance(least_f, int | float):
+        raise InputError(f"least_f is a number, got {least_f!r}")
     if not isinstance(controls, str):
         raise InputError(f"controls is a formula, got {controls!r}")
     if instrument == price:

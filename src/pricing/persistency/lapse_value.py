@@ -50,6 +50,9 @@ class LapseValue(Result):
     def finding(self, lang: Language = "en") -> str:
         """Say whether the healthy or the ill leave, and the margin that leaves."""
         lower, upper = self.facts["lower"], self.facts["upper"]
+        if lower is None or upper is None:
+            key = "bare" if self.facts["selection_index"] is None else "index"
+            return say(f"sentence.lapse_value_{key}", lang, **self.facts)
         who = "healthier" if upper < 1 else "iller" if lower > 1 else "no_difference"
         told = say(f"sentence.lapse_{who}", lang)
         return say("finding.lapse_value", lang, **{**self.facts, "who": told})
@@ -134,21 +137,26 @@ def lapse_value(
     ('total', 0.4, 58.0)
     """
     rows = offers.rows if isinstance(offers, RenewalOffers) else offers
-    factors = listed([by] if isinstance(by, str) else by)
+    if not isinstance(rows, pl.DataFrame):
+        raise InputError(
+            f"the offers are a {type(rows).__name__}",
+            do="give a polars DataFrame: collect() it first",
+        )
+    factors = list(dict.fromkeys(listed([by] if isinstance(by, str) else by)))
     _require(rows, factors, expected, premium, expenses, bands)
     z = normal_quantile(level)
     e, paid = pl.col(expected).cast(pl.Float64), pl.col(premium).cast(pl.Float64)
     seen = rows.select(
-        *(pl.col(f) for f in factors),
+        *(pl.col(f).alias(f"key {i}") for i, f in enumerate(factors)),
         _left=1 - pl.col("renewed").cast(pl.Int64),
         _e=e,
         _m=paid * (1 - expenses) - e,
     )
-    every = seen.with_columns(total=pl.lit("total"))
-    parts = [_by_level(every, name) for name in ("total", *factors)]
-    sums = pl.concat(parts)
+    every = seen.with_columns(pl.lit("total").alias("key"))
+    named = {"key": "total"} | {f"key {i}": f for i, f in enumerate(factors)}
+    sums = pl.concat([_by_level(every, own, name) for own, name in named.items()])
     table = _table(sums, z, level)
-    drawn = _risk_bands(seen, factors[0], bands, level)
+    drawn = _risk_bands(seen, "key 0", bands, level)
     first = table.row(0, named=True)
     facts = {
         **{k: first[k] for k in ("offers", "leavers", "leave_rate", "margin_lost", "lower", "upper")},
@@ -177,6 +185,8 @@ def _require(
     rows: pl.DataFrame, factors: list[str], expected: str, premium: str, expenses: float, bands: int
 ) -> None:
     require_columns(["renewed", expected, premium, *factors], rows.columns)
+    if not factors:
+        raise InputError("by= names no factor", do="write health_group")
     if isinstance(expenses, bool) or not isinstance(expenses, int | float) or not 0 <= expenses < 1:
         raise InputError(f"expenses are a share of the premium, 0 to below 1, got {expenses!r}")
     if isinstance(bands, bool) or not isinstance(bands, int) or not 2 <= bands <= 100:
@@ -195,9 +205,15 @@ def _require(
             )
     nulls = {factor: rows[factor].null_count() for factor in factors}
     faults += [f"{factor!r} is null in {n:,} offers" for factor, n in nulls.items() if n]
-    odd = rows.filter(~pl.col("renewed").cast(pl.Float64).is_in([0.0, 1.0]).fill_null(False)).height
-    if odd:
-        faults.append(f"renewed is neither 0 nor 1 in {odd:,} offers")
+    kind = rows.schema["renewed"]
+    if not (kind.is_numeric() or kind == pl.Boolean):
+        faults.append(f"renewed is {kind}, neither yes or no, nor 0 and 1")
+    else:
+        known = pl.col("renewed").cast(pl.Float64).is_in([0.0, 1.0]).fill_null(False)
+        if odd := rows.filter(~known).height:
+            faults.append(f"renewed is neither 0 nor 1 in {odd:,} offers")
+    called = [f for f in factors if (rows[f].cast(pl.String) == "total").any()]
+    faults += [f"{f!r} has a level called total, which is the name of all" for f in called]
     if faults:
         raise InputError("who leaves cannot be valued", faults=faults)
     left = rows.height - int(rows["renewed"].sum())
@@ -208,11 +224,11 @@ def _require(
         )
 
 
-def _by_level(seen: pl.DataFrame, factor: str) -> pl.DataFrame:
+def _by_level(seen: pl.DataFrame, key: str, factor: str) -> pl.DataFrame:
     """Counts, sums and squares of leavers and of stayers, by level."""
     e, m, gone = pl.col("_e"), pl.col("_m"), pl.col("_left") == 1
     return (
-        seen.group_by(factor, maintain_order=True)
+        seen.group_by(key, maintain_order=True)
         .agg(
             offers=pl.len().cast(pl.Int64),
             leavers=pl.col("_left").sum(),
@@ -223,11 +239,11 @@ def _by_level(seen: pl.DataFrame, factor: str) -> pl.DataFrame:
             m1=m.filter(gone).sum(),
             m0=m.filter(~gone).sum(),
         )
-        .sort(factor)
+        .sort(key)
         .select(
             pl.lit(factor).alias("factor"),
-            pl.col(factor).cast(pl.String).alias("level"),
-            pl.exclude(factor),
+            pl.col(key).cast(pl.String).alias("level"),
+            pl.exclude(key),
         )
     )
 

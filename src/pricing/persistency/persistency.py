@@ -233,7 +233,10 @@ def cumulative_persistency(cells: Experience, *, level: float = 0.95) -> Cumulat
     kind = seen.cells.schema["policy_year"]
     if not kind.is_numeric():
         raise InputError(f"policy_year is {kind}, not a number", do="collect it as a number")
-    t = seen.cells.select(pl.col("policy_year").cast(pl.Int64), n="exposure", k="claims")
+    whole = pl.col("policy_year").cast(pl.Int64)
+    if not seen.cells.select(((whole == pl.col("policy_year")) & (whole >= 0)).all()).item():
+        raise InputError("policy_year is not everywhere a whole number, 0 or more")
+    t = seen.cells.select(whole, n="exposure", k="claims")
     t = t.sort("policy_year")
     years = t["policy_year"].to_list()
     if years != list(range(len(years))):
@@ -270,7 +273,10 @@ def cumulative_persistency(cells: Experience, *, level: float = 0.95) -> Cumulat
 
 
 def price_band(
-    edges: Sequence[float] = (-0.10, -0.05, 0.0, 0.05, 0.10), *, price: str = "price_change"
+    edges: Sequence[float] = (-0.10, -0.05, 0.0, 0.05, 0.10),
+    *,
+    price: str = "price_change",
+    price_step: float = 0.001,
 ) -> pl.Expr:
     """Cut the price change into bands of per cent, as a key: ``cells.with_keys(price_band=…)``.
 
@@ -281,6 +287,11 @@ def price_band(
         and from the last are open, the others closed on the left.
     price : str
         Column with the ln ratio of the premiums.
+    price_step : float
+        What the prices were rounded to, as in
+        :meth:`pricing.persistency.renewals.RenewalOffers.cells`: a price within half of it lies on
+        the edge, so that 10 % more, ln 1.1 rounded to 0.095, is no less than 10 %. 0 for prices as
+        they are.
 
     Examples
     --------
@@ -297,9 +308,13 @@ def price_band(
         or not all(-1 < c < np.inf for c in cuts)
     ):
         raise InputError(f"edges are increasing fractions above −1, got {list(edges)}")
-    said = [f"{100 * c:g}%" for c in cuts]
+    if not (isinstance(price_step, int | float) and 0 <= price_step < 1):
+        raise InputError(f"price_step is a small fraction, 0 or more, got {price_step!r}")
+    said = [f"{100 * c:.10g}%" for c in cuts]
+    if len(set(said)) < len(said):
+        raise InputError(f"edges that agree in 10 digits: {list(edges)}")
     names = [f"< {said[0]}", *(f"[{a}, {b})" for a, b in pairwise(said)), f"≥ {said[-1]}"]
-    inner = pl.col(price) + 1e-12  # ln 1.05 rounded is still 5 % more
+    inner = pl.col(price) + (price_step / 2 + 1e-12)  # ln 1.05 rounded is still 5 % more
     place = pl.sum_horizontal(((inner >= float(np.log1p(c))).cast(pl.UInt8)) for c in cuts)
     kind = pl.Enum(names)
     found = place.replace_strict(list(range(len(names))), names, return_dtype=kind)

@@ -40,6 +40,7 @@ from pricing.result.words import Language, level_label, say
 
 __all__ = ["RenewalElasticity", "RenewalModel", "fit_renewal", "renewal_elasticity"]
 
+ERRORS = ("robust", "model", "quasi", "cluster")
 RENEWAL = replace(RESPONSES["occurrence"], event="renewal", unit="offers")
 
 
@@ -232,6 +233,8 @@ def renewal_elasticity(
     >>> renewal_elasticity(fit_renewal(seen, "price_change"), seen).table["price_elasticity"].round(4).to_list()
     [-3.8451]
     """
+    if errors is not None and errors not in ERRORS:
+        raise InputError(f"errors={errors!r} is not offered: {', '.join(ERRORS)}")
     price = model.details.get("price")
     if price is None:
         raise InputError("the model has no price slope", do="fit it with fit_renewal")

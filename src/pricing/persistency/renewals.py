@@ -13,6 +13,7 @@ from pricing.errors import InputError
 from pricing.experience.cells import Experience
 from pricing.experience.domain import listed, require_columns
 from pricing.files import fingerprint
+from pricing.persistency.offer_tables import require_tables, require_window
 from pricing.result.figure import COLOURS
 from pricing.result.shape import Basis, Result
 from pricing.result.words import Language, label, level_label, say
@@ -24,6 +25,7 @@ OUTCOMES = (
     *("ended_by_expired", "due_outside_window"),
 )
 LEFT_OUT = OUTCOMES[2:]
+GRACE = 60  # days
 CHANGES = ("price_change", "standard_change", "discount_change")
 OFFERED = ("health_group", "health_value", "in_programme", "standard_premium", "premium")
 UNKNOWN = "what was offered to those who left is not known: no price change, no price response"
@@ -192,14 +194,17 @@ def renewal_offers(
     Raises
     ------
     InputError
-        For missing columns, a window the wrong way round, policy years or offers that appear
-        twice or have no policy, offers after the exit, premiums that are null or not above zero,
-        a cover that ends at an anniversary for no cause, a renewed policy without its next year,
+        For missing columns or of the wrong kind, a window the wrong way round, policy years or
+        offers that appear twice or have no policy, policy years that do not begin at an anniversary
+        or begin after the exit, offers after the exit or without an outcome, premiums that are null
+        or not above zero, a cover that ends at an anniversary for no cause, a renewed policy without its next year,
         an offer file that disagrees with the exits, and no renewal at all.
 
     Notes
     -----
-    The anniversary is the policy's start moved by whole years (29 February to 28 in common years).
+    The anniversary is the policy's start moved by whole years (29 February to 28 in common years; an
+    end on 1 March is at it too). A lapse is at the renewal where the cover ends at the anniversary;
+    the basis counts those within 60 days of one.
 
     Examples
     --------
@@ -214,10 +219,10 @@ def renewal_offers(
     >>> found.rows.select("policy_id", "renewed", pl.col("price_change").round(4)).rows()
     [('a', 0, 0.0488), ('b', 1, 0.0488)]
     """
-    first, stop = _window(observed)
+    first, stop = require_window(observed)
     if offers is not None and offered is not None:
         raise InputError("both an offer file and offered= are given", do="give one of the two")
-    _require(policies, renewals, offers)
+    policies, renewals, offers = require_tables(policies, renewals, offers)
     years = _years(policies, renewals)
     placed = _outcomes(years, first, stop)
     kept = placed.filter(~pl.col("outcome").is_in(LEFT_OUT))
@@ -227,62 +232,21 @@ def renewal_offers(
             do="take a longer window, or check start, end and exit_cause of the policies",
         )
     rows, gap = _priced(kept, years, offers, offered)
-    return RenewalOffers(rows, _account(placed, rows, gap, (first, stop), currency, source))
-
-
-def _window(observed: tuple[date, date]) -> tuple[date, date]:
-    try:
-        first, stop = observed
-        wrong = not first < stop
-    except (TypeError, ValueError):
-        raise InputError(f"observed is a first and a last day, got {observed!r}") from None
-    if wrong:
-        raise InputError(f"the window ends ({stop}) before it begins ({first})", where="observed")
-    return first, stop
-
-
-def _require(policies: pl.DataFrame, renewals: pl.DataFrame, offers: pl.DataFrame | None) -> None:
-    """Refuse tables that cannot be joined, each with its count."""
-    require_columns(["policy_id", "start", "end", "exit_cause"], policies.columns)
-    needed = ["policy_id", "policy_year", "start", "health_group", "standard_premium"]
-    require_columns(needed, renewals.columns)
-    faults = []
-    if n := policies["policy_id"].is_duplicated().sum():
-        faults.append(f"policies: {n:,} rows share their policy_id with another")
-    if n := policies.filter(~(pl.col("end") > pl.col("start")).fill_null(False)).height:
-        faults.append(f"policies: {n:,} rows end on or before their start, or lack a date")
-    tables = {"renewals": renewals} | ({} if offers is None else {"offers": offers})
-    if offers is not None:
-        wanted = ["policy_id", "policy_year", "health_group", "standard_premium", "renewed"]
-        require_columns(wanted, offers.columns)
-    for name, table in tables.items():
-        if n := table.select("policy_id", "policy_year").is_duplicated().sum():
-            faults.append(f"{name}: {n:,} rows share policy_id and policy_year with another")
-        alone = table.join(policies, on="policy_id", how="anti")
-        if alone.height:
-            some = ", ".join(map(repr, alone["policy_id"].unique().sort().head(3)))
-            faults.append(f"{name}: {alone.height:,} rows have no policy, such as {some}")
-        for money in ("standard_premium", "premium"):
-            if money not in table.columns:
-                continue
-            if not table.schema[money].is_numeric():
-                faults.append(f"{name}: {money} is {table.schema[money]}, not a number")
-                continue
-            value = pl.col(money).cast(pl.Float64)
-            none = table.filter(~((value > 0) & value.is_finite()).fill_null(False)).height
-            if none:
-                faults.append(f"{name}: {money} is null or not above zero in {none:,} rows")
-    if faults:
-        raise InputError(
-            "renewals cannot be read off these tables",
-            faults=faults,
-            do="hold the tables against their contracts (pricing check) first",
+    account = _account(placed, rows, gap, (first, stop), currency, source)
+    alone = policies.join(renewals, on="policy_id", how="anti").height
+    if alone:
+        note = (
+            f"{alone:,} policies have no policy year in renewals: what became of them is not told"
         )
+        basis = replace(account.basis, notes=(*account.basis.notes, note))
+        account = replace(account, basis=basis)
+    return RenewalOffers(rows, account)
 
 
 def _years(policies: pl.DataFrame, renewals: pl.DataFrame) -> pl.DataFrame:
     """Put policy years beside their policy, with the anniversary that ends them and the next."""
-    own = [c for c in renewals.columns if c not in ("end", "start")]
+    own = [c for c in renewals.columns if c not in ("end", "start", "exit_cause")]
+    began = pl.col("start").alias("_start")
     facts = policies.rename({"start": "policy_start", "end": "policy_end"})
     facts = facts.drop([c for c in own if c in facts.columns and c != "policy_id"])
     charged = "premium" if "premium" in renewals.columns else "standard_premium"
@@ -294,7 +258,7 @@ def _years(policies: pl.DataFrame, renewals: pl.DataFrame) -> pl.DataFrame:
     )
     years = (pl.col("policy_year") + 1).cast(pl.String) + "y"
     return (
-        renewals.select(own)
+        renewals.select(*own, began)
         .with_columns(premium_before=pl.col(charged).cast(pl.Float64))
         .join(facts, on="policy_id", how="left", maintain_order="left")
         .join(following, on=["policy_id", "policy_year"], how="left", maintain_order="left")
@@ -305,15 +269,18 @@ def _years(policies: pl.DataFrame, renewals: pl.DataFrame) -> pl.DataFrame:
 
 def _outcomes(years: pl.DataFrame, first: date, stop: date) -> pl.DataFrame:
     """Say of every policy year how it ended at its anniversary."""
-    end, due = pl.col("policy_end"), pl.col("due")
+    end, due, start = pl.col("policy_end"), pl.col("due"), pl.col("policy_start")
+    leap = (start.dt.month() == 2) & (start.dt.day() == 29) & (due.dt.day() == 28)
+    # who began on 29 February may as well end on 1 March
+    at = (end == due) | (leap & (end == due.dt.offset_by("1d")))
     cause = pl.col("exit_cause").cast(pl.String)
     outside = (due < first) | (due >= stop)
     placed = years.with_columns(
         outcome=pl.when(outside)
         .then(pl.lit("due_outside_window"))
-        .when(end > due)
+        .when((end > due) & ~at)
         .then(pl.lit("renewed"))
-        .when((end == due) & (cause == "lapse"))
+        .when(at & (cause == "lapse"))
         .then(pl.lit("left_at_renewal"))
         .otherwise("ended_by_" + cause)
     )
@@ -340,6 +307,12 @@ def _outcomes(years: pl.DataFrame, first: date, stop: date) -> pl.DataFrame:
         faults.append(
             f"{after.height:,} policies left at an anniversary and have a row for the year after, "
             f"such as {after['policy_id'][0]!r}"
+        )
+    late = placed.filter(pl.col("_start") >= end)
+    if late.height and not after.height:
+        faults.append(
+            f"{late.height:,} policy years begin on or after the end of their policy, such as one "
+            f"of {late['policy_id'][0]!r}"
         )
     if faults:
         raise InputError("policy years that do not fit the exits", where="renewals", faults=faults)
@@ -425,6 +398,13 @@ def _from_file(rows: pl.DataFrame, offers: pl.DataFrame, years: pl.DataFrame) ->
 
 
 def _recomputed(rows: pl.DataFrame, offered: Mapping[str, pl.Expr]) -> pl.DataFrame:
+    if not isinstance(offered, Mapping) or not all(
+        isinstance(e, pl.Expr) for e in offered.values()
+    ):
+        raise InputError(
+            f"offered= is a mapping of names to expressions, got {offered!r}",
+            do='write {"standard_premium": pl.col("standard_premium") * 1.05}',
+        )
     odd = sorted(set(offered) - {"standard_premium", "premium"})
     if odd or "standard_premium" not in offered:
         raise InputError(
@@ -447,6 +427,28 @@ def _recomputed(rows: pl.DataFrame, offered: Mapping[str, pl.Expr]) -> pl.DataFr
     return found
 
 
+def _near(placed: pl.DataFrame) -> list[str]:
+    """Say how many lapses lie close to an anniversary and yet not at it: grace, or dates that slip."""
+    gone = placed.filter(pl.col("outcome") == "ended_by_lapse")
+    since = pl.col("policy_end") - pl.col("_start")
+    before = pl.col("due") - pl.col("policy_end")
+    grace = pl.duration(days=GRACE)
+    after = gone.filter((since <= grace) & (pl.col("policy_year") > 0)).height
+    early = gone.filter(before <= grace).height
+    notes = []
+    if after:
+        notes.append(
+            f"{after:,} lapses within {GRACE} days after an anniversary count as renewed there: if "
+            "unpaid premiums end cover after days of grace, set end to the anniversary"
+        )
+    if early:
+        notes.append(
+            f"{early:,} lapses within {GRACE} days before an anniversary count as no offer: if they "
+            "declined the renewal, set end to the anniversary"
+        )
+    return notes
+
+
 def _account(
     placed: pl.DataFrame,
     rows: pl.DataFrame,
@@ -467,6 +469,7 @@ def _account(
     ]
     if counts[-1]:
         notes.append(f"{counts[-1]:,} policy years have their anniversary outside the window")
+    notes += _near(placed)
     if rows["price_change"].null_count():
         notes.append(UNKNOWN)
     if gap is not None:

@@ -215,6 +215,8 @@ def fit_aft(
     if law not in LAWS:
         raise InputError(f"no law {law!r}{nearest(str(law), LAWS)}")
     z = normal_quantile(level)
+    if not isinstance(formula, str):
+        raise InputError(f"the formula is text, got {formula!r}", do="write it as sex + ns(age, 3)")
     names = list(variables(formula)) if formula.strip() else []
     lives = follow_up(frame, names, exit=exit, event=event, entry=entry, weight=weight)
     if not lives["event"].any():
@@ -289,8 +291,9 @@ def _patterns(
     )
     seen = Experience.collect(counted, keys)
     matrix = design(formula if names else "1", seen, base=base)
-    place = seen.cells.select(keys).with_row_index("_at")
-    at = lives.select(keys).join(place, on=keys, how="left", maintain_order="left")["_at"]
+    own = "place of the pattern"  # no factor has such a name
+    place = seen.cells.select(keys).with_row_index(own)
+    at = lives.select(keys).join(place, on=keys, how="left", maintain_order="left")[own]
     return matrix, seen, at.to_numpy().astype(np.intp)
 
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["baseline", "survival_at"]
 
+MOST_LOG = 500.0  # of a hazard ratio: nobody stays
+
 
 def baseline(fit: CoxFit, sets: RiskSets) -> tuple[pl.DataFrame, Floats]:
     """Give the baseline by stratum, and the covariates it is at: 0 for levels, means else.
@@ -101,17 +103,23 @@ def survival_at(
     taken = [
         n
         for n in frame.columns
-        if n in ("time", "hazard", "survival", "std_error", "lower", "upper")
+        if n in ("time", "hazard", "survival", "std_error", "lower", "upper", "end", "_row")
     ]
     if taken:
         raise InputError(f"columns with a name of ours: {', '.join(taken)}", do="rename them")
     path = cox.frames["baseline"]
     text = [pl.col(n).cast(pl.String) for n in strata]
     rows = frame.with_row_index("_row")
-    grid = rows.select("_row", *text).join(pl.DataFrame({"time": np.sort(asked)}), how="cross")
+    spelt = [
+        pl.when(n).then(pl.lit("yes")).when(~pl.col(n)).then(pl.lit("no")).alias(n)
+        if frame.schema[n] == pl.Boolean
+        else pl.col(n).cast(pl.String)
+        for n in strata
+    ]
+    grid = rows.select("_row", *spelt).join(pl.DataFrame({"time": np.sort(asked)}), how="cross")
     known = path.select(*text, "time", "hazard", "hazard_variance", "drift").sort("time")
     if strata:
-        lost = rows.select(text).join(known.select(strata), on=strata, how="anti")
+        lost = rows.select(spelt).join(known.select(strata), on=strata, how="anti")
         if lost.height:
             raise InputError(
                 f"strata without a baseline in {lost.height:,} rows",
@@ -129,7 +137,7 @@ def survival_at(
     none = pl.lit([0.0] * x.shape[1], dtype=known.schema["drift"])
     drift = grid.select(pl.col("drift").fill_null(none)).to_series().to_numpy()
     away = x[grid["_row"].to_numpy()] - np.array(cox.details["centre"])
-    ratio = np.exp(away @ cox.coefficients)
+    ratio = np.exp(np.minimum(away @ cox.coefficients, MOST_LOG))
     q = drift - hazard[:, None] * away
     variance = spread + np.einsum("ij,jk,ik->i", q, cox.covariance(), q)
     survival = np.exp(-ratio * hazard)

@@ -131,9 +131,9 @@ class Cox(Result):
         x = self.values(frame) - np.array(self.details["centre"])
         reach = np.sqrt(np.maximum(np.einsum("ij,jk,ik->i", x, self.covariance(), x), 0))
         eta, reach = x @ self.coefficients, normal_quantile(self.facts["level"]) * reach
-        return frame.with_columns(
-            hazard_ratio=np.exp(eta), lower=np.exp(eta - reach), upper=np.exp(eta + reach)
-        )
+        ends = {"hazard_ratio": eta, "lower": eta - reach, "upper": eta + reach}
+        with np.errstate(over="ignore"):  # what is past all numbers has no bound
+            return frame.with_columns(pl.Series(n, np.exp(v)) for n, v in ends.items())
 
     def predict(
         self,
@@ -328,7 +328,6 @@ def fit_cox(
         "centre": centre.tolist(),
         "spelling": asdict(spelling),
         "strata": list(spelling.strata),
-        "data": sets.basis.fingerprint,
     }
     details |= {} if robust is None else {"covariance_robust": robust.tolist()}
     return Cox(

@@ -26,7 +26,7 @@ from pricing.experience.engines import AnyFrame
 from pricing.result.shape import Basis
 from pricing.survival.follow_up import follow_up
 from pricing.survival.hazard_model import Bounds, HazardErrors, HazardModel, fit_on_cells
-from pricing.survival.piecewise import piece_cells
+from pricing.survival.piecewise import own_names, piece_cells, require_keys
 
 __all__ = ["DiscreteHazard", "DiscreteOdds", "discrete_cells", "fit_discrete_hazard"]
 
@@ -139,14 +139,13 @@ def discrete_cells(
     [(1, 4.0, 1.0), (2, 3.0, 1.0), (3, 1.0, 0.0)]
     """
     keys = listed(by)
-    taken = [n for n in keys if n in (DURATION, NUMBER)]
-    if taken:
-        raise InputError(f"key {taken[0]!r} has the name of one of ours; rename the column")
+    require_keys(keys, (DURATION, NUMBER))
     if partial not in ("refuse", "leave_out"):
         raise InputError(f"partial={partial!r} is not offered: refuse or leave_out")
-    if not (np.isfinite(period) and period > 0):
-        raise InputError(f"a period is a length above 0, got {period}")
+    if not (isinstance(period, int | float | np.number) and np.isfinite(period) and period > 0):
+        raise InputError(f"a period is a length above 0, got {period!r}")
     lives = follow_up(frame, keys, exit=exit, event=event, entry=entry, weight=weight)
+    lives, inner = own_names(lives, keys)
     counted, parts = _periods(lives, float(period))
     if parts["lives"].sum() > 0 and partial == "refuse":
         raise InputError(
@@ -156,11 +155,11 @@ def discrete_cells(
             do="round entries up and ends of observation down to whole periods, or say "
             'partial="leave_out"',
         )
-    at_risk = _at_risk(counted, keys)
+    at_risk = _at_risk(counted, list(inner))
     many = int(at_risk[NUMBER].max())  # type: ignore[arg-type]
     _require_bands(bands)
     pieces = at_risk.with_columns(_band(at_risk[NUMBER], bands, many).alias(DURATION))
-    cells = piece_cells(pieces, [DURATION, NUMBER, *keys])
+    cells = piece_cells(pieces, [DURATION, NUMBER, *inner]).rename(inner)
     lost = float(parts["lives"].sum())
     own = basis or Basis(currency="")
     notes = [f"a period is {period:g} units of time"]

@@ -17,12 +17,17 @@ import polars as pl
 from pricing.errors import InputError, nearest
 from pricing.result.shape import Basis
 from pricing.survival.cox import Cox, fit_cox
+from pricing.survival.follow_up import DIGITS
 from pricing.survival.lives import Lives, Unit
 from pricing.survival.partial_likelihood import Ties
 
 __all__ = ["fine_gray_rows", "fit_fine_gray"]
 
-OURS = ("entry", "exit", "event", "weight", "row")
+OURS = (
+    *("entry", "exit", "event", "weight", "row"),
+    *("_other", "_cut", "_g", "_before", "_g0"),
+)
+MOST_PIECES = 50_000_000
 
 
 def fine_gray_rows(
@@ -63,6 +68,8 @@ def fine_gray_rows(
     >>> fine_gray_rows(rows, "death").select("row", "entry", "exit", "event", "weight").rows()
     [(0, 0.0, 2.0, False, 1.0), (0, 2.0, 3.0, False, 0.5), (1, 0.0, 2.0, False, 1.0), (2, 0.0, 3.0, True, 1.0)]
     """
+    if not isinstance(cause, str):
+        raise InputError(f"the cause is text, got {cause!r}", do=f"write it as '{cause}'")
     seen = Lives.collect(frame, exit=exit, event=event, weight=weight)
     if cause not in seen.causes:
         raise InputError(f"nobody leaves by {cause!r}{nearest(cause, seen.causes)}")
@@ -82,22 +89,31 @@ def fine_gray_rows(
         *kept,
         row=pl.col("row").cast(pl.Int64),
         entry=pl.lit(0.0),
-        exit=pl.col(exit).cast(pl.Float64),
+        exit=pl.col(exit).cast(pl.Float64).round_sig_figs(DIGITS),
         event=ours.fill_null(False),
         weight=pl.col(weight).cast(pl.Float64) if weight else pl.lit(1.0),
-        other=(happened & ~ours).fill_null(False),
+        _other=(happened & ~ours).fill_null(False),
     )
     last = float(rows.filter("event")["exit"].max())  # type: ignore[arg-type]
     stay = pl.col("at_risk") - pl.col("events")  # censoring at a time follows its events
     curve = seen.risk().filter(pl.col("censored") > 0)
-    curve = curve.select(cut="time", g=(1 - pl.col("censored") / stay).cum_prod())
-    others = rows.filter("other").sort("exit").join_asof(
-        curve.sort("cut").rename({"cut": "before", "g": "g0"}),
-        left_on="exit", right_on="before", allow_exact_matches=False,
-    ).with_columns(pl.col("g0").fill_null(1.0))  # fmt: skip
-    cuts = curve.filter(pl.col("cut") < last)
-    later = others.join_where(cuts, pl.col("cut") >= pl.col("exit")).with_columns(
-        entry=pl.col("cut"), weight=pl.col("weight") * pl.col("g") / pl.col("g0")
+    curve = curve.select(
+        _cut=pl.col("time").round_sig_figs(DIGITS), _g=(1 - pl.col("censored") / stay).cum_prod()
+    )
+    others = rows.filter("_other").sort("exit").join_asof(
+        curve.sort("_cut").rename({"_cut": "_before", "_g": "_g0"}),
+        left_on="exit", right_on="_before", allow_exact_matches=False,
+    ).with_columns(pl.col("_g0").fill_null(1.0))  # fmt: skip
+    cuts = curve.filter(pl.col("_cut") < last)
+    pieces_needed = int(_after(others, cuts).sum())
+    if pieces_needed > MOST_PIECES:
+        raise InputError(
+            f"lives gone by another cause would be split into {pieces_needed:,} pieces, "
+            f"{MOST_PIECES:,} are the most",
+            do="round times up to months, or take fewer lives",
+        )
+    later = others.join_where(cuts, pl.col("_cut") >= pl.col("exit")).with_columns(
+        entry=pl.col("_cut"), weight=pl.col("weight") * pl.col("_g") / pl.col("_g0")
     )
     columns = [*kept, "row", "entry", "exit", "event", "weight"]
     first = others.with_columns(entry=pl.lit(0.0))
@@ -109,9 +125,15 @@ def fine_gray_rows(
         .over("row")
         .fill_null(pl.max_horizontal("entry", pl.lit(last)))
     )
-    plain_rows = rows.filter(~pl.col("other")).select(columns)
+    plain_rows = rows.filter(~pl.col("_other")).select(columns)
     done = pl.concat([plain_rows, pieces.filter(pl.col("exit") > pl.col("entry"))])
     return done.sort("row", "entry")
+
+
+def _after(others: pl.DataFrame, cuts: pl.DataFrame) -> pl.Series:
+    """Count the cuts at or after each exit."""
+    before = cuts["_cut"].sort().search_sorted(others["exit"], side="left")
+    return pl.Series(cuts.height - before.cast(pl.Int64))
 
 
 def fit_fine_gray(

@@ -17,10 +17,11 @@ from pricing.experience.domain import listed, require_columns
 from pricing.experience.engines import AnyFrame
 from pricing.experience.shards import Shards
 
-__all__ = ["follow_up"]
+__all__ = ["follow_up", "one_time"]
 
+DIGITS = 12  # of a time that count
 TEXT = ("String", "Enum", "Categorical")
-OURS = ("a", "t", "d")
+OURS = ("_a", "_t", "_d")
 TAKEN = frozenset({"entry", "exit", "event", "lives", "rows"})
 
 
@@ -73,16 +74,34 @@ def follow_up(
     _require_kinds(shards.schema, keys, exit, event, entry, weight)
     names = {f"k{i}": name for i, name in enumerate(keys)}
     job = partial(_cells, keys=names, exit=exit, event=event, entry=entry, weight=weight)
-    cells = shards.gather(job, partial(_added, keys=[*names, *OURS]))
+    groups = [*names, *OURS]
+    cells = one_time(shards.gather(job, partial(_added, keys=groups)), ["_a", "_t"], groups)
     _require_cells(cells, names, exit, event, entry, weight)
-    kept = cells.filter(pl.col("n") > 0)
+    kept = cells.filter(pl.col("_n") > 0)
     if kept.is_empty():
         raise InputError("there are no lives", do="check the source, the filters and weights")
-    kept = kept.rename(names).with_columns(_factor(kept.rename(names), name) for name in keys)
     sort = [*keys, "entry", "exit", "event"]
     return kept.select(
-        *keys, entry="a", exit="t", event=pl.col("d") == 1, lives="n", rows="rows"
-    ).sort(sort)
+        *(_factor(kept, k).alias(name) for k, name in names.items()),
+        entry="_a", exit="_t", event=pl.col("_d") == 1, lives="_n", rows="rows",
+    ).sort(sort)  # fmt: skip
+
+
+def one_time(cells: pl.DataFrame, times: Sequence[str], keys: Sequence[str]) -> pl.DataFrame:
+    """Make times one that differ by what arithmetic leaves, 0.1 + 0.2 years and 0.3, and add up.
+
+    Times that agree in 12 digits are one, as in :mod:`pricing.survival.lives`: else two who leave
+    together would be no tie.
+
+    Examples
+    --------
+    >>> cells = pl.DataFrame({"t": [0.1 + 0.2, 0.3], "rows": [1, 2]})
+    >>> one_time(cells, ["t"], ["t"]).rows()
+    [(0.3, 3)]
+    """
+    near = cells.with_columns(pl.col(times).round_sig_figs(DIGITS))
+    same = all(near[name].equals(cells[name], null_equal=True) for name in times)
+    return cells if same else _added(near, keys=list(keys))
 
 
 def _cells(
@@ -94,18 +113,19 @@ def _cells(
     entry: str | None,
     weight: str | None,
 ) -> pl.DataFrame:
-    schema, w = rows.collect_schema(), pl.col("w")
+    schema, w = rows.collect_schema(), pl.col("_w")
     bad = (~((w >= 0) & w.is_finite())).fill_null(True)
     given = {
-        k: pl.col(n).cast(pl.String) if schema[n].base_type().__name__ == "Categorical" else pl.col(n)
+        k: pl.col(n).cast(pl.String) if schema[n].base_type().__name__ == "Categorical"
+        else pl.col(n).cast(pl.Float64) if schema[n].is_decimal() else pl.col(n)
         for k, n in keys.items()
     }  # fmt: skip
-    given |= {"t": pl.col(exit).cast(pl.Float64), "d": pl.col(event).cast(pl.Int64)}
-    given |= {"a": pl.col(entry).cast(pl.Float64) if entry else pl.lit(0.0)}
-    given |= {"w": pl.col(weight).cast(pl.Float64)} if weight else {}
+    given |= {"_t": pl.col(exit).cast(pl.Float64), "_d": pl.col(event).cast(pl.Int64)}
+    given |= {"_a": pl.col(entry).cast(pl.Float64) if entry else pl.lit(0.0)}
+    given |= {"_w": pl.col(weight).cast(pl.Float64)} if weight else {}
     found = rows.select(**given).group_by(*keys, *OURS).agg(
         rows=pl.len().cast(pl.Int64),
-        n=w.sum() if weight else pl.len().cast(pl.Float64),
+        _n=w.sum() if weight else pl.len().cast(pl.Float64),
         unweighed=bad.sum().cast(pl.Int64) if weight else pl.lit(0, pl.Int64),
     )  # fmt: skip
     return found.collect(engine="streaming")
@@ -178,7 +198,7 @@ def _require_cells(
         return pl.col(name).is_null() | ~there
 
     late = entry if entry is not None else "0"
-    odd = strange("t") | strange("a")
+    odd = strange("_t") | strange("_a")
     found = [
         (
             f"{name!r} is null" + (", NaN or infinite" if cells.schema[k].is_float() else ""),
@@ -187,15 +207,15 @@ def _require_cells(
         for k, name in keys.items()
     ]
     found += [
-        (f"{exit!r} is null, NaN or infinite", count(strange("t"))),
-        (f"{entry!r} is null, NaN or infinite", count(strange("a"))),
-        (f"{entry!r} is below 0", count((pl.col("a") < 0) & ~strange("a"))),
+        (f"{exit!r} is null, NaN or infinite", count(strange("_t"))),
+        (f"{entry!r} is null, NaN or infinite", count(strange("_a"))),
+        (f"{entry!r} is below 0", count((pl.col("_a") < 0) & ~strange("_a"))),
         (
             f"{exit!r} is not after {late!r}" if entry else f"{exit!r} is not above 0",
-            count((pl.col("t") <= pl.col("a")) & ~odd),
+            count((pl.col("_t") <= pl.col("_a")) & ~odd),
         ),
-        (f"{event!r} is null", count(pl.col("d").is_null())),
-        (f"{event!r} is neither 0 nor 1", count(~pl.col("d").is_in([0, 1]) & pl.col("d").is_not_null())),
+        (f"{event!r} is null", count(pl.col("_d").is_null())),
+        (f"{event!r} is neither 0 nor 1", count(~pl.col("_d").is_in([0, 1]) & pl.col("_d").is_not_null())),
         (f"{weight!r} is null, not finite or negative", int(cells["unweighed"].sum())),
     ]  # fmt: skip
     faults = [f"{what} in {many:,} of {rows:,} rows" for what, many in found if many]

@@ -40,8 +40,12 @@ def normal_quantile(level: float) -> float:
     >>> round(normal_quantile(0.95), 4)
     1.96
     """
-    if not 0 < level < 1:
-        raise InputError(f"a confidence level lies between 0 and 1, got {level}")
+    try:
+        wrong = not 0 < level < 1
+    except TypeError:
+        wrong = True
+    if wrong:
+        raise InputError(f"a confidence level lies between 0 and 1, got {level!r}")
     return float(ndtri((1 + level) / 2))
 
 

@@ -27,6 +27,10 @@ from pricing.survival.hazard_model import Bounds, HazardErrors, HazardModel, fit
 __all__ = ["PiecewiseHazard", "fit_hazard", "hazard_cells"]
 
 INTERVAL, MIDDLE = "time_interval", "time_middle"
+MEASURES = (
+    *("rows", "exposure", "claims", "exposure_squared", "claims_exposure", "claims_squared"),
+    *("claims_squared_per_exposure", "claims_log_rate", "log_likelihood_saturated"),
+)
 RESPONSE = replace(RESPONSES["frequency"], event="event", unit="units of time at risk")
 
 
@@ -79,7 +83,10 @@ def interval_labels(cuts: Sequence[float]) -> list[str]:
     ['0-1', '1-2.5', '2.5+']
     """
     ends = [0.0, *cuts]
-    return [f"{a:.12g}-{b:.12g}" for a, b in pairwise(ends)] + [f"{ends[-1]:.12g}+"]
+    said = [
+        np.format_float_positional(e, 12, unique=False, fractional=False, trim="-") for e in ends
+    ]
+    return [f"{a}-{b}" for a, b in pairwise(said)] + [f"{said[-1]}+"]
 
 
 def hazard_cells(
@@ -132,10 +139,9 @@ def hazard_cells(
     """
     points = _cuts(cuts)
     keys = listed(by)
-    taken = [n for n in keys if n in (INTERVAL, MIDDLE)]
-    if taken:
-        raise InputError(f"key {taken[0]!r} has the name of one of ours; rename the column")
+    require_keys(keys, (INTERVAL, MIDDLE))
     lives = follow_up(frame, keys, exit=exit, event=event, entry=entry, weight=weight)
+    lives, inner = own_names(lives, keys)
     labels, ends = interval_labels(points), [0.0, *points]
     width = points[-1] - ends[-2]
     middles = [(a + b) / 2 for a, b in pairwise(ends)] + [points[-1] + width / 2]
@@ -144,12 +150,40 @@ def hazard_cells(
         from_, to = pl.max_horizontal("entry", pl.lit(low)), pl.min_horizontal("exit", pl.lit(high))
         part = lives.filter(pl.col("exit") > low, pl.col("entry") < high).select(
             pl.lit(labels[k]).cast(pl.Enum(labels)).alias(INTERVAL),
-            pl.lit(middles[k]).alias(MIDDLE), *keys, "lives", e=to - from_,
+            pl.lit(middles[k]).alias(MIDDLE), *inner, "lives", e=to - from_,
             n=pl.col("lives") * (pl.col("event") & (pl.col("exit") <= high)),
         )  # fmt: skip
-        parts.append(piece_cells(part, [INTERVAL, MIDDLE, *keys]))
+        parts.append(piece_cells(part, [INTERVAL, MIDDLE, *inner]))
     own = basis or Basis(currency="")
-    return Experience._of(pl.concat(parts), (INTERVAL, MIDDLE, *keys), own)
+    return Experience._of(pl.concat(parts).rename(inner), (INTERVAL, MIDDLE, *keys), own)
+
+
+def require_keys(keys: Sequence[str], ours: Sequence[str]) -> None:
+    """Refuse keys that have the name of a column of ours, or come twice.
+
+    Examples
+    --------
+    >>> require_keys(["claims"], [])
+    Traceback (most recent call last):
+    pricing.errors.InputError: key 'claims' has the name of one of ours; rename the column
+    """
+    taken = [n for n in keys if n in (*ours, *MEASURES)]
+    if taken:
+        raise InputError(f"key {taken[0]!r} has the name of one of ours; rename the column")
+    if len(set(keys)) < len(keys):
+        raise InputError(f"a key is given twice: {', '.join(keys)}")
+
+
+def own_names(lives: pl.DataFrame, keys: Sequence[str]) -> tuple[pl.DataFrame, dict[str, str]]:
+    """Call keys by names that no column of ours has, and say how to call them back.
+
+    Examples
+    --------
+    >>> own_names(pl.DataFrame({"n": [1]}), ["n"])[1]
+    {'key 0': 'n'}
+    """
+    inner = {f"key {i}": name for i, name in enumerate(keys)}
+    return lives.rename({name: own for own, name in inner.items()}), inner
 
 
 def piece_cells(pieces: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
@@ -263,4 +297,6 @@ def _cuts(cuts: Sequence[float]) -> list[float]:
             f"cut points are finite, above 0 and rising, got {points}",
             do="write them as [1, 2, 5]; 0 and the open end are added",
         )
+    if len({f"{p:.12g}" for p in points}) < len(points):
+        raise InputError(f"cut points that agree in 12 digits: {points}", do="take fewer of them")
     return points

@@ -155,13 +155,9 @@ def proportional_hazards(
     said = cox.details["spelling"]
     spelling = Spelling(**said | {"strata": tuple(said["strata"])})
     sets = RiskSets.collect(frame, cox.details["formula"], spelling, base=cox.details["base"])
-    if sets.basis.fingerprint != cox.details["data"]:
-        raise InputError(
-            "these are not the rows the model was fitted on", do="give the frame it was fitted on"
-        )
     with threadpool_limits(1 if sets.x.size < 1_000_000 else None):
         z, _, scale = standardised(sets)
-        at = Likelihood.at(cox.coefficients * scale, z, sets, cox.facts["ties"])
+        at = _same(cox, sets, z, scale)
         g = _transformed(sets, transform)
         r = at.residuals(z, sets)
         gg = [at.weighed(g**k, z, sets) for k in (0, 1, 2)]
@@ -213,6 +209,25 @@ def proportional_hazards(
         frames={"residuals": residuals, "smooth": smooth},
         details={"coefficients": dict(zip(names, cox.coefficients.tolist(), strict=True))},
     )
+
+
+def _same(cox: Cox, sets: RiskSets, z: Floats, scale: Floats) -> Likelihood:
+    """Give the likelihood at the coefficients; refuse rows that have another than the model's."""
+    same = [c.name for c in sets.columns] == [c.name for c in cox.columns]
+    if same:
+        none, at = (
+            Likelihood.at(beta, z, sets, cox.facts["ties"])
+            for beta in (np.zeros(z.shape[1]), cox.coefficients * scale)
+        )
+        told = ("log_likelihood_null", "log_likelihood", "events", "time_at_risk")
+        deaths, time = sets.times["deaths"].sum(), sets.patterns["exposure"].sum()
+        now = (none.value, at.value, float(deaths), float(time))
+        same = np.allclose(now, [cox.facts[n] for n in told], rtol=1e-9, atol=1e-9)
+    if not same:
+        raise InputError(
+            "these are not the rows the model was fitted on", do="give the frame it was fitted on"
+        )
+    return at
 
 
 def _tests(terms: list[str], score: Floats, gg: list[Floats], variance: Variance) -> pl.DataFrame:

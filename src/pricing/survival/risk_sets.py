@@ -26,11 +26,17 @@ from pricing.experience.engines import AnyFrame
 from pricing.experience.shards import Shards
 from pricing.files import fingerprint
 from pricing.result.shape import Basis
+from pricing.survival.follow_up import one_time
 
 __all__ = ["RiskSets", "Spelling"]
 
 Whole = npt.NDArray[np.int64]
 TEXT = ("String", "Enum", "Categorical")
+OURS = ("time", "stratum", "rows", "exposure", "claims")
+CURVE = (  # what a baseline and a prediction have beside the strata
+    *("events", "hazard", "hazard_variance", "drift", "survival", "std_error", "lower", "upper"),
+    *("end", "_row"),
+)
 MANY_STRATA = 2_000
 MOST_NUMBERS = 400_000_000  # of patterns × coefficients: 3 GB
 DENSE = 0.25  # share of a matrix that is filled, from which on it is kept in full
@@ -162,6 +168,7 @@ class RiskSets:
         job = partial(_cells, keys=named, s=s)
         groups = [*named, "a", "t", "c", *(["g"] if s.cluster else [])]
         cells = shards.gather(job, partial(_added, keys=groups))
+        cells = one_time(cells, ["a", "t"], groups)
         cells = _known(cells, named, s, shards.schema[s.event])
         strata = cells.select(f"s{i}" for i in range(len(s.strata))).unique().sort(pl.all())
         cells = _numbered(cells, strata, "s")
@@ -190,8 +197,11 @@ class RiskSets:
         leaving, dying = _matrices(cells, shape)
         strata = strata.rename({f"s{i}": n for i, n in enumerate(s.strata)})
         parts = [times["stratum"].to_numpy(), times["time"].round_sig_figs(12).to_numpy()]
-        for one in (sps.csr_matrix(leaving), sps.csr_matrix(dying)):
-            parts += [one.indices, one.indptr, np.round(one.data, 9)]
+        # sums of fractions differ in their last bits by the order of rows: seen along one direction
+        along = np.cos(np.arange(1.0, patterns.height + 1))
+        for sums in (leaving @ along, dying @ along):
+            most = max(float(np.abs(sums).max()), 1e-300)
+            parts.append(np.round(np.asarray(sums) / most, 6) + 0.0)
         told = fingerprint(
             seen.basis.fingerprint, *(np.ascontiguousarray(p).tobytes() for p in parts)
         )
@@ -352,6 +362,8 @@ def _known(
 def _require_kinds(schema: pl.Schema, keys: Sequence[str], s: Spelling) -> None:
     other = [*s.strata, s.event, *([s.cluster] if s.cluster else [])]
     require_columns([*keys, *other, *s.numbers], schema.names())
+    if s.cause is not None and not isinstance(s.cause, str):
+        raise InputError(f"the cause is text, got {s.cause!r}", do=f"write it as '{s.cause}'")
     faults = [
         f"{n!r} is {schema[n]}, not a number" for n in s.numbers if not schema[n].is_numeric()
     ]
@@ -372,8 +384,8 @@ def _require_kinds(schema: pl.Schema, keys: Sequence[str], s: Spelling) -> None:
     times = [n for n in (s.exit, s.event, s.entry, s.weight, s.lives) if n in keys]
     faults += [f"{n!r} is in the formula and says something else already" for n in times]
     faults += [f"{n!r} is both a stratum and in the formula" for n in s.strata if n in keys]
-    taken = ("time", "stratum", "rows", "exposure", "claims")
-    faults += [f"{n!r} has the name of a column of ours" for n in (*keys, *s.strata) if n in taken]
+    faults += [f"{n!r} has the name of a column of ours" for n in keys if n in OURS]
+    faults += [f"{n!r} has the name of a column of ours" for n in s.strata if n in OURS + CURVE]
     faults += ["a stratum is given twice"] if len(set(s.strata)) < len(s.strata) else []
     if faults:
         raise InputError(
