@@ -15,6 +15,9 @@ __all__ = ["about_label", "kinds_of", "money_places", "places_of", "render", "wo
 Kind = Literal["whole", "percent", "money", "tenths", "p_value", "year", "figure"]
 
 PERCENT = {
+    "unrounded_discount", "renewed_share", "margin_share", "from_selection", "from_effect",
+    "from_retention", "from_subsidy", "relative_effect", "persistency", "renewal_rate", "leave_rate",
+    "effect_to_detect",
     "fair_discount", "adjusted_discount", "adjusted_lower", "adjusted_upper", "monotone", "loss_ratio", "discount", "present_discount", "prudent_discount",
     "mean_discount", "loss_ratio_before", "loss_ratio_after", "effect", "credibility", "passes",
     "share_exposure", "share_premium", "share_actual", "share_expected", "share",
