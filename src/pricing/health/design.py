@@ -54,8 +54,19 @@ class RenewalResponse:
 
     def __post_init__(self) -> None:
         given = self.renewal if isinstance(self.renewal, Mapping) else {"all": self.renewal}
-        faults = [f"renewal: {n} = {v} is not in (0, 1)" for n, v in given.items() if not 0 < v < 1]
-        if not self.slope <= 0:
+        faults = [
+            f"renewal: {n} = {v!r} is not in (0, 1)"
+            for n, v in given.items()
+            if not (_number(v) and 0 < v < 1)
+        ]
+        faults += [
+            f"at: {n} = {v!r} is no discount in [0, 1)"
+            for n, v in (self.at or {}).items()
+            if not (_number(v) and 0 <= v < 1)
+        ]
+        if not _number(self.slope) or not np.isfinite(self.slope):
+            faults.append(f"slope: {self.slope!r} is no finite number")
+        elif not self.slope <= 0:
             faults.append(f"slope: {self.slope} is above 0: more would renew the more they pay")
         if faults:
             raise InputError("no answer of renewal to price", faults=faults)
@@ -205,8 +216,12 @@ def design_within(
         raise InputError(
             f"no objective {objective!r}{nearest(str(objective), get_args(Objective))}"
         )
-    if not 0 <= expenses < 1:
-        raise InputError(f"expenses: {expenses} is no share in [0, 1)")
+    if not _number(expenses) or not 0 <= expenses < 1:
+        raise InputError(f"expenses: {expenses!r} is no share in [0, 1)")
+    if not isinstance(effect, GroupEffect):
+        raise InputError(
+            f"the effect is a {type(effect).__name__}", do="give what group_effect gives"
+        )
     order = effect.table["health_group"].to_list()
     lacking = [n for n in ("standard_premium", "amount") if n not in experience.cells.columns]
     if lacking:
@@ -258,6 +273,10 @@ def design_within(
     )
     basis = replace(effect.basis, fingerprint=hashed)
     return ScheduleDesign(table=table, basis=basis, facts=facts, frames=frames)
+
+
+def _number(value: object) -> bool:
+    return isinstance(value, int | float | np.number) and not isinstance(value, bool)
 
 
 def _renewal(schedules: Floats, order: list[str], response: RenewalResponse | None) -> Floats:

@@ -95,7 +95,7 @@ def project_book(
     gaming : Gaming, optional
         A stress: discounts without claims effect.
     draws : int
-        Draws of the parameters for the bands, 0 for none; the estimate is the expectation at the
+        Draws of the parameters for the bands, 0 for none, else 2 or more; the estimate is the expectation at the
         parameters as estimated, not a mean of draws.
     seed : int
         Of the draws.
@@ -140,10 +140,15 @@ def project_book(
     for name, x, low, high in (("years", years, 1, 60), ("draws", draws, 0, 20_000)):
         if isinstance(x, bool) or not isinstance(x, int) or not low <= x <= high:
             raise InputError(f"{name} must be a whole number from {low} to {high}, got {x!r}")
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0 or not 0 < level < 1:
+    whole = isinstance(seed, int) and not isinstance(seed, bool) and seed >= 0
+    if not whole or not isinstance(level, int | float) or not 0 < level < 1:
         raise InputError(
-            f"seed is a whole number from 0 and level lies between 0 and 1: {seed}, {level}"
+            f"seed is a whole number from 0 and level lies between 0 and 1: {seed!r}, {level!r}"
         )
+    if draws == 1:
+        raise InputError("one draw has no band", do="ask for 0, or for some hundreds")
+    if not isinstance(outlook, Outlook):
+        raise InputError(f"the outlook is a {type(outlook).__name__}", do="give an Outlook")
     start = start_book(book, outlook.groups, segment=segment)
     size = 3 * (draws + 1) * len(start.segments) * outlook.latent.classes * len(outlook.groups) ** 2
     if size > LARGEST:
@@ -171,6 +176,11 @@ def project_book(
         f"latent health: {outlook.latent.classes} classes, persistence "
         f"{outlook.latent.persistence:g}, reliability {outlook.latent.reliability:g}",
     )
+    if 0 < draws * (1 - level) / 2 < 1:
+        notes = (
+            *notes,
+            f"{draws} draws are too few for a band of {level:.0%}: its ends are theirs",
+        )
     if outlook.rates.gate and (table["rate_change"] != 0).any():
         notes = (*notes, "the gate opens or shuts by the loss ratio of the year before: the estimate is "
                  "one path of steps, the band holds the others")  # fmt: skip
