@@ -282,11 +282,14 @@ def test_a_premium_of_nothing_or_beyond_exact_fen_has_no_price():
 def test_totals_are_whole_fen():
     """5,049,893,030 fen times 1/100 is 50,498,930.300000004."""
     due = pl.DataFrame(
-        {"policy_id": ["a", "b"], "health_group": ["G0"] * 2, "standard_premium": [5e7, 498930.3]}
-    )
+        {
+            "policy_id": ["a", "b", "c"], "health_group": ["G0", "G0", "G1"],
+            "standard_premium": [5e7, 498930.3, 100.0],
+        }
+    )  # fmt: skip
     rules = RenewalRules(discounts={"G0": 0.0, "G1": 0.1})
     table = ledger_of(price_renewals(due, rules), rules).table
-    assert table["standard_premium"].to_list() == table["premium"].to_list() == [50498930.3] * 2
+    assert table["premium"].to_list() == [50498930.3, 90.0, 50499020.3]
 
 
 @pytest.mark.parametrize(("rules", "said"), [
