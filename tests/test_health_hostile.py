@@ -16,6 +16,8 @@ from pricing.experience.cells import Experience
 from pricing.health.book_now import in_force_book
 from pricing.health.design import RenewalResponse, design_within
 from pricing.health.effect import group_effect
+from pricing.health.gaming import Gaming
+from pricing.health.groups_later import groups_later
 from pricing.health.limits import ScheduleLimits
 from pricing.health.moves import observed_transitions
 from pricing.health.new_business import NewBusiness
@@ -23,6 +25,8 @@ from pricing.health.outlook import Outlook
 from pricing.health.price_response import PriceResponse
 from pricing.health.projection import project_book
 from pricing.health.rate_plan import RatePlan
+from pricing.health.stress import stress_book
+from pricing.health.value_effect import value_effect
 
 GROUPS = ["G0", "G1", "G2"]
 BOOK = pl.DataFrame(
@@ -208,5 +212,50 @@ def test_limits_by_the_group_itself_and_services_without_premium_are_refused():
     lambda: in_force_book(pl.DataFrame(), on="2025-06-01", loss_ratio=0.7),
 ])  # fmt: skip
 def test_what_is_no_input_is_refused(wrong):
+    with pytest.raises(InputError):
+        wrong()
+
+
+# -- stress, later groups, curve --------------------------------------------------------------------
+
+
+def curve(seed=1):
+    rng = np.random.default_rng(seed)
+    v = rng.integers(0, 51, 1_000) * 20.0
+    rows = pl.DataFrame(
+        {"health_value": v, "exposure": 1.0, "claims": rng.poisson(np.exp(-v / 1e3))}
+    )
+    return Experience.collect(rows, ["health_value"])
+
+
+def groups_of(*names):
+    rows = pl.concat(
+        pl.DataFrame({"health_group": [g] * 20, "exposure": 1.0, "claims": [1, 2] * 10})
+        for g in names
+    )
+    return Experience.collect(rows, ["health_group"])
+
+
+@pytest.mark.parametrize("draws", [1, -1, "x", 10**9])
+def test_a_stress_asks_for_draws_as_a_projection_does(draws):
+    with pytest.raises(InputError, match="draw"):
+        stress_book(BOOK, outlook(trend_error=0.02), years=2, top=1, draws=draws)
+
+
+@pytest.mark.parametrize("wrong", [
+    lambda: stress_book(BOOK, outlook(), years=2, top=1, draws=0, trend_plus="x"),
+    lambda: Gaming(share=0.7, top=1.5),
+    lambda: Gaming(share="x"),
+    lambda: value_effect(curve(), "1", freedom="x"),
+    lambda: value_effect(curve(), "1", points=0),
+    lambda: value_effect(curve(), "1", points="x"),
+    lambda: value_effect(curve(), "1", reference="x"),
+    lambda: value_effect(curve(), "1", reference=float("nan")),  # printed a discount of NaN
+    lambda: value_effect(curve(), "1", reference=1e6),  # and one of minus infinity
+    lambda: groups_later(groups_of("G0", "G1", "G2"), groups_of("G0", "G1"), "1", order=GROUPS),
+    lambda: groups_later(groups_of("G0", "G1"), groups_of("G0", "G1", "G2"), "1"),
+    lambda: groups_later(groups_of("G0", "G1"), groups_of("G0", "G1"), "1", order=["G0", "X"]),
+])  # fmt: skip
+def test_no_stress_curve_or_later_group_of_nothing(wrong):
     with pytest.raises(InputError):
         wrong()
