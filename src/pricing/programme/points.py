@@ -148,9 +148,13 @@ def activity_points(
     rows = activity if alone else _part(activity, windows)
     if "valid" in held:
         rows = rows.filter(pl.col("valid"))
-    if "evidence" in held:  # of no weight is as no day
-        nil = [kind for kind, weight in programme.evidence.items() if weight == 0]
-        rows = rows.filter(~pl.col("evidence").cast(pl.String).is_in(nil).fill_null(False))
+    if "evidence" in held:  # of no weight is as no day; of none that is known stays, to be refused
+        weights = pl.col("evidence").cast(pl.String).replace_strict(
+            dict(programme.evidence), default=None, return_dtype=pl.Float64
+        )  # fmt: skip
+        rows = rows.with_columns(_weight=weights).filter(
+            pl.col("_weight").is_null() | (pl.col("_weight") != 0)
+        )
     day = pl.col("day")  # a row without one stays, to be refused below
     rows = rows.join(_keys(windows, tasks).lazy(), on="person", how="inner").filter(
         day.is_null() | ((day >= pl.col("window_start")) & (day < pl.col("window_end")))
@@ -164,8 +168,7 @@ def activity_points(
     weekday = monday % 7
     sums = {"_mark": weekday * weekday * weekday * weekday * weekday, "_odd": pl.lit(0)}
     if "evidence" in held:
-        known = pl.col("evidence").cast(pl.String).is_in(list(programme.evidence))
-        sums["_odd"] = (~known).fill_null(True).cast(pl.Int64)
+        sums["_odd"] = pl.col("_weight").is_null().cast(pl.Int64)
     for task in tasks:
         weight = _weight(programme, task, "evidence" in held)
         ways = [(i, way) for i, way in enumerate(task.ways) if way.measure in held]
@@ -291,7 +294,9 @@ def _combined(task: Task, points: list[pl.Expr]) -> pl.Expr:
 def _weight(programme: Programme, task: Task, held: bool) -> pl.Expr | None:
     if not held:
         return None
-    taken = programme.evidence if task.evidence is None else task.evidence
+    if task.evidence is None:
+        return pl.col("_weight")
+    taken = task.evidence
     weights = {kind: w if kind in taken else 0.0 for kind, w in programme.evidence.items()}
     return pl.col("evidence").cast(pl.String).replace_strict(
         weights, default=0.0, return_dtype=pl.Float64
