@@ -112,12 +112,12 @@ class People:
             raise InputError(
                 f"rows are a {type(rows).__name__}", do="give a polars DataFrame (.collect())"
             )
-        require_apart(names, treated, outcome, *([person] if person else []))
         used = [*names, treated, outcome, exposure, *([person] if person else [])]
         require_columns(used, rows.columns)
         frame = nw.from_native(rows.lazy())
         schema = frame.collect_schema()
         require_numbers(schema, [outcome, exposure])
+        require_apart(names, treated, outcome, *([person] if person else []))
         require_rows(frame, schema, [*names, *([person] if person else [])], exposure, outcome, [])
         taken = indicator(rows[treated])
         total = rows[outcome].cast(pl.Float64).to_numpy()
