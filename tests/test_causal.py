@@ -456,7 +456,11 @@ def test_side_by_side_tells_selection_from_effect(compared):
 
 def test_a_lottery_is_believed_first_and_one_can_choose(rows):
     names = {"factors": FACTORS, "folds": 2}
-    found = side_by_side(rows, **KEYS, **names, encouraged="invited")
+    idle = side_by_side(rows, **KEYS, **names, encouraged="invited").effects  # it moved nobody
+    assert idle.facts["believed_by"] == "doubly robust DiD"
+    moved = pl.col("invited") & (pl.col("id") % 3 == 0) & (pl.col("year") > 0)
+    drawn = rows.with_columns((pl.col("in").cast(pl.Boolean) | moved).alias("in"))
+    found = side_by_side(drawn, **KEYS, **names, encouraged="invited")
     assert found.effects.facts["believed_by"] == "encouragement"
     chosen = side_by_side(rows, **KEYS, **names, believe="AIPW")
     assert chosen.effects.facts["believed_by"] == "AIPW"

@@ -170,7 +170,12 @@ def test_every_way_of_no_plan_is_said():
     said = {
         "ratchet": golden(date(2024, 7, 1), group_held="G0"),
         "value": golden(date(2024, 12, 30), group_held="G3", prior=0.0),
-        "top": golden(date(2024, 10, 1), group_held="G4", prior=9000.0),
+        "top": golden(
+            date(2024, 10, 1),
+            changed(HUOLI, value={"kappa": 3000.0}),
+            group_held="G4",
+            prior=1000.0,
+        ),
         "days": lift(HUOLI, member(), DAYS.head(20), EVENTS, person=1, on=date(2024, 9, 1)),
     }
     words = {

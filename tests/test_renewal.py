@@ -264,3 +264,47 @@ def test_the_regulators_gate_stands_before_a_rise():
         RenewalRules(discounts=HUOLI, adjustment=0.1, gate=gate(0.1, 0.6))
     with pytest.raises(InputError, match="was asked about"):
         RenewalRules(discounts=HUOLI, adjustment=0.2, gate=gate(0.1, 0.9))
+
+
+def test_a_premium_of_nothing_or_beyond_exact_fen_has_no_price():
+    """0.001 was priced at nothing, and 1e17 beyond what a float counts in fen."""
+    due = pl.DataFrame(
+        {
+            "policy_id": ["a", "b", "c", "d"], "health_group": ["G0"] * 4,
+            "standard_premium": [0.001, 1e17, 0.01, 1e11],
+        }
+    )  # fmt: skip
+    priced = price_renewals(due, RenewalRules(discounts={"G0": 0.0})).collect()
+    assert priced["set_aside"].to_list() == ["no_standard_premium"] * 2 + [None] * 2
+    assert priced["premium"].to_list() == [None, None, 0.01, 1e11]
+
+
+def test_totals_are_whole_fen():
+    """5,049,893,030 fen times 1/100 is 50,498,930.300000004."""
+    due = pl.DataFrame(
+        {
+            "policy_id": ["a", "b", "c"], "health_group": ["G0", "G0", "G1"],
+            "standard_premium": [5e7, 498930.3, 100.0],
+        }
+    )  # fmt: skip
+    rules = RenewalRules(discounts={"G0": 0.0, "G1": 0.1})
+    table = ledger_of(price_renewals(due, rules), rules).table
+    assert table["premium"].to_list() == [50498930.3, 90.0, 50499020.3]
+
+
+@pytest.mark.parametrize(("rules", "said"), [
+    ({"discounts": {"G0": 0.0, "all": 0.1}}, "the ledger's own total"),
+    ({"discounts": {0: 0.0, 1: 0.1}}, "0 is no text"),
+    ({"discounts": [0.0, 0.1]}, "is no mapping"),
+    ({"discounts": {"G0": 0.0}, "adjustment": {"a": 0.1}, "adjusted_by": 5}, "is no column's name"),
+])  # fmt: skip
+def test_names_that_cannot_be_looked_up_are_refused(rules, said):
+    with pytest.raises(InputError, match=said):
+        RenewalRules(**rules)
+
+
+def test_what_is_no_frame_or_rules_is_refused():
+    with pytest.raises(InputError, match="renewals due are a str"):
+        price_renewals("due.parquet", RenewalRules(discounts={"G0": 0.0}))
+    with pytest.raises(InputError, match="rules are a NoneType"):
+        price_renewals(pl.DataFrame(), None)

@@ -6,6 +6,7 @@ Source: Norris (1997), Markov Chains, chapter 1; Denuit, Maréchal, Pitrebois an
 from __future__ import annotations
 
 import numpy as np
+from scipy.sparse.csgraph import connected_components
 
 from pricing.errors import InputError
 from pricing.estimate.design import Floats
@@ -39,7 +40,12 @@ def stationary_shares(matrices: Floats) -> Floats:
     system, right = _system(p), np.zeros(p.shape[:-1])
     right[..., -1] = 1.0
     found = _solve(system, right)
-    if not np.isfinite(found).all() or (found < -1e-7).any() or _gap(found, p) > 1e-7:
+    if (
+        _closed_sets(p) > 1
+        or not np.isfinite(found).all()
+        or (found < -1e-7).any()
+        or _gap(found, p) > 1e-7
+    ):
         raise InputError(
             "the long run depends on the start: there is more than one closed set of levels",
             do="look at shares_by_year from the start you mean",
@@ -84,7 +90,11 @@ def shares_by_year(start: Floats, matrices: Floats, years: int) -> Floats:
     """
     if isinstance(years, bool) or not isinstance(years, int) or years < 0:
         raise InputError(f"years must be a whole number from 0, got {years!r}")
-    p = _require(matrices)
+    p, start = _require(matrices), _numbers(start)
+    if not start.ndim or start.shape[-1] != p.shape[-1]:
+        raise InputError(f"{p.shape[-1]} shares at the start are wanted, got {start.shape}")
+    if not np.isfinite(start).all() or (start < 0).any():
+        raise InputError("shares at the start must be zero or more")
     found = np.empty((years + 1, *np.broadcast_shapes(start.shape, p.shape[:-1])))
     found[0] = start
     for t in range(years):  # each year rests on the one before
@@ -104,12 +114,33 @@ def total_variation(one: Floats, other: Floats) -> Floats:
 
 
 def _require(matrices: Floats) -> Floats:
-    p = np.asarray(matrices, dtype=float)
+    p = _numbers(matrices)
     if p.ndim < 2 or p.shape[-1] != p.shape[-2]:
         raise InputError(f"transition matrices must be square, got an array of shape {p.shape}")
     if not np.isfinite(p).all() or (p < 0).any() or (abs(p.sum(axis=-1) - 1) > 1e-9).any():
         raise InputError("rows of a transition matrix must be zero or more and add to 1")
     return p
+
+
+def _numbers(given: Floats) -> Floats:
+    try:
+        return np.asarray(given, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"shares must be numbers: {error}") from error
+
+
+def _closed_sets(p: Floats) -> int:
+    """Largest number of sets of states that nobody leaves, over the matrices.
+
+    With two of them the equations have many answers, and rounding may pick one.
+    """
+    n = p.shape[-1]
+    most = 0
+    for moves in np.unique((p > 0).reshape(-1, n * n), axis=0):  # few patterns, many matrices
+        sets, of = connected_components(moves.reshape(n, n), connection="strong")
+        leaves = moves.reshape(n, n) & (of[:, None] != of[None, :])
+        most = max(most, sets - len(np.unique(of[leaves.any(axis=1)])))
+    return most
 
 
 def _system(p: Floats) -> Floats:

@@ -16,6 +16,7 @@ from pricing.bonus_malus.chain import shares_by_year, stationary_shares, total_v
 from pricing.bonus_malus.relativities import marked
 from pricing.bonus_malus.risk import Risk
 from pricing.bonus_malus.scale import Scale
+from pricing.errors import InputError
 from pricing.result.figure import COLOURS, bar_axis
 from pricing.result.shape import Basis, Result
 from pricing.result.words import Language, label, say
@@ -118,6 +119,8 @@ def scale_course(
     >>> scale_course(stars, even, start="55", years=2).table["mean_value"].to_list()
     [55.0, 58.75, 60.625]
     """
+    if isinstance(near, bool) or not isinstance(near, int | float) or not 0 <= near <= 1:
+        raise InputError(f"near is a distance of 0 to 1, got {near!r}")
     matrices = risk.matrices(scale)
     path = shares_by_year(scale.start(start), matrices, years)
     settled = stationary_shares(matrices)

@@ -11,12 +11,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.linalg import eigh_tridiagonal
 from scipy.special import roots_genlaguerre, roots_hermitenorm
 
 from pricing.errors import InputError
 from pricing.estimate.design import Floats
 
 __all__ = ["Mixing", "discrete_mixing", "gamma_mixing", "normal_mixing"]
+
+
+LARGE = 100.0  # shape above which the library's rule overflows
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,12 @@ def gamma_mixing(shape: float, *, points: int = 64) -> Mixing:
     if isinstance(shape, bool) or not isinstance(shape, (int, float)) or not 0 < shape < np.inf:
         raise InputError(f"the shape must be a number above zero, got {shape!r}")
     _require_points(points)
-    x, w = roots_genlaguerre(points, shape - 1.0)
+    if shape <= LARGE:
+        x, w = roots_genlaguerre(points, shape - 1.0)
+    else:  # the same rule by its recurrence, whose weights do not overflow (Golub and Welsch 1969)
+        k = np.arange(points, dtype=float)
+        x, vectors = eigh_tridiagonal(2 * k + shape, np.sqrt(k[1:] * (k[1:] + shape - 1)))
+        w = vectors[0] ** 2
     return _mixing(x / shape, w)
 
 
@@ -102,8 +111,9 @@ def normal_mixing(*, mean: float = 0.0, sd: float = 1.0, points: int = 64) -> Mi
     >>> round(mixing.variance, 12)
     1.0
     """
-    if not np.isfinite(mean) or not 0 <= sd < np.inf:
-        raise InputError(f"mean {mean} and sd {sd} must be finite, sd zero or more")
+    right = all(isinstance(v, int | float | np.number) for v in (mean, sd))
+    if not right or not np.isfinite(mean) or not 0 <= sd < np.inf:
+        raise InputError(f"mean {mean!r} and sd {sd!r} must be finite, sd zero or more")
     _require_points(points)
     x, w = roots_hermitenorm(points)
     return _mixing(mean + sd * x, w)

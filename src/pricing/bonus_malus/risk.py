@@ -24,6 +24,9 @@ __all__ = [
 ]
 
 
+EXACT = 0.005  # of shares and costs that the points must reproduce
+
+
 @dataclass(frozen=True, kw_only=True)
 class Risk:
     """Kinds of lives: their weight, what they cost beside the mean, and what a year brings them.
@@ -122,8 +125,11 @@ def count_risk(
     if abs(mixing.mean - 1) > 1e-6:
         raise InputError(f"the risk factor must have mean 1, not {mixing.mean:.6g}")
     given = {"all": (rate, 1.0)} if classes is None else dict(classes)
-    rates = np.array([r for r, _ in given.values()], dtype=float)
-    weights = np.array([w for _, w in given.values()], dtype=float)
+    try:
+        rates = np.array([r for r, _ in given.values()], dtype=float)
+        weights = np.array([w for _, w in given.values()], dtype=float)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"rates and weights must be numbers, a pair a class: {error}") from error
     if not (np.isfinite(rates) & (rates > 0)).all() or not len(rates):
         raise InputError(f"claim rates must be above zero, got {rates.tolist()}")
     if not (weights >= 0).all() or not 0 < weights.sum() < np.inf:
@@ -176,16 +182,25 @@ def score_risk(
     for name in shares:
         if name not in scale.outcomes:
             raise InputError(f"{name!r} is no outcome{nearest(str(name), scale.outcomes)}")
-    w = np.array([float(shares.get(name, 0.0)) for name in scale.outcomes])
+    w = require_probabilities([shares.get(n, 0.0) for n in scale.outcomes], len(scale.outcomes))
     edges = band_edges(w)
     _require_score(slope, reliability)
     mixing = normal_mixing(points=points)
     z = np.array(mixing.points)
     index = np.exp(-slope * z - slope**2 / 2)
+    outcomes = band_probabilities(z, edges, reliability)
+    weight = np.array(mixing.weights)
+    off = max(float(np.abs(weight @ outcomes - w).max()), abs(float(weight @ index) - 1))
+    if off > EXACT:
+        raise InputError(
+            f"{points} points of latent health miss shares and costs by {off:.2g}",
+            where=f"slope {slope:g}, reliability {reliability:g}",
+            do="take more points; a score this reliable or a slope this steep needs them",
+        )
     return Risk(
-        weight=np.array(mixing.weights),
+        weight=weight,
         index=index,
-        outcomes=band_probabilities(z, edges, reliability),
+        outcomes=outcomes,
         said=f"bands of a health score of reliability {reliability:g}, cost exp(-{slope:g} Z)",
     )
 
@@ -264,7 +279,7 @@ def band_costs(shares: Floats, *, slope: float, reliability: float) -> Floats:
 
 
 def _require_score(slope: float, reliability: float) -> None:
-    if not np.isfinite(slope):
-        raise InputError(f"slope must be finite, got {slope}")
-    if not 0 <= reliability <= 1:
-        raise InputError(f"reliability must lie in 0 to 1, got {reliability}")
+    if not isinstance(slope, int | float | np.number) or not np.isfinite(slope):
+        raise InputError(f"slope must be finite, got {slope!r}")
+    if not isinstance(reliability, int | float | np.number) or not 0 <= reliability <= 1:
+        raise InputError(f"reliability must lie in 0 to 1, got {reliability!r}")

@@ -61,7 +61,8 @@ class Scale:
             faults.append("levels must be named, each once")
         if len(set(self.outcomes)) != len(self.outcomes) or not self.outcomes:
             faults.append("outcomes must be named, each once")
-        if len(self.values) != len(self.levels) or not np.isfinite(self.values).all():
+        numbers = all(isinstance(v, int | float | np.number) for v in self.values)
+        if len(self.values) != len(self.levels) or not (numbers and np.isfinite(self.values).all()):
             faults.append(f"{len(self.values)} values for {len(self.levels)} levels, all finite")
         if len(self.follows) != len(self.level_of):
             faults.append(
@@ -69,9 +70,9 @@ class Scale:
             )
         if any(len(row) != len(self.outcomes) for row in self.follows):
             faults.append("each state needs one next state for each outcome")
-        if any(not 0 <= s < len(self.follows) for row in self.follows for s in row):
+        if any(not _place(s, len(self.follows)) for row in self.follows for s in row):
             faults.append("a next state is none of the states")
-        if any(not 0 <= k < len(self.levels) for k in self.level_of):
+        if any(not _place(k, len(self.levels)) for k in self.level_of):
             faults.append("a state is at none of the levels")
         if faults:
             raise InputError("this is no scale", faults=faults)
@@ -108,12 +109,17 @@ class Scale:
 
     def start(self, level: str | Mapping[str, float]) -> Floats:
         """Shares of the states for lives that begin at a level, or spread over levels by share."""
+        if not isinstance(level, str | Mapping):
+            raise InputError(f"a start is a level or shares of levels, got {level!r}")
         shares = {level: 1.0} if isinstance(level, str) else dict(level)
         for name in shares:
             if name not in self.levels:
                 raise InputError(f"{name!r} is no level{nearest(str(name), self.levels)}")
-        given = np.array([float(shares.get(name, 0.0)) for name in self.levels])
-        require_probabilities(given, len(self.levels))
+        given = require_probabilities([shares.get(n, 0.0) for n in self.levels], len(self.levels))
+        if lost := [
+            n for k, n in enumerate(self.levels) if given[k] > 0 and k not in self.level_of
+        ]:
+            raise InputError(f"nobody can begin at {', '.join(lost)}: no state is at the level")
         first = [self.level_of.index(k) if k in self.level_of else 0 for k in range(len(given))]
         found = np.zeros(len(self.follows))
         found[first] += given
@@ -194,7 +200,7 @@ def count_scale(
         if malus != "top":
             faults.append(f"malus is levels per claim or 'top', got {malus!r}")
     else:
-        ups = [malus] if isinstance(malus, (int, float)) else list(malus)
+        ups = [malus] if isinstance(malus, int) else [*_several(malus)]
         if not ups or not all(_whole(u) and u >= 1 for u in ups):
             faults.append(f"malus must be whole numbers from 1, got {malus!r}")
     memory = free_years or 0
@@ -203,7 +209,7 @@ def count_scale(
     elif free_years is not None and free_level is not None:
         if not _whole(free_years) or free_years < 1:
             faults.append(f"free_years must be a whole number from 1, got {free_years!r}")
-        if not _whole(free_level) or not 0 <= free_level < levels:
+        if not _whole(free_level) or not _whole(levels) or not 0 <= free_level < levels:
             faults.append(f"free_level must be one of the levels, got {free_level!r}")
     if faults:
         raise InputError("the scale cannot be built", faults=faults)
@@ -277,7 +283,7 @@ def target_scale(
         outcomes=tuple(levels),
         follows=tuple(tuple(k + min(max(t - k, -down), up) for t in range(n)) for k in range(n)),
         level_of=tuple(range(n)),
-        values=tuple(float(v) for v in (range(n) if values is None else values)),
+        values=tuple(range(n) if values is None else values),
     )
 
 
@@ -344,6 +350,17 @@ def require_probabilities(given: Sequence[float] | Floats, size: int) -> Floats:
     if not np.isfinite(p).all() or (p < 0).any() or (abs(p.sum(axis=-1) - 1) > 1e-9).any():
         raise InputError("probabilities must be zero or more and add to 1")
     return p
+
+
+def _several(value: object) -> Sequence[int]:
+    """A sequence as it is; anything else as one value, to be refused by its type."""
+    return value if isinstance(value, Sequence) else [value]  # type: ignore[list-item]
+
+
+def _place(value: object, size: int) -> bool:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        return False
+    return bool(0 <= value < size)
 
 
 def _whole(value: object) -> bool:

@@ -18,7 +18,7 @@ from scipy.special import expit
 
 from pricing.causal.contrast import CausalEffect, Contrast, effect_of
 from pricing.causal.nuisance import SURE, propensity_fit
-from pricing.causal.people import Flags, People, covariates
+from pricing.causal.people import Flags, People, covariates, require_apart
 from pricing.errors import InputError, nearest
 from pricing.estimate.design import Floats
 from pricing.experience.domain import listed, require_columns, require_numbers
@@ -117,7 +117,12 @@ def two_periods(
     w = np.ones(n) if weight is None else weight
     if trend not in get_args(Trend):
         raise InputError(f"no trend {trend!r}{nearest(str(trend), get_args(Trend))}")
-    if treated.all() or not treated.any():
+    lengths = {len(before), len(after), len(treated), len(x), len(w)}
+    if len(lengths) > 1:
+        raise InputError(f"before, after, treated, matrix and weight differ in length: {lengths}")
+    if not all(np.isfinite(v).all() for v in (before, after, x, w)) or (w < 0).any():
+        raise InputError("outcomes, factors and weights are finite, weights zero or more")
+    if treated.all() or not treated.any() or not (w[treated].sum() > 0 and w[~treated].sum() > 0):
         raise InputError("a comparison needs people of both sides", where="treated")
     pair = _Pair(before, after, w, treated, x)
     return _difference(pair) if trend == "difference" else _ratio(pair)
@@ -337,6 +342,7 @@ def _panel(
         rows, treated=treated, outcome=outcome, exposure=exposure, person=person, source=source
     )
     require_columns([period, *factors], rows.columns)
+    require_apart(factors, treated, outcome, person)
     require_numbers(nw.from_native(rows.lazy()).collect_schema(), [period])
     if rows.select(person, period).is_duplicated().any():
         raise InputError(
@@ -382,7 +388,10 @@ def _both(before: pl.DataFrame, after: pl.DataFrame, joined: int, last: int) -> 
 def _one(both: pl.DataFrame, factors: Sequence[str], trend: Trend) -> Contrast | None:
     inside = both["in"].to_numpy()
     known = both.select(f"x_{name}" for name in factors) if factors else both
-    usable = ~known.select(pl.any_horizontal(pl.all().is_null())).to_series() if factors else None
+    if both.is_empty():
+        return None
+    odd = [pl.all().is_null(), ~pl.selectors.float().is_finite().fill_null(False)]
+    usable = ~known.select(pl.any_horizontal(*odd)).to_series() if factors else None
     if usable is not None and not usable.all():
         raise InputError(
             f"{int((~usable).sum()):,} rows of the year before joining lack a factor",

@@ -115,9 +115,9 @@ def local_effect(
         found.append(aipw(one, fit_nuisance(one, outcome="linear", folds=folds, seed=seed)))
     inside, outside, took = found
     uptake = took.difference
-    if abs(uptake) < 1e-9:
+    if not uptake > 1e-9:
         raise InputError(
-            "the invitation brought nobody into the programme",
+            f"the invitation brought nobody into the programme: it moved {uptake:+.1%}",
             do="compare by another design: this lot says nothing",
         )
     strength = (uptake / took.difference_error) ** 2 if took.difference_error > 0 else np.inf

@@ -42,8 +42,8 @@ def e_value(ratio: float) -> float:
     >>> round(e_value(3.9), 2), round(e_value(1 / 3.9), 2), e_value(1.0)
     (7.26, 7.26, 1.0)
     """
-    if not (np.isfinite(ratio) and ratio > 0):
-        raise InputError(f"a rate ratio is above zero, got {ratio}")
+    if not isinstance(ratio, int | float | np.number) or not (np.isfinite(ratio) and ratio > 0):
+        raise InputError(f"a rate ratio is above zero, got {ratio!r}")
     r = max(ratio, 1 / ratio)
     return float(r + np.sqrt(r * (r - 1)))
 

@@ -17,10 +17,11 @@ from pricing.experience.domain import listed, require_columns, require_numbers, 
 from pricing.files import fingerprint
 from pricing.result.shape import Basis
 
-__all__ = ["Flags", "People", "covariates", "indicator"]
+__all__ = ["Flags", "People", "covariates", "indicator", "require_apart"]
 
 Flags = npt.NDArray[np.bool_]
 Codes = npt.NDArray[np.int64]
+LEVELS = 500  # of a factor of text
 FEW = 5  # values a number may have and still go in without its square
 
 
@@ -96,8 +97,8 @@ class People:
         Raises
         ------
         InputError
-            For missing columns, rows that cannot be priced, empty factors or persons, and where
-            nobody or everybody is treated.
+            For missing columns, rows that cannot be priced, empty factors or persons, a factor that
+            is the outcome, who is treated or who it is, and where nobody or everybody is treated.
 
         Examples
         --------
@@ -107,18 +108,23 @@ class People:
         ('1', 'sex[m]')
         """
         names = listed(factors)
+        if not isinstance(rows, pl.DataFrame):
+            raise InputError(
+                f"rows are a {type(rows).__name__}", do="give a polars DataFrame (.collect())"
+            )
         used = [*names, treated, outcome, exposure, *([person] if person else [])]
         require_columns(used, rows.columns)
         frame = nw.from_native(rows.lazy())
         schema = frame.collect_schema()
         require_numbers(schema, [outcome, exposure])
+        require_apart(names, treated, outcome, *([person] if person else []))
         require_rows(frame, schema, [*names, *([person] if person else [])], exposure, outcome, [])
         taken = indicator(rows[treated])
         total = rows[outcome].cast(pl.Float64).to_numpy()
         notes = [f"outcome: {outcome}", "adjusted for: " + (", ".join(names) or "nothing")]
         if cap is not None:
-            if not cap > 0:
-                raise InputError(f"a cap is above zero, got {cap}", where="cap")
+            if isinstance(cap, bool) or not isinstance(cap, int | float) or not cap > 0:
+                raise InputError(f"a cap is above zero, got {cap!r}", where="cap")
             above = int((total > cap).sum())
             notes.append(f"{above:,} rows above {cap:,.0f} are capped there")
             total = np.minimum(total, cap)
@@ -149,6 +155,8 @@ class People:
 
     def folds(self, number: int, seed: int = 0) -> Codes:
         """Deal persons to folds of equal size; all rows of one go together."""
+        if isinstance(number, bool) or not isinstance(number, int):
+            raise InputError(f"folds are a whole number, got {number!r}", where="folds")
         if number == 1:
             return np.zeros(len(self.person), dtype=np.int64)
         if not 2 <= number <= self.number:
@@ -159,6 +167,21 @@ class People:
     def with_outcome(self, total: Floats, name: str) -> People:
         """Give the same people another outcome."""
         return replace(self, total=total, outcome=name)
+
+
+def require_apart(factors: Sequence[str], *roles: str) -> None:
+    """Refuse a factor that is the outcome, who is treated or who it is: it would explain itself.
+
+    Examples
+    --------
+    >>> require_apart(["age"], "in", "claims")
+    """
+    if both := [name for name in factors if name in roles]:
+        raise InputError(
+            f"{', '.join(both)} cannot be adjusted for: the comparison is made of it",
+            where="factors",
+            do="leave it out; a factor is known before the year begins",
+        )
 
 
 def indicator(values: pl.Series) -> Flags:
@@ -205,6 +228,12 @@ def covariates(rows: pl.DataFrame, factors: Sequence[str]) -> tuple[Floats, tupl
             column = column.cast(pl.Int8)
         if column.dtype.is_numeric():
             value = column.cast(pl.Float64).to_numpy()
+            if not np.isfinite(value).all():
+                raise InputError(
+                    f"{int((~np.isfinite(value)).sum()):,} rows are null, NaN or infinite",
+                    where=name,
+                    do="fill them or leave the rows out",
+                )
             spread = value.std()
             if not spread > 0:
                 continue
@@ -215,7 +244,19 @@ def covariates(rows: pl.DataFrame, factors: Sequence[str]) -> tuple[Floats, tupl
                 parts.append(value**2 - 1)
                 names.append(f"{name}²")
             continue
+        if column.dtype.is_temporal():
+            raise InputError(
+                f"is {column.dtype}, of which every value would be a level of its own",
+                where=name,
+                do="make a number of it, such as the age",
+            )
         text = column.cast(pl.String)
+        if (levels := text.n_unique()) > LEVELS:
+            raise InputError(
+                f"has {levels:,} levels, of which {LEVELS} can be told apart",
+                where=name,
+                do="group them; an id is no factor",
+            )
         for level in text.unique().sort().to_list()[1:]:
             parts.append((text == level).to_numpy().astype(np.float64))
             names.append(f"{name}[{level}]")

@@ -52,7 +52,7 @@ def people_needed(
     >>> round(people_needed(0.05, 3.0)), round(people_needed(0.05, 3.0, allocation=3.0))
     (56512, 37675)
     """
-    if not effect or not np.isfinite(effect):
+    if not _numbers(effect) or not effect or not np.isfinite(effect):
         raise InputError("no number of people shows an effect of nil", where="effect")
     spread = _spread(cv, alpha, power, allocation, design_effect)
     return spread / effect**2
@@ -74,8 +74,8 @@ def detectable_effect(
     >>> round(detectable_effect(56512, 3.0), 4)
     0.05
     """
-    if not inside > 0:
-        raise InputError(f"policy-years are above zero, got {inside}", where="inside")
+    if not _numbers(inside) or not 0 < inside < np.inf:
+        raise InputError(f"policy-years are above zero, got {inside!r}", where="inside")
     return float(np.sqrt(_spread(cv, alpha, power, allocation, design_effect) / inside))
 
 
@@ -153,7 +153,7 @@ def power_statement(
     >>> power_statement(rows, treated="in").facts["enough"]
     False
     """
-    if not 0 < effect < 1 or not all(0 < d < 1 for d in effects):
+    if not _numbers(effect, *effects) or not all(0 < d < 1 for d in (effect, *effects)):
         raise InputError("savings are fractions between 0 and 1", where="effect")
     people = People.collect(
         rows, treated=treated, outcome=outcome, exposure=exposure, person=person, source=source
@@ -187,7 +187,13 @@ def power_statement(
     return PowerStatement(table=table, basis=basis, facts=facts)
 
 
+def _numbers(*values: object) -> bool:
+    return all(isinstance(v, int | float | np.number) and not isinstance(v, bool) for v in values)
+
+
 def _spread(cv: float, alpha: float, power: float, allocation: float, design: float) -> float:
+    if not _numbers(alpha, power, cv, allocation, design):
+        raise InputError("alpha, power, cv, allocation and design_effect are numbers")
     if not (0 < alpha < 1 and 0 < power < 1):
         raise InputError(f"alpha {alpha} and power {power} lie between 0 and 1")
     faults = [

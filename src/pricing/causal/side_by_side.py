@@ -16,7 +16,7 @@ from pricing.causal.adjusted import naive, regression
 from pricing.causal.balance import Balance, Overlap, balance, overlap
 from pricing.causal.contrast import Contrast, Population, effect_of
 from pricing.causal.differences import Staggered, before_and_after, staggered
-from pricing.causal.encouragement import local_effect
+from pricing.causal.encouragement import WEAK, local_effect
 from pricing.causal.falsification import e_value
 from pricing.causal.nuisance import Learner, Nuisance, Outcome, fit_nuisance
 from pricing.causal.people import People, indicator
@@ -185,7 +185,8 @@ def side_by_side(
     encouraged : str, optional
         Invited by lot.
     believe : str, optional
-        Estimator to believe. Left out: encouragement where there is one; else the doubly robust
+        Estimator to believe. Left out: encouragement where there is one that moved enough (F of 10
+        or more); else the doubly robust
         difference in differences, unless the years before joining refute its assumption (5 %);
         else AIPW of those who join.
     cap : float, optional
@@ -212,12 +213,15 @@ def side_by_side(
     >>> found.effects.table["estimator"].to_list()[-1]
     'doubly robust DiD'
     """
+    if not isinstance(rows, pl.DataFrame):
+        raise InputError(f"rows are a {type(rows).__name__}", do="give a polars DataFrame")
     names = {"treated": treated, "person": person, "period": period}
     factors, history, oracle = listed(factors), listed(history), listed(oracle)
     require_columns([treated, person, period, *factors, *history, *oracle], rows.columns)
     kept = rows.drop_nulls(history) if history else rows
     if kept.is_empty():
-        raise InputError(f"no row has {history}", do="leave the history out, or give more periods")
+        said = f"no row has {', '.join(history)}" if history else "there are no rows"
+        raise InputError(said, do="leave the history out, or give more periods")
 
     def people(known: Sequence[str], treat: str = treated) -> People:
         return People.collect(
@@ -256,8 +260,11 @@ def side_by_side(
         double = _before_after(found, panel, {**names, "outcome": outcome, "exposure": exposure,
                                               "factors": factors, "level": level})  # fmt: skip
         frames = {} if double is None else {"group_time": double.table}
+        weak = False
         p_trend = None if double is None else _trend_test(double)
-        if double is not None:
+        if double is None:
+            notes.append("nobody is seen the year before joining: no differences in differences")
+        else:
             notes.append(
                 f"{double.left_out:.1%} of joiners' exposure is in groups and years too small for DiD"
             )
@@ -268,13 +275,16 @@ def side_by_side(
             notes.append(
                 f"the invitation moved {uptake:.1%} into the programme (F = {strength:,.0f})"
             )
+            weak = strength < WEAK
+            if weak:
+                notes.append(f"F is below {WEAK:g}: the interval of the invitation means little")
         if p_trend is not None:
             notes.append(f"trends before joining alike: p = {p_trend:.3f}")
         if oracle:
             knowing = people([*factors, *oracle])
             both = fit_nuisance(knowing, outcome=model, learner=learner, folds=folds, seed=seed)
             found["oracle", "ate"] = aipw(*overlapping(knowing, both, trim)[:2])
-        chosen = _believed(believe, [name for name, _ in found], p_trend)
+        chosen = _believed(believe, [name for name, _ in found], p_trend, weak=weak)
         laid = effect_of(found, plain.basis, level=level, outcome=outcome)
         table, facts = _laid_out(laid.table, chosen, level, truth, outcome)
         facts["p_trend"] = p_trend
@@ -331,7 +341,9 @@ def _trend_test(double: Staggered) -> float | None:
     return float(2 * ndtr(-abs(double.lead.difference / double.lead.difference_error)))
 
 
-def _believed(wanted: str | None, names: Sequence[str], p_trend: float | None) -> str:
+def _believed(
+    wanted: str | None, names: Sequence[str], p_trend: float | None, *, weak: bool
+) -> str:
     if wanted is not None:
         if wanted not in names or wanted == "oracle":
             there = [n for n in names if n != "oracle"]
@@ -339,7 +351,7 @@ def _believed(wanted: str | None, names: Sequence[str], p_trend: float | None) -
                 f"no estimator {wanted!r} here{nearest(wanted, there)}", where="believe"
             )
         return wanted
-    if "encouragement" in names:
+    if "encouragement" in names and not weak:
         return "encouragement"
     trusted = "doubly robust DiD" in names and (p_trend is None or p_trend >= 0.05)
     return "doubly robust DiD" if trusted else "AIPW, those who join"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 
 import numpy as np
 import polars as pl
@@ -72,6 +72,8 @@ def start_book(
     >>> start_book(frame, ["G0", "G1"]).claims.tolist()
     [21.0]
     """
+    if not isinstance(frame, pl.DataFrame):
+        raise InputError(f"the book is a {type(frame).__name__}", do="give a polars DataFrame")
     wanted = ["health_group", *SUMS, *([segment] if segment else [])]
     missing = [name for name in wanted if name not in frame.columns]
     if missing:
@@ -151,6 +153,8 @@ def in_force_book(
     >>> in_force_book(rows, on=date(2025, 12, 31), loss_ratio=0.7)["claims_cost"].round(9).to_list()
     [70.0, 140.0]
     """
+    if not isinstance(on, date) or isinstance(on, datetime):
+        raise InputError(f"on is no date: {on!r}", do="give datetime.date(y, m, d)")
     lazy = renewals.lazy()
     wanted = ["start", "end", "health_group", "standard_premium", *([segment] if segment else [])]
     missing = [name for name in wanted if name not in lazy.collect_schema()]
@@ -164,6 +168,7 @@ def in_force_book(
     for name, x in ratios.items():
         if isinstance(x, bool) or not isinstance(x, (int, float)) or not 0 < x < 100:
             raise InputError(f"the loss ratio of {name} must be above zero, got {x!r}")
+    _require_priced(lazy, wanted)
     rows = (
         lazy.filter((pl.col("start") <= on) & (pl.col("end") > on))
         .group_by("health_group", *([segment] if segment else []))
@@ -181,3 +186,29 @@ def in_force_book(
             raise InputError(f"no loss ratio for {lacking}", where=segment)
         ratio = pl.col(segment).cast(pl.String).replace_strict(ratios, return_dtype=pl.Float64)
     return rows.with_columns(claims_cost=pl.col("standard_premium") * ratio)
+
+
+def _require_priced(rows: pl.LazyFrame, wanted: Sequence[str]) -> None:
+    """Refuse policies that would count as members and not as premium, or as neither."""
+    schema = rows.collect_schema()
+    if not schema["standard_premium"].is_numeric():
+        raise InputError(f"is {schema['standard_premium']}, not a number", where="standard_premium")
+    faults = [
+        f"{name}: is {schema[name]}, not a date"
+        for name in ("start", "end")
+        if not schema[name].is_temporal()
+    ]
+    if faults:
+        raise InputError("renewals that cannot be dated", faults=faults)
+    premium = pl.col("standard_premium").cast(pl.Float64)
+    bad = {
+        **{f"lack {name}": pl.col(name).is_null() for name in wanted},
+        "have a standard premium that is not above zero": ~(
+            premium.is_finite() & (premium > 0)
+        ).fill_null(True),
+    }
+    counts = rows.select(e.sum().alias(n) for n, e in bad.items()).collect().row(0, named=True)
+    if faults := [f"{n:,} {what}" for what, n in counts.items() if n]:
+        raise InputError(
+            "renewals that cannot be counted", faults=faults, do="fill them or leave them out"
+        )

@@ -130,6 +130,10 @@ def follow(
         count = members.sum(axis=(1, 2, 3))
         spent = outlook.expense_share * income
         spent = spent + outlook.expense_member * count * (1 + trend) ** (t - 1)
+        if not (count > 1e-12 * start.members.sum()).all():
+            raise InputError(
+                f"nobody is left in year {t}", do="ask for fewer years, or fewer exits"
+            )
         true_top = members.sum(axis=(1, 2))[:, size - top :].sum(axis=1) / count
         keep(
             members=count, new_members=arrived, premium=income, standard=volume.sum(axis=(1, 2, 3)),

@@ -158,8 +158,12 @@ def design_within(
         raise InputError(
             f"no objective {objective!r}{nearest(str(objective), get_args(Objective))}"
         )
-    if not 0 <= expenses < 1:
-        raise InputError(f"expenses: {expenses} is no share in [0, 1)")
+    if not _number(expenses) or not 0 <= expenses < 1:
+        raise InputError(f"expenses: {expenses!r} is no share in [0, 1)")
+    if not isinstance(effect, GroupEffect):
+        raise InputError(
+            f"the effect is a {type(effect).__name__}", do="give what group_effect gives"
+        )
     order = effect.table["health_group"].to_list()
     lacking = [n for n in ("standard_premium", "amount") if n not in experience.cells.columns]
     if lacking:
@@ -245,6 +249,9 @@ def renewed_share(
     if response is None:
         return np.ones_like(discounts)
     now = dict.fromkeys(groups, 0.0) if present is None else present
+    odd = [f"{g} = {v!r}" for g, v in now.items() if not (_number(v) and 0 <= v < 1)]
+    if odd:
+        raise InputError("no discounts in [0, 1)", where="the present schedule", faults=odd)
     lacking = [g for g in groups if g not in now]
     if lacking:
         raise InputError(
@@ -254,6 +261,10 @@ def renewed_share(
     own = np.array([response.groups.get(g, 0.0) for g in groups])
     found: Floats = expit(response.intercept + own - response.sensitivity * change)
     return found
+
+
+def _number(value: object) -> bool:
+    return isinstance(value, int | float | np.number) and not isinstance(value, bool)
 
 
 def _worth(

@@ -118,6 +118,10 @@ def split_discount(
     (0.19149..., 0.03, 0.0, -0.02149..., 0.2)
     """
     faults = []
+    given = {"effect": effect, "effect_lower": effect_lower, "expenses": expenses}
+    odd = [n for n, v in given.items() if not isinstance(v, int | float | np.number)]
+    if odd or not np.isfinite([effect, effect_lower, expenses]).all():
+        raise InputError("effect, effect_lower and expenses are numbers", faults=odd)
     if not effect < 1 or not effect_lower <= effect:
         faults.append(f"effect {effect} with lower end {effect_lower}")
     if not 0 <= expenses < 1:

@@ -33,7 +33,9 @@ class Gaming:
     years: int = 1
 
     def __post_init__(self) -> None:
-        if not 0 <= self.share <= 1 or self.top < 1 or self.years < 1:
+        whole = [isinstance(v, int) and not isinstance(v, bool) for v in (self.top, self.years)]
+        right = isinstance(self.share, int | float) and all(whole)
+        if not right or not 0 <= self.share <= 1 or self.top < 1 or self.years < 1:
             raise InputError(
-                f"gaming: share in 0 to 1, top and years from 1, got {self.share}, {self.top}, {self.years}"
+                f"gaming: share in 0 to 1, top and years whole numbers from 1, got {self.share!r}, {self.top!r}, {self.years!r}"
             )

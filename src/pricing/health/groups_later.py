@@ -11,6 +11,7 @@ import polars as pl
 
 from pricing.claims.clusters import cluster_errors
 from pricing.claims.models import fit_frequency
+from pricing.errors import InputError
 from pricing.experience.cells import Experience
 from pricing.experience.expected import actual_to_expected
 from pricing.files import fingerprint
@@ -90,6 +91,14 @@ def groups_later(
     (0.5, 0.5)
     """
     groups = list(order) if order else later.by(group).cells[group].cast(pl.String).to_list()
+    for name, experience in (("earlier", earlier), ("later", later)):
+        there = experience.by(group).cells.filter(pl.col("exposure") > 0)[group].cast(pl.String)
+        if lacking := [g for g in groups if g not in there.to_list()]:
+            raise InputError(
+                f"the {name} years have nobody in {', '.join(lacking)}",
+                where=group,
+                do="leave the group out of both, or join it with its neighbour",
+            )
     text = f"{formula} + {group}"
     before = fit_frequency(earlier, text, base={group: groups[0]}, level=level)
     after = fit_frequency(later, text, base={group: groups[0]}, level=level)

@@ -17,6 +17,11 @@ from pricing.experience.domain import require_columns
 __all__ = ["Line", "ScheduleLimits", "lines_of"]
 
 
+NUMBERS = (
+    "cap", "step", "most_between", "mean_discount", "service_share", "service_cost", "loading",
+)  # fmt: skip
+
+
 class Line(NamedTuple):
     """One line: ``weights · discounts ≤ bound``, in units of a discount."""
 
@@ -76,7 +81,23 @@ class ScheduleLimits:
     fairness: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        faults = []
+        faults = [
+            f"{name}: {value!r} is no number"
+            for name, value in {
+                **{n: getattr(self, n) for n in NUMBERS},
+                **{f"fairness {n}": v for n, v in self.fairness.items()},
+                **dict(
+                    zip(
+                        ("loss_ratio, low", "loss_ratio, high"), self.loss_ratio or (), strict=False
+                    )
+                ),
+            }.items()
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int | float))
+        ]
+        if len(tuple(self.loss_ratio or (0, 0))) != 2:
+            faults.append(f"loss_ratio: {self.loss_ratio} is no pair of a lowest and a highest")
+        if faults:
+            raise InputError("limits no schedule can be held to", faults=faults)
         if not 0 < self.cap < 1:
             faults.append(f"cap: {self.cap} does not lie between 0 and 1")
         if not 0 < self.step <= self.cap + 1e-12:
@@ -132,6 +153,12 @@ def lines_of(
     """
     wanted = [*limits.fairness, *([limits.service_by] if limits.service_by else [])]
     require_columns(wanted, experience.keys)
+    if group in wanted:
+        raise InputError(
+            f"{group} is what the discount is made by: its levels cannot get the same",
+            where="fairness, service_by",
+            do="name another factor, such as the age band",
+        )
     paid = order[1:]
     unit = np.eye(len(paid))
     before = [np.zeros(len(paid)), *unit[:-1]]
@@ -181,6 +208,14 @@ def _service(
     for part in parts:
         premium = part["standard_premium"].to_numpy()
         cost = limits.service_cost * float(part["exposure"].sum())
+        if not premium.sum() > 0:
+            if cost > 0:
+                raise InputError(
+                    f"services cost {cost:,.0f} where there is no standard premium",
+                    where=f"{by[0]}: {part[by[0]][0]}" if by else "service_cost",
+                    do="group the level with another, or leave its cells out",
+                )
+            continue
         most = 1 - cost / (limits.service_share * (1 - limits.loading) * float(premium.sum()))
         at = str(part[by[0]][0]) if by else ""
         lines.append(Line("service_cost", at, (premium / premium.sum())[1:], most))

@@ -70,7 +70,8 @@ def observed_transitions(
     renewals : polars.DataFrame or LazyFrame
         One row per policy and policy year, with its group.
     groups : sequence of str, optional
-        From the standard one to the healthiest; the column's own order where left out.
+        From the standard one to the healthiest; where left out the order of the column's categories,
+        or of the alphabet for text.
     policy, year, group : str
         Columns: text or number, whole number, text.
     prior_moves : float
@@ -105,11 +106,15 @@ def observed_transitions(
     >>> observed_transitions(seen, prior_moves=0).matrix.tolist()
     [[0.5, 0.5], [0.0, 1.0]]
     """
-    if not 0 < level < 1 or not 0 <= prior_moves < np.inf:
+    numbers = all(isinstance(v, int | float) for v in (level, prior_moves))
+    if not numbers or not 0 < level < 1 or not 0 <= prior_moves < np.inf:
         raise InputError(
-            f"level must lie between 0 and 1 and prior_moves be zero or more, got {level} and {prior_moves}"
+            f"level must lie between 0 and 1 and prior_moves be zero or more, got {level!r} and {prior_moves!r}"
         )
     rows = _read(renewals, policy, year, group)
+    kind = renewals.lazy().collect_schema()[group]
+    if groups is None and isinstance(kind, pl.Enum):
+        groups = kind.categories.to_list()
     names = _groups(rows, groups)
     n = len(names)
     pairs = (

@@ -26,7 +26,7 @@ from pricing.result.series import band_figure
 from pricing.result.shape import Basis, Result
 from pricing.result.words import Language, say
 
-__all__ = ["Projection", "banded", "project_book"]
+__all__ = ["Projection", "banded", "project_book", "require_run"]
 
 LARGEST = 60_000_000  # figures held at once, some 0.5 GB for each of a few copies
 
@@ -95,7 +95,7 @@ def project_book(
     gaming : Gaming, optional
         A stress: discounts without claims effect.
     draws : int
-        Draws of the parameters for the bands, 0 for none; the estimate is the expectation at the
+        Draws of the parameters for the bands, 0 for none, else 2 or more; the estimate is the expectation at the
         parameters as estimated, not a mean of draws.
     seed : int
         Of the draws.
@@ -137,21 +137,9 @@ def project_book(
     >>> projection.table.select(pl.col("members", "loss_ratio").round(6)).rows()
     [(100.0, 0.777778), (90.0, 0.777778)]
     """
-    for name, x, low, high in (("years", years, 1, 60), ("draws", draws, 0, 20_000)):
-        if isinstance(x, bool) or not isinstance(x, int) or not low <= x <= high:
-            raise InputError(f"{name} must be a whole number from {low} to {high}, got {x!r}")
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0 or not 0 < level < 1:
-        raise InputError(
-            f"seed is a whole number from 0 and level lies between 0 and 1: {seed}, {level}"
-        )
-    start = start_book(book, outlook.groups, segment=segment)
-    size = 3 * (draws + 1) * len(start.segments) * outlook.latent.classes * len(outlook.groups) ** 2
-    if size > LARGEST:
-        raise InputError(
-            f"{draws:,} draws of {len(start.segments)} segments need {size:,} figures a year, more than "
-            f"{LARGEST:,}",
-            do="ask for fewer draws, segments or classes of health",
-        )
+    start = require_run(
+        book, outlook, years=years, segment=segment, draws=draws, seed=seed, level=level
+    )
     top = min(gaming.top if gaming else 2, len(outlook.groups))
     course = follow(start, outlook, years=years, draws=draws + 1, seed=seed, top=top, gaming=gaming)
     table = _table(course, level, draws)
@@ -171,6 +159,11 @@ def project_book(
         f"latent health: {outlook.latent.classes} classes, persistence "
         f"{outlook.latent.persistence:g}, reliability {outlook.latent.reliability:g}",
     )
+    if 0 < draws * (1 - level) / 2 < 1:
+        notes = (
+            *notes,
+            f"{draws} draws are too few for a band of {level:.0%}: its ends are theirs",
+        )
     if outlook.rates.gate and (table["rate_change"] != 0).any():
         notes = (*notes, "the gate opens or shuts by the loss ratio of the year before: the estimate is "
                  "one path of steps, the band holds the others")  # fmt: skip
@@ -189,6 +182,49 @@ def project_book(
         table=table, basis=basis, facts=facts, frames=frames,
         details={"groups": list(outlook.groups)},
     )  # fmt: skip
+
+
+def require_run(
+    book: pl.DataFrame,
+    outlook: Outlook,
+    *,
+    years: int,
+    segment: str | None,
+    draws: int,
+    seed: int,
+    level: float,
+) -> StartBook:
+    """Refuse what no projection can run on, and read the book it starts from.
+
+    Examples
+    --------
+    >>> require_run(pl.DataFrame(), None, years=2, segment=None, draws=0, seed=1, level=0.9)
+    Traceback (most recent call last):
+        ...
+    pricing.errors.InputError: the outlook is a NoneType
+      do: give an Outlook
+    """
+    for name, x, low, high in (("years", years, 1, 60), ("draws", draws, 0, 20_000)):
+        if isinstance(x, bool) or not isinstance(x, int) or not low <= x <= high:
+            raise InputError(f"{name} must be a whole number from {low} to {high}, got {x!r}")
+    whole = isinstance(seed, int) and not isinstance(seed, bool) and seed >= 0
+    if not whole or not isinstance(level, int | float) or not 0 < level < 1:
+        raise InputError(
+            f"seed is a whole number from 0 and level lies between 0 and 1: {seed!r}, {level!r}"
+        )
+    if draws == 1:
+        raise InputError("one draw has no band", do="ask for 0, or for some hundreds")
+    if not isinstance(outlook, Outlook):
+        raise InputError(f"the outlook is a {type(outlook).__name__}", do="give an Outlook")
+    start = start_book(book, outlook.groups, segment=segment)
+    size = 3 * (draws + 1) * len(start.segments) * outlook.latent.classes * len(outlook.groups) ** 2
+    if size > LARGEST:
+        raise InputError(
+            f"{draws:,} draws of {len(start.segments)} segments need {size:,} figures a year, more than "
+            f"{LARGEST:,}",
+            do="ask for fewer draws, segments or classes of health",
+        )
+    return start
 
 
 def banded(name: str, values: Floats, level: float, draws: int) -> dict[str, Floats]:

@@ -64,9 +64,10 @@ class RatePlan:
             faults.append(f"changes must be finite and above -1, got {self.changes!r}")
         for name in ("target_loss_ratio", "industry_loss_ratio"):
             x = getattr(self, name)
-            if x is not None and not 0 < x < 10:
+            if x is not None and not (_number(x) and 0 < x < 10):
                 faults.append(f"{name} must be a fraction above 0, got {x!r}")
-        if not 0 <= self.clause_cap < 10 or not self.years_since_launch >= 0:
+        numbers = _number(self.clause_cap) and _number(self.years_since_launch)
+        if not numbers or not 0 <= self.clause_cap < 10 or not self.years_since_launch >= 0:
             faults.append("clause_cap and years_since_launch must be zero or more")
         if faults:
             raise InputError("the plan of rate changes cannot be so", faults=faults)
@@ -122,3 +123,7 @@ class RatePlan:
         if found.ndim != 1 or not len(found):
             raise InputError(f"changes must be one number or a list of them, got {self.changes!r}")
         return found
+
+
+def _number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -12,11 +12,10 @@ from scipy.special import expit
 
 from pricing.errors import InputError
 from pricing.files import fingerprint
-from pricing.health.book_now import start_book
 from pricing.health.course import Course, follow
 from pricing.health.gaming import Gaming
 from pricing.health.outlook import Outlook
-from pricing.health.projection import banded, project_book
+from pricing.health.projection import banded, project_book, require_run
 from pricing.result.series import SERIES
 from pricing.result.shape import Result
 from pricing.result.words import Language, label, level_label, say
@@ -112,18 +111,21 @@ def stress_book(
     >>> found.table.filter(scenario="gaming")["loss_ratio"].round(4).item()  # 0.7 / (1 - 0.7 × 0.2)
     0.814
     """
+    start = require_run(
+        book, outlook, years=years, segment=segment, draws=draws, seed=seed, level=level
+    )
     base = project_book(
         book, outlook, years=years, segment=segment, draws=0, seed=seed, level=level,
         source=source, currency=currency,
     )  # fmt: skip
-    if not np.isfinite(trend_plus) or not -50 < elasticity <= 0:
+    numbers = all(isinstance(v, int | float) for v in (trend_plus, elasticity))
+    if not numbers or not np.isfinite(trend_plus) or not -50 < elasticity <= 0:
         raise InputError(
-            f"trend_plus must be finite and elasticity zero or below, got {trend_plus}, {elasticity}"
+            f"trend_plus must be finite and elasticity zero or below, got {trend_plus!r}, {elasticity!r}"
         )
     gaming = Gaming(share=top_share, top=top, years=gaming_years)
     if top >= len(outlook.groups):
         raise InputError(f"top = {top} leaves no group below of {len(outlook.groups)}")
-    start = start_book(book, outlook.groups, segment=segment)
     renewing = float(expit(outlook.response.intercept))
     strong = max(-elasticity / (1 - renewing), outlook.response.sensitivity)
     faded = replace(outlook, effect_lasting=0.0)

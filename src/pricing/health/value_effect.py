@@ -122,6 +122,16 @@ def value_effect(
         raise InputError(f"{value!r} is {kind}, not a number", do="give the value, not its band")
     cells = experience.by(value).cells.sort(value)
     at, exposure = cells[value].cast(pl.Float64).to_numpy(), cells["exposure"].to_numpy()
+    for name, number, least in (("freedom", freedom, 1), ("points", points, 2)):
+        if isinstance(number, bool) or not isinstance(number, int) or number < least:
+            raise InputError(f"{name} is a whole number from {least}, got {number!r}")
+    if reference is not None and not (
+        isinstance(reference, int | float) and at[0] <= reference <= at[-1]
+    ):
+        raise InputError(
+            f"reference {reference!r} lies outside the values seen, {at[0]:g} to {at[-1]:g}",
+            do="give a value that members have",
+        )
     if len(at) <= freedom:
         raise InputError(
             f"{len(at)} different values of {value!r} bear no curve of {freedom} degrees"

@@ -68,6 +68,8 @@ class PlanModel:
             ]
         )
         self.base = np.array([seen.base[name] for name in self.tasks])
+        free = np.array([seen.room.get(name, np.inf) for name in self.tasks])
+        self.caps = np.minimum(self.caps, np.maximum(self.base + free, 0.0))
         self.gain = np.zeros((len(self.tasks), len(seen.offers)))
         self.uses = np.zeros_like(self.gain)
         for i, offer in enumerate(seen.offers):

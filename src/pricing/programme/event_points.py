@@ -26,7 +26,8 @@ def event_points(
 
     A count takes each item (or day, where there is no item) once in a cycle, by the best evidence
     for it; a sum and a count are weighted by evidence before the schedule, the latest marker after
-    it. Evidence of weight 0 is as no event.
+    it: of each kind of evidence the latest counts, and the best of them, so that telling of oneself
+    what a laboratory found takes nothing away. Evidence of weight 0 is as no event.
 
     Parameters
     ----------
@@ -73,7 +74,9 @@ def event_points(
     weights = pl.col("evidence").cast(pl.String).replace_strict(
         dict(programme.evidence), return_dtype=pl.Float64
     )  # fmt: skip
-    days = windows.select("person", "row", "window_start", "window_end")
+    # today's window may end before the one whose last days count
+    closes = "closes" if "closes" in windows.columns else "window_end"
+    days = windows.select("person", "row", "window_start", "window_end", closes=closes)
     item = pl.col("item").cast(pl.String) if "item" in rows.columns else pl.lit(None, pl.String)
     value = pl.col("value") if "value" in rows.columns else pl.lit(None)
     rows = (
@@ -100,9 +103,7 @@ def _task_points(task: Task, rows: pl.DataFrame) -> pl.DataFrame:
     if task.evidence is not None:
         rows = rows.filter(pl.col("evidence").is_in(list(task.evidence)))
     if task.within_days is not None:
-        rows = rows.filter(
-            pl.col("day") >= pl.col("window_end") - pl.duration(days=task.within_days)
-        )
+        rows = rows.filter(pl.col("day") >= pl.col("closes") - pl.duration(days=task.within_days))
     rows = rows.with_columns(_CYCLES[task.cycle].alias("cycle"))
     ways = pl.concat([_way_points(way, rows) for way in task.ways])
     taken = pl.col("points").max() if task.combine == "best" else pl.col("points").min()
@@ -117,10 +118,11 @@ def _task_points(task: Task, rows: pl.DataFrame) -> pl.DataFrame:
 def _way_points(way: Way, rows: pl.DataFrame) -> pl.DataFrame:
     own = rows.filter(pl.col("measure") == way.measure)
     if way.of == "latest":
-        latest = own.drop_nulls("value").sort("row", "cycle", "day", "weight", "value")
-        last = latest.group_by("row", "cycle", maintain_order=True).last()
+        latest = own.drop_nulls("value").sort("row", "cycle", "weight", "day", "value")
+        last = latest.group_by("row", "cycle", "weight", maintain_order=True).last()
         points = schedule_points(way, pl.col("value")) * pl.col("weight")
-        return last.select("row", "cycle", points=points)
+        best = last.select("row", "cycle", points=points).group_by("row", "cycle")
+        return best.agg(pl.col("points").max()).sort("row", "cycle")
     if way.of == "sum":
         sums = own.sort("row", "day", "value").group_by("row", "cycle", maintain_order=True)
         quantities = sums.agg(measured=(pl.col("value") * pl.col("weight")).sum())

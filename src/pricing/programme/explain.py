@@ -10,6 +10,7 @@ import polars as pl
 
 from pricing.errors import InputError
 from pricing.files import fingerprint
+from pricing.programme.members import same_person
 from pricing.programme.programme import Programme
 from pricing.programme.value import HealthValues
 from pricing.result.figure import COLOURS
@@ -207,7 +208,9 @@ def explain(values: HealthValues, person: Any, renewal: date | None = None) -> V
         )
     version = values.programme(row["renewal"])
     one = HealthValues(
-        table=values.table.filter(pl.col("person") == person, pl.col("renewal") == row["renewal"]),
+        table=values.table.filter(
+            same_person(values.table["person"].dtype, person), pl.col("renewal") == row["renewal"]
+        ),
         frames=values.frames,
         details={"programmes": [version.model_dump(mode="json", exclude_none=True)]},
     )

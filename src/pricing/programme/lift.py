@@ -14,7 +14,7 @@ from pricing.errors import InputError
 from pricing.files import fingerprint
 from pricing.programme.cheapest import PlanModel
 from pricing.programme.explain import threshold
-from pricing.programme.members import Frame, lazy, member_windows
+from pricing.programme.members import Frame, lazy, member_windows, same_person
 from pricing.programme.movement import next_place, target_place
 from pricing.programme.offers import Pace, outlook
 from pricing.programme.points import earned_points
@@ -192,7 +192,7 @@ def lifts(
 def _own(members: pl.DataFrame, person: Any) -> pl.DataFrame:
     if "person" not in members.columns:
         raise InputError("lacks person", where="members", do="give person and renewal (date)")
-    own = members.filter(pl.col("person") == person)
+    own = members.filter(same_person(members["person"].dtype, person))
     if own.height != 1:
         raise InputError(
             f"person {person!r} stands {own.height} times",
@@ -216,7 +216,9 @@ def _lifts(
         raise InputError(f"pace {pace!r} is unknown", do="use as_before or nothing")
     windows = member_windows(programme, members)
     _can_ask(programme, windows, on)
-    today = windows.with_columns(window_end=pl.min_horizontal("window_end", pl.lit(on)))
+    today = windows.with_columns(
+        window_end=pl.min_horizontal("window_end", pl.lit(on)), closes="window_end"
+    )
     wanted = pl.DataFrame({"person": windows["person"].unique()}).lazy()
     days = None if activity is None else lazy(activity, "activity").join(
         wanted, on="person", how="semi"

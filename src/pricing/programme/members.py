@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import polars as pl
 
 from pricing.errors import InputError, nearest
 from pricing.programme.programme import Programme
 
-__all__ = ["Frame", "lazy", "member_windows"]
+__all__ = ["Frame", "lazy", "member_windows", "same_person"]
 
 Frame = pl.DataFrame | pl.LazyFrame
 _OPTIONAL: dict[str, tuple[pl.DataType | type[pl.DataType], str]] = {
@@ -45,7 +47,8 @@ def member_windows(programme: Programme, members: Frame) -> pl.DataFrame:
     ------
     InputError
         For a column that is missing or not of its kind, a person whose renewal stands twice, an
-        unknown group, and thresholds of age without ages.
+        unknown group, ages, days, premiums and priors that cannot be, and thresholds of age without
+        ages.
 
     Notes
     -----
@@ -98,6 +101,7 @@ def member_windows(programme: Programme, members: Frame) -> pl.DataFrame:
             do="keep one row each",
         )
     _known_groups(programme, frame)
+    _possible(programme, frame)
     late = pl.col("renewal") - pl.duration(days=programme.window.lag_days)
     frame = frame.sort("person", "renewal").with_row_index("row")
     frame = frame.with_columns(window_end=late).with_columns(
@@ -132,6 +136,30 @@ def lazy(frame: Frame, where: str) -> pl.LazyFrame:
     )
 
 
+def same_person(kind: pl.DataType, person: Any) -> pl.Expr:
+    """Find a person by the id; one that no person of this kind can have is refused.
+
+    Examples
+    --------
+    >>> pl.DataFrame({"person": [1, 2]}).filter(same_person(pl.Int64(), 2))["person"].to_list()
+    [2]
+    """
+    try:
+        wanted = pl.Series([person]).cast(kind)
+        right = wanted.null_count() == 0 and isinstance(person, str) == (
+            kind == pl.String or isinstance(kind, pl.Enum)
+        )
+    except (pl.exceptions.PolarsError, TypeError):
+        right = False
+    if not right:
+        raise InputError(
+            f"person {person!r} is not of the kind of the ids, {kind}",
+            where="person",
+            do="ask for a person of the table",
+        )
+    return pl.col("person") == pl.lit(person, dtype=kind)
+
+
 def _fits(given: pl.DataType, wanted: pl.DataType | type[pl.DataType]) -> bool:
     if given == pl.Null or given == wanted:
         return True
@@ -160,6 +188,32 @@ def _known_groups(programme: Programme, frame: pl.DataFrame) -> None:
             where="members, rate_held",
             do="give fractions within the programme's floor and cap",
         )
+
+
+def _possible(programme: Programme, frame: pl.DataFrame) -> None:
+    """Refuse what no member can have; NaN compares as the largest value, so it fails here too."""
+    most = programme.value.scale
+    faults = []
+    for name, right, meaning in (
+        ("age", pl.col("age").is_between(0, 130), "an age of 0 to 130"),
+        ("birth_date", pl.col("birth_date") <= pl.col("renewal"), "a day before the renewal"),
+        ("frozen_days", pl.col("frozen_days") >= 0, "a number of days from 0"),
+        ("prior", pl.col("prior").is_between(0, most), f"a health value of 0 to {most:g}"),
+        (
+            "standard_premium",
+            (pl.col("standard_premium") >= 0) & pl.col("standard_premium").is_finite(),
+            "an amount of 0 or more",
+        ),
+    ):
+        off = frame.filter(~right)
+        if off.height:
+            first = off.row(0, named=True)
+            faults.append(
+                f"{name}: {off.height} rows are not {meaning}, the first {first[name]} "
+                f"of person {first['person']!r}"
+            )
+    if faults:
+        raise InputError("values that cannot be", where="members", faults=faults, do="correct them")
 
 
 def _age(born: pl.Expr, on: pl.Expr) -> pl.Expr:

@@ -139,7 +139,8 @@ def stationary_shares(matrix: Floats) -> Floats:
     Raises
     ------
     InputError
-        Where the long run depends on the start (two closed classes of levels).
+        For what is no transition matrix, and where the long run depends on the start (two closed
+        classes of levels).
 
     Examples
     --------
@@ -147,7 +148,19 @@ def stationary_shares(matrix: Floats) -> Floats:
     >>> stationary_shares(transition_matrix(read_programme("aia_hong_kong"), [0.25] * 4)).round(6)
     array([0.125, 0.375, 0.375, 0.125])
     """
-    n = matrix.shape[0]
+    matrix = np.asarray(matrix, dtype=float)
+    n = matrix.shape[0] if matrix.ndim else 0
+    if (
+        matrix.shape != (n, n)
+        or not np.isfinite(matrix).all()
+        or (matrix < 0).any()
+        or (np.abs(matrix.sum(axis=1) - 1) > 1e-9).any()
+    ):
+        raise InputError(
+            "is no square of shares whose rows sum to 1",
+            where="transition matrix",
+            do="give what transition_matrix gives",
+        )
     system = np.vstack([matrix.T - np.eye(n), np.ones(n)])
     if np.linalg.matrix_rank(system) < n:
         raise InputError(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from typing import Literal
+
+import numpy as np
 
 from pricing.programme.programme import Programme
 from pricing.programme.task import Task, Way
@@ -57,12 +59,15 @@ class Outlook:
         Expected at the window's end.
     offers : tuple of Offer
         What can be done more.
+    room : mapping of task to float
+        Most points that a cap of the week leaves above ``base``, of tasks that have one.
     """
 
     base: Mapping[str, float]
     left: Mapping[str, int]
     valid_days: float
     offers: tuple[Offer, ...]
+    room: Mapping[str, float] = field(default_factory=dict)
 
 
 def outlook(
@@ -115,7 +120,7 @@ def outlook(
     gone = max((on - start).days, 1)
     cycles = {"day": float(gone), "week": gone / 7, "month": gone / (365.25 / 12)}
     share = min(valid_days / gone, 1.0)
-    base, offers = {}, []
+    base, offers, room = {}, list[Offer](), dict[str, float]()
     for task in programme.accounts:
         have = sum(points.get(t.name, 0.0) for t in programme.task if t.account == task.name)
         mean = have / cycles[task.cycle] if task.cycle in cycles and pace == "as_before" else 0.0
@@ -124,13 +129,18 @@ def outlook(
         factor = _factor(task, age)
         if task.cycle in cycles:
             offers += _cyclic(task, mean, left[task.cycle], factor)
+            if task.cap_week is not None:
+                room[task.name] = max(task.cap_week - 7 * mean, 0.0) * (left["day"] // 7)
+                offers = _in_weeks(offers, task.name, task.cap_week - 7 * mean, left["day"] // 7)
         else:
-            offers += _yearly(task, have, left, max(valid_days + share * left["day"], 1.0), factor)
+            # days measured if every day left is: fewer make each weigh more, never less
+            offers += _yearly(task, have, left, max(valid_days + left["day"], 1.0), factor)
     return Outlook(
         base=base,
         left=left,
         valid_days=valid_days + share * left["day"],
         offers=tuple(o for o in offers if o.gain > 1e-9 and o.most > 0),
+        room=room,
     )
 
 
@@ -150,6 +160,20 @@ def _cyclic(task: Task, mean: float, left: int, factor: float) -> list[Offer]:
             )
         )
     return found
+
+
+def _in_weeks(offers: list[Offer], task: str, free: float, weeks: int) -> list[Offer]:
+    """Hold the offers of a task within what its cap leaves free in a week."""
+    return [
+        o
+        if o.task != task or o.gain <= 0
+        else replace(
+            o,
+            gain=min(o.gain, max(free, 0.0)),
+            most=min(o.most, weeks * max(int(free / o.gain + 1e-9), 1)),
+        )
+        for o in offers
+    ]
 
 
 def _yearly(
@@ -177,7 +201,8 @@ def _yearly(
             if p2 > max(p, have):
                 slope = (p2 - p) / (x2 - x)
                 units = (p2 - max(p, have)) / slope
-                found.append(offer(None, slope, round(units) if whole else units, whole=whole))
+                most = float(np.ceil(units - 1e-9)) if whole else units
+                found.append(offer(None, slope, most, whole=whole))
         return found
     levels = sorted({p for w in task.ways for _, p in w.offers if p <= task.most})
     return [offer(None, p - have, 1) for p in levels if p > have]

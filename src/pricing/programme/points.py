@@ -19,6 +19,7 @@ BATCH = 50_000  # members of one pass
 # A week's number of days and the sum of their fifth powers (Monday 0) tell seven days that stand
 # once from any in which one stands twice; fourth powers would not.
 _SCALE = 100_000
+_MONTHS = 64  # more than a window has
 _ONCE = [
     n * _SCALE + sum(day**5 for day in days)
     for n in range(1, 8)
@@ -59,7 +60,8 @@ def earned_points(
     Raises
     ------
     InputError
-        For columns that are missing or not of their kind, and days that stand twice.
+        For columns that are missing or not of their kind, evidence that the programme does not
+        weigh, and days that stand twice.
 
     Examples
     --------
@@ -81,6 +83,8 @@ def earned_points(
         found = found.with_columns(valid_days=pl.lit(0, pl.Int32))
     else:
         rows = lazy(activity, "activity")
+        if isinstance(activity, pl.DataFrame):
+            _whole(activity)
         missing += _check(programme, rows, windows)
         parts = [
             activity_points(programme, part, rows, alone=windows.height <= batch)
@@ -144,34 +148,46 @@ def activity_points(
     rows = activity if alone else _part(activity, windows)
     if "valid" in held:
         rows = rows.filter(pl.col("valid"))
+    if "evidence" in held:  # of no weight is as no day; of none that is known stays, to be refused
+        weights = pl.col("evidence").cast(pl.String).replace_strict(
+            dict(programme.evidence), default=None, return_dtype=pl.Float64
+        )  # fmt: skip
+        rows = rows.with_columns(_weight=weights).filter(
+            pl.col("_weight").is_null() | (pl.col("_weight") != 0)
+        )
+    day = pl.col("day")  # a row without one stays, to be refused below
     rows = rows.join(_keys(windows, tasks).lazy(), on="person", how="inner").filter(
-        pl.col("day") >= pl.col("window_start"), pl.col("day") < pl.col("window_end")
+        day.is_null() | ((day >= pl.col("window_start")) & (day < pl.col("window_end")))
     )
     monday = pl.col("day").to_physical() + 3
     week = monday // 7
     piece = pl.col("row").cast(pl.Int64) * 100_000 + week
-    if months:
-        piece = piece * 32 + pl.col("day").dt.month().cast(pl.Int64)
+    if months:  # a window of two years holds a month's name twice
+        month = pl.col("day").dt.year() * 12 + pl.col("day").dt.month().cast(pl.Int32)
+        piece = piece * _MONTHS + (month % _MONTHS).cast(pl.Int64)
     weekday = monday % 7
-    sums = {"_mark": weekday * weekday * weekday * weekday * weekday}
+    sums = {"_mark": weekday * weekday * weekday * weekday * weekday, "_odd": pl.lit(0)}
+    if "evidence" in held:
+        sums["_odd"] = pl.col("_weight").is_null().cast(pl.Int64)
     for task in tasks:
         weight = _weight(programme, task, "evidence" in held)
-        known = [(i, way) for i, way in enumerate(task.ways) if way.measure in held]
+        ways = [(i, way) for i, way in enumerate(task.ways) if way.measure in held]
         if task.cycle == "day":
-            each = [schedule_points(way, _measured(task, way)) for _, way in known]
-            if each and (len(known) == len(task.ways) or task.combine == "best"):
+            each = [schedule_points(way, _measured(task, way)) for _, way in ways]
+            if each and (len(ways) == len(task.ways) or task.combine == "best"):
                 points = _combined(task, each)
                 sums[task.name] = points if weight is None else points * weight
             continue
-        for i, way in known:
+        for i, way in ways:
             sums |= _sums(task, way, i, weight)
-    carried = [name for name in sums if name != "_mark"]
+    carried = [name for name in sums if name not in ("_mark", "_odd")]
     pieces = (
         rows.select(piece.alias("_piece"), *(e.alias(name) for name, e in sums.items()))
         .group_by("_piece")
-        .agg(pl.len().alias("valid_days"), pl.col("_mark", *carried).sum())
+        .agg(pl.len().alias("valid_days"), pl.col("_mark", "_odd", *carried).sum())
         .collect(engine="streaming")
     )
+    _readable(programme, pieces)
     if not (pieces["valid_days"] * _SCALE + pieces["_mark"]).is_in(_ONCE).all():
         raise InputError(
             "days of a person stand twice",
@@ -180,7 +196,9 @@ def activity_points(
         )
     pieces = pieces.sort("_piece").with_columns(pl.selectors.float().round(9))
     if months:
-        pieces = pieces.with_columns(_month=pl.col("_piece") % 32, _piece=pl.col("_piece") // 32)
+        pieces = pieces.with_columns(
+            _month=pl.col("_piece") % _MONTHS, _piece=pl.col("_piece") // _MONTHS
+        )
     pieces = pieces.with_columns(row=(pl.col("_piece") // 100_000).cast(windows.schema["row"]))
     found = pieces.group_by("row", maintain_order=True).agg(
         pl.col("valid_days").sum().cast(pl.Int32)
@@ -195,6 +213,17 @@ def activity_points(
             earned = _by_cycle(here, pieces, by, carried, whole=whole)
             found = found.join(earned, on="row", how="left", maintain_order="left")
     return found
+
+
+def _readable(programme: Programme, pieces: pl.DataFrame) -> None:
+    if holes := int(pieces.filter(pl.col("_piece").is_null())["valid_days"].sum()):
+        raise InputError(f"{holes:,} rows lack the day", where="activity", do="fill it")
+    if odd := int(pieces["_odd"].sum()):
+        raise InputError(
+            f"{odd:,} days have evidence that has no weight in the programme",
+            where="activity, evidence",
+            do=f"use {', '.join(programme.evidence)}, or name theirs under [evidence]",
+        )
 
 
 def _by_cycle(
@@ -236,7 +265,8 @@ def _sums(task: Task, way: Way, place: int, weight: pl.Expr | None) -> dict[str,
     taken = measured if weight is None else measured * weight
     sums = {name: taken}
     if way.of == "mean":
-        sums[f"{name}:n"] = measured.is_not_null().cast(pl.Float64)
+        counted = measured.is_not_null()
+        sums[f"{name}:n"] = (counted if weight is None else counted & (weight > 0)).cast(pl.Float64)
     return sums
 
 
@@ -264,7 +294,9 @@ def _combined(task: Task, points: list[pl.Expr]) -> pl.Expr:
 def _weight(programme: Programme, task: Task, held: bool) -> pl.Expr | None:
     if not held:
         return None
-    taken = programme.evidence if task.evidence is None else task.evidence
+    if task.evidence is None:
+        return pl.col("_weight")
+    taken = task.evidence
     weights = {kind: w if kind in taken else 0.0 for kind, w in programme.evidence.items()}
     return pl.col("evidence").cast(pl.String).replace_strict(
         weights, default=0.0, return_dtype=pl.Float64
@@ -300,6 +332,8 @@ def _check(programme: Programme, rows: pl.LazyFrame, windows: pl.DataFrame) -> l
         faults.append(f"day: is {schema['day']}, not a date")
     if schema.get("valid", pl.Boolean()) != pl.Boolean:
         faults.append(f"valid: is {schema['valid']}, not true or false")
+    if "evidence" in schema and not isinstance(schema["evidence"], pl.String | pl.Enum):
+        faults.append(f"evidence: is {schema['evidence']}, not text")
     wanted = _measures(programme, "activity")
     faults += [
         f"{name}: is {schema[name]}, not a number"
@@ -318,6 +352,19 @@ def _check(programme: Programme, rows: pl.LazyFrame, windows: pl.DataFrame) -> l
             do=f"name the columns so{nearest(wanted[0], schema.names())}",
         )
     return missing
+
+
+def _whole(days: pl.DataFrame) -> None:
+    """Refuse days of nobody; in a file that is streamed they join no member."""
+    named = [name for name in ("person", "valid") if name in days.columns]
+    holes = {name: n for name in named if (n := days[name].null_count())}
+    if holes:
+        raise InputError(
+            "rows that count for nobody",
+            where="activity",
+            faults=[f"{n:,} lack {name}" for name, n in holes.items()],
+            do="fill them or leave the rows out",
+        )
 
 
 def _measures(programme: Programme, source: str) -> list[str]:

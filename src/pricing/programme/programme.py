@@ -76,7 +76,8 @@ class Programme(Strict):
     not_public, assumed : tuple of Bilingual
         What no source tells, and what stands in for it.
     evidence : mapping of str to float
-        Weight of each kind of evidence, 0 to 1; a kind that is not named weighs nothing.
+        Weight of each kind of evidence, 0 to 1; 0 is as not measured, a kind that is not named is
+        refused.
 
     Examples
     --------

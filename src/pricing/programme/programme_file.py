@@ -123,6 +123,8 @@ def in_force(versions: Sequence[Programme], on: date) -> Programme:
 
 
 def _files(source: str | Path) -> list[Path]:
+    if not isinstance(source, str | Path):
+        raise InputError(f"is no programme: {source!r}", do="give a name, a file or a folder")
     path = Path(source)
     if path.is_dir():
         if not (files := sorted(path.glob("*.toml"))):
@@ -164,6 +166,7 @@ def _cross_faults(raw: dict[str, Any]) -> Iterable[str]:
         twice = sorted({str(n) for n in names if n is not None and names.count(n) > 1})
         yield from (f"{name}: {n!r} stands twice; give each its own name" for n in twice)
     yield from _group_faults(_table(raw, "movement"), groups, str(raw.get("benefit", "discount")))
+    yield from _scale_faults(raw, groups)
     weights = [_number(c.get("weight")) for c in categories]
     if weights and abs(sum(weights) - 1) > 1e-9:
         yield f"category: the weights sum to {sum(weights):g}, not 1; correct them"
@@ -202,6 +205,8 @@ def _task_faults(place: str, task: dict[str, Any]) -> Iterable[str]:
         yield f"{place}.within_days: only events have a last day to count; remove it"
     if task.get("targets") and source == "events":
         yield f"{place}.targets: only measured activity has thresholds of age; remove them"
+    if task.get("combine") == "all" and len(_list(task.get("ways"))) == 1:
+        yield f"{place}.combine: there is one way only; remove it"
     ages = [_number(t.get("from_age")) for t in _tables(task, "targets")]
     if any(b <= a for a, b in pairwise(ages)):
         yield f"{place}.targets: the ages do not rise; order them"
@@ -216,6 +221,7 @@ def _task_faults(place: str, task: dict[str, Any]) -> Iterable[str]:
             yield f"{here}.of: {of!r} is not taken of {source}; use {', '.join(known)}"
         elif cycle == "day" and source == "activity" and of != "sum":
             yield f"{here}.of: a day has no {of}; leave it out"
+        yield from _range_faults(here, way, str(of))
         given = [name for name in ("line", "steps", "bands") if name in way]
         if len(given) != 1:
             yield f"{here}: give exactly one of line, steps or bands, got {given or 'none'}"
@@ -231,6 +237,49 @@ def _task_faults(place: str, task: dict[str, Any]) -> Iterable[str]:
                 yield f"{here}.{name}: points fall or are below 0; more must never earn less"
             elif name == "line" and len(knots) == 1:
                 yield f"{here}.line: one knot is no line; give two or more"
+
+
+def _range_faults(here: str, way: dict[str, Any], of: str) -> Iterable[str]:
+    """Bounds that do nothing, and ranges in which nothing lies."""
+    bounds = [name for name in ("at_least", "up_to") if way.get(name) is not None]
+    if bounds and of != "days":
+        yield f"{here}.{', '.join(bounds)}: only a number of days has them; write bands instead"
+    elif len(bounds) == 2 and _number(way["at_least"]) > _number(way["up_to"]):
+        yield f"{here}: at_least is above up_to, so no day counts; correct them"
+    for number, band in enumerate(_tables(way, "bands"), 1):
+        low = [_number(band[n]) for n in ("at_least", "above") if band.get(n) is not None]
+        high = [_number(band[n]) for n in ("below", "up_to") if band.get(n) is not None]
+        if len(low) == 2 or len(high) == 2:
+            yield f"{here}.bands.{number}: one bound a side is enough; remove the other"
+        shut = "at_least" in band and "up_to" in band
+        if low and high and (min(high) < max(low) or (min(high) == max(low) and not shut)):
+            yield f"{here}.bands.{number}: nothing lies in it; correct its bounds"
+
+
+def _scale_faults(raw: dict[str, Any], groups: list[dict[str, Any]]) -> Iterable[str]:
+    """A prior, cut-offs and days that no member can have or reach."""
+    value, window, movement = (_table(raw, name) for name in ("value", "window", "movement"))
+    scale = _number(value.get("scale", 1000.0))
+    if _number(value.get("prior")) > scale > 0:
+        yield f"value.prior: {value['prior']:g} is above the scale {scale:g}; lower it"
+    days, least = window.get("days", 365), window.get("min_valid_days", 180)
+    if _number(least) > _number(days) > 0:
+        yield f"window.min_valid_days: {least} of {days} days can never be valid; lower it"
+    weighted = value.get("kind", "weighted") == "weighted"
+    walk = movement.get("kind", "level") == "walk"
+    h = 0.0 if walk else _number(movement.get("hysteresis"))
+    for number, group in enumerate(groups[1:], 2):
+        cutoff = group.get("cutoff")
+        if not isinstance(cutoff, int | float) or isinstance(cutoff, bool):
+            continue
+        if not cutoff > 0:
+            yield f"group.{number}.cutoff: {cutoff:g} is no value above 0; nobody is below it"
+        elif weighted and cutoff + h > scale > 0:
+            yield f"group.{number}.cutoff: {cutoff + h:g} with its hysteresis is above the scale {scale:g}; nobody reaches it"
+    if _number(movement.get("floor")) > _number(movement.get("cap")) > 0:
+        yield "movement.floor: is above the cap; lower it"
+    if "floor" in movement and not walk:
+        yield "movement.floor: is of a walk; remove it or set kind to walk"
 
 
 def _group_faults(

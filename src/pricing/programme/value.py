@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import polars as pl
 
 from pricing.errors import InputError
 from pricing.files import fingerprint
-from pricing.programme.members import Frame, lazy, member_windows
+from pricing.programme.members import Frame, lazy, member_windows, same_person
 from pricing.programme.movement import next_place, target_place
 from pricing.programme.points import BATCH, earned_points
 from pricing.programme.programme import Programme
@@ -40,13 +40,18 @@ class HealthValues(Result):
         return tuple(Programme.model_validate(raw) for raw in self.details["programmes"])
 
     def programme(self, renewal: date) -> Programme:
-        """Give the version that priced a renewal date."""
-        return in_force(self.programmes, renewal)
+        """Give the version that priced a renewal date: where one was given alone, that one."""
+        only = self.programmes
+        return only[0] if len(only) == 1 else in_force(only, renewal)
 
     def member(self, person: Any, renewal: date | None = None) -> dict[str, Any]:
         """Give one member's row with the points per task; the latest renewal without one."""
-        own = self.table.filter(pl.col("person") == person)
+        own = self.table.filter(same_person(self.table["person"].dtype, person))
         if renewal is not None:
+            if not isinstance(renewal, date) or isinstance(renewal, datetime):
+                raise InputError(
+                    f"renewal is no date: {renewal!r}", do="give datetime.date(y, m, d)"
+                )
             own = own.filter(pl.col("renewal") == renewal)
         if own.height == 0:
             raise InputError(
@@ -154,16 +159,18 @@ def health_values(
     versions = _versions(programme)
     frame = lazy(members, "members").collect()
     tables, points, missing, used = [], [], list[str](), list[Programme]()
-    for version, part in _by_version(versions, frame):
+    parts = _by_version(versions, frame)
+    for version, part in parts:
+        own_events = events if len(parts) == 1 else _of_version(version, parts, events)
         windows = member_windows(version, part)
         agreed = windows.filter("consent")
-        earned, lacking = earned_points(version, agreed, activity, events, batch=batch)
+        earned, lacking = earned_points(version, agreed, activity, own_events, batch=batch)
         table, own = _valued(version, windows, earned)
         tables.append(table)
         points.append(own)
         missing += lacking
         used.append(version)
-    table = pl.concat(tables)
+    table = _stacked(tables)
     column = versions[0].rate_column
     groups = _groups(table, used[-1], column)
     shown = groups.sort("members", descending=True, maintain_order=True).row(0, named=True)
@@ -205,7 +212,38 @@ def _versions(programme: Any) -> tuple[Programme, ...]:
         )
     if len({(v.name, v.benefit) for v in versions}) > 1:
         raise InputError("versions of several programmes", where="programme", do="price each apart")
+    if len({v.effective for v in versions}) < len(versions):
+        raise InputError("two versions begin on one day", where="programme", do="give one of them")
     return tuple(sorted(versions, key=lambda v: v.effective))
+
+
+def _of_version(
+    version: Programme, parts: Sequence[tuple[Programme, pl.DataFrame]], events: Frame | None
+) -> Frame | None:
+    """Leave out what only other versions measure or weigh; what none knows stays, to be refused."""
+    if events is None:
+        return None
+    rows = lazy(events, "events")
+    held, kept = rows.collect_schema(), pl.lit(True)
+    for column, known in (("measure", _event_measures), ("evidence", lambda v: set(v.evidence))):
+        others = set().union(*(known(v) for v, _ in parts)) - known(version)
+        if column in held:
+            kept &= ~pl.col(column).cast(pl.String).is_in(sorted(others)).fill_null(False)
+    return rows.filter(kept)
+
+
+def _event_measures(programme: Programme) -> set[str]:
+    return {w.measure for t in programme.task if t.source == "events" for w in t.ways}
+
+
+def _stacked(tables: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """One table of versions that may have other groups, and premiums in one only."""
+    names = [n for t in tables for n in t["health_group"].dtype.categories]  # type: ignore[attr-defined]
+    groups = pl.Enum(list(dict.fromkeys(names)))
+    columns = pl.col("target_group", "group_held", "health_group")
+    return pl.concat(
+        [t.with_columns(columns.cast(pl.String).cast(groups)) for t in tables], how="diagonal"
+    )
 
 
 def _by_version(

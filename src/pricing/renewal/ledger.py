@@ -11,14 +11,12 @@ import polars as pl
 from pricing.errors import InputError
 from pricing.files import fingerprint
 from pricing.renewal.price import STEPS
-from pricing.renewal.rules import RenewalRules
+from pricing.renewal.rules import ALL, RenewalRules
 from pricing.result.figure import COLOURS
 from pricing.result.shape import Basis, Result
 from pricing.result.words import Language, label, say
 
 __all__ = ["Ledger", "balanced", "ledger_of", "totals"]
-
-ALL = "all"
 
 
 class Ledger(Result):
@@ -158,7 +156,7 @@ def balanced(
     _require(rows, sums, counts)
     groups = sums.sort("discount_group").with_columns(pl.col("discount_group").cast(pl.String))
     total = groups.select(pl.lit(ALL).alias("discount_group"), pl.exclude("discount_group").sum())
-    table = pl.concat([groups, total]).with_columns(pl.col(*STEPS, "premium") / 100)
+    table = pl.concat([groups, total]).with_columns((pl.col(*STEPS, "premium") / 100).round(2))
     adjusted = pl.col("standard_premium") + pl.col("from_adjustment")
     table = table.with_columns(mean_discount=pl.col("from_discount").abs() / adjusted)
     frames = {
@@ -193,7 +191,7 @@ def _changes(cells: pl.DataFrame) -> pl.DataFrame:
     cells = cells.with_columns(share=up_to / pl.col("policies").sum().over("discount_group"))
     found = cells.group_by("discount_group", maintain_order=True).agg(
         pl.col("policies").sum(),
-        pl.col("premium_before", "premium").sum() / 100,
+        (pl.col("premium_before", "premium").sum() / 100).round(2),
         (pl.col("premium").sum() / pl.col("premium_before").sum() - 1).alias("total"),
         *(
             (pl.col("change").filter(pl.col("share") >= q - 1e-12).first() / 1000).alias(f"change_{round(100 * q):02d}")

@@ -17,6 +17,7 @@ REASONS = (
     "no_policy_id", "no_standard_premium", "unknown_group", "unknown_filed_class",
     "bad_premium_before",
 )  # fmt: skip
+LEAST, MOST = 0.005, 1e12  # currency: from half a fen, and so that sums of fen stay exact
 _DUST = 1e-6  # of a fen: what a binary fraction may lie beside the decimal it stands for
 
 
@@ -62,6 +63,10 @@ def price_renewals(due: pl.DataFrame | pl.LazyFrame, rules: RenewalRules) -> pl.
     >>> priced.select("policy_id", "from_adjustment", "from_discount", "from_limits", "premium").rows()
     [('P1', 180.0, -99.0, 0.0, 1881.0), ('P2', 180.0, 0.0, -144.0, 1836.0)]
     """
+    if not isinstance(due, pl.DataFrame | pl.LazyFrame):
+        raise InputError(f"the renewals due are a {type(due).__name__}", do="give a polars frame")
+    if not isinstance(rules, RenewalRules):
+        raise InputError(f"the rules are a {type(rules).__name__}", do="give RenewalRules")
     rows = due.lazy()
     _require(rows.collect_schema(), rules)
     rows = rows.with_columns(**_facts(rows.collect_schema(), rules))
@@ -87,13 +92,13 @@ def _facts(schema: pl.Schema, rules: RenewalRules) -> dict[str, pl.Expr]:
     standard = pl.col("standard_premium").cast(pl.Float64)
     bad = {
         "no_policy_id": pl.col("policy_id").is_null(),
-        "no_standard_premium": ~((standard > 0) & standard.is_finite()).fill_null(False),
+        "no_standard_premium": ~standard.is_between(LEAST, MOST).fill_null(False),
         "unknown_group": discount.is_null(),
         "unknown_filed_class": adjustment.is_null(),
     }
     if "premium_before" in schema:
         before = pl.col("premium_before").cast(pl.Float64)
-        bad["bad_premium_before"] = ~((before > 0) & before.is_finite()).fill_null(True)
+        bad["bad_premium_before"] = ~before.is_between(LEAST, MOST).fill_null(True)
     why = pl.coalesce(
         pl.when(wrong).then(pl.lit(name, dtype=pl.Enum(REASONS))) for name, wrong in bad.items()
     )

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from pricing.errors import InputError, nearest
 from pricing.regulation.rate_adjustment import RateAdjustmentCheck
 
-__all__ = ["RenewalRules"]
+__all__ = ["ALL", "RenewalRules"]
+
+ALL = "all"  # the ledger's total
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +67,9 @@ class RenewalRules:
     decimals: int = 2
 
     def __post_init__(self) -> None:
+        faults = self._of_names()
+        if faults:
+            raise InputError("rules that no renewal can be priced by", faults=faults)
         faults = [*self._of_discounts(), *self._of_adjustment()]
         for name in ("most_rise", "most_fall"):
             limit = getattr(self, name)
@@ -98,6 +103,21 @@ class RenewalRules:
     def checked(self) -> bool:
         """Whether every rise of the filed rates passed the regulator's gate."""
         return self.gate is not None or max(self.changes.values()) <= 0
+
+    def _of_names(self) -> list[str]:
+        given, column = cast("object", self.discounts), cast("object", self.adjusted_by)
+        if not isinstance(given, Mapping):
+            return [f"discounts: {given!r} is no mapping of group to discount"]
+        faults = [
+            f"discounts: {name!r} is no text; name the groups as in health_group"
+            for name in given
+            if not isinstance(name, str)
+        ]
+        if ALL in given:
+            faults.append(f"discounts: {ALL!r} is the ledger's own total; rename the group")
+        if column is not None and not isinstance(column, str):
+            faults.append(f"adjusted_by: {column!r} is no column's name")
+        return faults
 
     def _of_discounts(self) -> list[str]:
         if not (_number(self.cap) and 0 < self.cap < 1):
