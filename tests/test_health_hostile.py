@@ -14,7 +14,8 @@ from pricing.bonus_malus.scale import Scale, count_scale, target_scale
 from pricing.errors import InputError
 from pricing.experience.cells import Experience
 from pricing.health.book_now import in_force_book
-from pricing.health.design import RenewalResponse, design_within
+from pricing.health.design import design_within
+from pricing.health.price_response import PriceResponse
 from pricing.health.effect import group_effect
 from pricing.health.gaming import Gaming
 from pricing.health.groups_later import groups_later
@@ -200,9 +201,9 @@ def test_limits_by_the_group_itself_and_services_without_premium_are_refused():
     lambda: ScheduleLimits(loss_ratio=(0.5, 0.6, 0.7)),
     lambda: ScheduleLimits(loss_ratio=("a", 0.6)),
     lambda: ScheduleLimits(fairness={"age_band": "x"}),
-    lambda: RenewalResponse(renewal="x", slope=-5.0),
-    lambda: RenewalResponse(renewal=0.8, slope=float("nan")),
-    lambda: RenewalResponse(renewal=0.8, slope=-5.0, at={"G0": 1.0}),
+    lambda: PriceResponse(intercept="x", sensitivity=5.0),
+    lambda: PriceResponse(intercept=1.0, sensitivity=float("nan")),
+    lambda: PriceResponse(intercept=1.0, sensitivity=-5.0),
     lambda: RatePlan(target_loss_ratio="x"),
     lambda: RatePlan(clause_cap="x"),
     lambda: project_book(BOOK, None),

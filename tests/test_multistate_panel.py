@@ -644,7 +644,7 @@ def test_the_figure_has_a_node_per_state_and_an_arrow_per_move():
 def test_published_figures_of_the_heart_transplants(dataset):
     dataset("msm_cav.parquet")
     found = figures("panel", datasets=Path(__file__).parents[2] / "shared" / "datasets")
-    assert len(found) == 34
+    assert len(found) == 38
     assert [figure.record() for figure in found if not figure.ok] == []
 
 

@@ -169,10 +169,12 @@ def in_force_book(
         if isinstance(x, bool) or not isinstance(x, (int, float)) or not 0 < x < 100:
             raise InputError(f"the loss ratio of {name} must be above zero, got {x!r}")
     _require_priced(lazy, wanted)
+    # whole hundredths of a fen: sums that do not depend on the order of the rows
+    whole = (pl.col("standard_premium").cast(pl.Float64) * 1e4).round().cast(pl.Int64)
     rows = (
         lazy.filter((pl.col("start") <= on) & (pl.col("end") > on))
         .group_by("health_group", *([segment] if segment else []))
-        .agg(members=pl.len().cast(pl.Float64), standard_premium=pl.col("standard_premium").sum())
+        .agg(members=pl.len().cast(pl.Float64), standard_premium=whole.sum() / 1e4)
         .sort("health_group", *([segment] if segment else []))
         .collect()
     )
