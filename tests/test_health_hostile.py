@@ -15,7 +15,6 @@ from pricing.errors import InputError
 from pricing.experience.cells import Experience
 from pricing.health.book_now import in_force_book
 from pricing.health.design import design_within
-from pricing.health.price_response import PriceResponse
 from pricing.health.effect import group_effect
 from pricing.health.gaming import Gaming
 from pricing.health.groups_later import groups_later

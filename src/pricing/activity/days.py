@@ -66,6 +66,27 @@ class Activity:
     markers: pl.DataFrame
     check: ActivityCheck
 
+    def events(self) -> pl.DataFrame:
+        """Give the markers as a programme takes them: person, day, measure, value, evidence (its kind).
+
+        Verified ones come from a provider, others from a device where all of them counts, from the
+        person's own word where a part does, by hand where none.
+        """
+        share = pl.col("evidence")
+        kind: pl.Expr = pl.lit("manual")
+        for holds, name in (
+            (share > 0, "self_report"),
+            (share >= 1, "device"),
+            (pl.col("verified").fill_null(False), "provider"),
+        ):
+            kind = pl.when(holds).then(pl.lit(name)).otherwise(kind)
+        smokes = pl.col("metric").cast(pl.String) == "tobacco"
+        names = {"checkup": "check_up", "tobacco": "tobacco_free"}
+        return self.markers.filter(~(smokes & (pl.col("value") > 0))).select(
+            "person", "day", measure=pl.col("metric").cast(pl.String).replace(names), value="value",
+            evidence=kind,
+        )  # fmt: skip
+
 
 def count_days(
     samples: pl.DataFrame | pl.LazyFrame,

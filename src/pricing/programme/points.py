@@ -45,7 +45,8 @@ def earned_points(
         From :func:`pricing.programme.members.member_windows`.
     activity : polars.DataFrame or LazyFrame, optional
         Daily features: person, day (date), a column per measure (steps, active_minutes,
-        sleep_hours …); optionally valid (bool) and evidence. A day stands once.
+        sleep_hours …); optionally valid (bool) and evidence: its kind, or the share of the day that
+        counts, 0 to 1. A day stands once.
     events : polars.DataFrame or LazyFrame, optional
         person, day, measure, evidence; optionally value and item.
     batch : int
@@ -149,10 +150,7 @@ def activity_points(
     if "valid" in held:
         rows = rows.filter(pl.col("valid"))
     if "evidence" in held:  # of no weight is as no day; of none that is known stays, to be refused
-        weights = pl.col("evidence").cast(pl.String).replace_strict(
-            dict(programme.evidence), default=None, return_dtype=pl.Float64
-        )  # fmt: skip
-        rows = rows.with_columns(_weight=weights).filter(
+        rows = rows.with_columns(_weight=_weighed(programme, rows.collect_schema())).filter(
             pl.col("_weight").is_null() | (pl.col("_weight") != 0)
         )
     day = pl.col("day")  # a row without one stays, to be refused below
@@ -169,8 +167,9 @@ def activity_points(
     sums = {"_mark": weekday * weekday * weekday * weekday * weekday, "_odd": pl.lit(0)}
     if "evidence" in held:
         sums["_odd"] = pl.col("_weight").is_null().cast(pl.Int64)
+    kinds = "evidence" in held and not rows.collect_schema()["evidence"].is_numeric()
     for task in tasks:
-        weight = _weight(programme, task, "evidence" in held)
+        weight = _weight(programme, task, "evidence" in held, kinds=kinds)
         ways = [(i, way) for i, way in enumerate(task.ways) if way.measure in held]
         if task.cycle == "day":
             each = [schedule_points(way, _measured(task, way)) for _, way in ways]
@@ -291,10 +290,21 @@ def _combined(task: Task, points: list[pl.Expr]) -> pl.Expr:
     return (pl.max_horizontal if task.combine == "best" else pl.min_horizontal)(points)
 
 
-def _weight(programme: Programme, task: Task, held: bool) -> pl.Expr | None:
+def _weighed(programme: Programme, schema: pl.Schema) -> pl.Expr:
+    """Weight of a day: of its kind of evidence, or the share of it that counts, 0 to 1."""
+    evidence = pl.col("evidence")
+    if schema["evidence"].is_numeric():
+        share = evidence.cast(pl.Float64)
+        return pl.when(share.is_between(0, 1)).then(share)
+    return evidence.cast(pl.String).replace_strict(
+        dict(programme.evidence), default=None, return_dtype=pl.Float64
+    )
+
+
+def _weight(programme: Programme, task: Task, held: bool, *, kinds: bool) -> pl.Expr | None:
     if not held:
         return None
-    if task.evidence is None:
+    if task.evidence is None or not kinds:
         return pl.col("_weight")
     taken = task.evidence
     weights = {kind: w if kind in taken else 0.0 for kind, w in programme.evidence.items()}
@@ -332,8 +342,9 @@ def _check(programme: Programme, rows: pl.LazyFrame, windows: pl.DataFrame) -> l
         faults.append(f"day: is {schema['day']}, not a date")
     if schema.get("valid", pl.Boolean()) != pl.Boolean:
         faults.append(f"valid: is {schema['valid']}, not true or false")
-    if "evidence" in schema and not isinstance(schema["evidence"], pl.String | pl.Enum):
-        faults.append(f"evidence: is {schema['evidence']}, not text")
+    said = schema.get("evidence", pl.String())
+    if not (isinstance(said, pl.String | pl.Enum) or said.is_numeric()):
+        faults.append(f"evidence: is {said}, neither text nor a share of the day")
     wanted = _measures(programme, "activity")
     faults += [
         f"{name}: is {schema[name]}, not a number"
