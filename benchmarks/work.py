@@ -699,6 +699,38 @@ def health_value(size: int, folder: Path) -> dict[str, Callable[[], object]]:
     }
 
 
+def renewals(size: int, folder: Path) -> dict[str, Callable[[], object]]:
+    """Renewals due priced Parquet to Parquet, with the steps of each and the ledger of all."""
+    from pricing.renewal.renew import renew
+    from pricing.renewal.rules import RenewalRules
+
+    draw = np.random.default_rng(11)
+    groups, tiers = ["G0", "G1", "G2", "G3", "G4"], ["a", "b", "c"]
+    due, out = folder / f"due-{size}.parquet", folder / f"renewed-{size}.parquet"
+    pl.DataFrame(
+        {
+            "policy_id": pl.Series(np.arange(size)).cast(pl.String).str.zfill(9),
+            "health_group": pl.Series(draw.integers(0, 5, size).astype(np.uint8)).cat.to(
+                pl.Enum(groups)
+            ),
+            "tier": pl.Series(draw.integers(0, 3, size).astype(np.uint8)).cat.to(pl.Enum(tiers)),
+            "standard_premium": np.round(draw.gamma(4, 500, size) + 100, 2),
+            "premium_before": np.round(draw.gamma(4, 480, size) + 100, 2),
+            "consent": draw.random(size) < 0.95,
+        }
+    ).write_parquet(due)
+    rules = RenewalRules(
+        discounts=dict(zip(groups, (0.0, 0.05, 0.10, 0.15, 0.20), strict=True)),
+        adjustment={"a": 0.03, "b": 0.02, "c": 0.05}, adjusted_by="tier", most_rise=0.2, most_fall=0.3,
+    )  # fmt: skip
+    renew(pl.scan_parquet(due), rules, out)
+    copy = folder / f"copy-{size}.parquet"
+    return {
+        "ours": lambda: renew(pl.scan_parquet(due), rules, out),
+        "floor": lambda: pl.scan_parquet(out).sink_parquet(copy),
+    }
+
+
 def apple_export(size: int, folder: Path) -> dict[str, Callable[[], object]]:
     """An Apple Health export, as a stream, to canonical samples in Parquet."""
     from xml.etree import ElementTree
@@ -747,6 +779,7 @@ def apple_export(size: int, folder: Path) -> dict[str, Callable[[], object]]:
 
 
 BENCHMARKS = {
+    "renew": Benchmark(1e7, "plain streamed copy of the same columns", "", renewals),
     "health_value": Benchmark(
         1e7, "polars group-by of member and day, steps summed, once", "", health_value
     ),
