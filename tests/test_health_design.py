@@ -105,7 +105,7 @@ def test_every_limit_is_held_and_what_holds_back_has_a_price(book):
     design = design_within(effect, seen, limits)
     held = design.frames["limits"]
     assert (held["slack"] >= -1e-9).all()
-    d = design.table["discount"].to_numpy()
+    d = design.table["discount_within_limits"].to_numpy()
     premium = seen.by("sex", "health_group").cells.sort("sex", "health_group")
     for _, part in premium.group_by("sex"):
         p = part["standard_premium"].cast(pl.Float64).to_numpy()

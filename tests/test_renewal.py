@@ -201,6 +201,14 @@ def test_enum_decimal_and_integer_columns_give_the_same():
     assert price_renewals(whole, rules).collect()["premium"].to_list() == [1795.5]
 
 
+def test_a_policy_without_a_number_is_set_aside():
+    due = book(3).with_columns(policy_id=pl.Series(["", None, "P9"]))
+    priced = price_renewals(due, RenewalRules(discounts=HUOLI)).collect()
+    assert priced["set_aside"].to_list() == ["no_policy_id", "no_policy_id", None]
+    with pytest.raises(InputError, match="most_rise and most_fall ask for it"):
+        price_renewals(due.drop("premium_before"), RenewalRules(discounts=HUOLI, most_rise=0.1))
+
+
 def test_twice_the_same_policy_is_refused_and_nothing_is_written(tmp_path):
     due = pl.concat([book(10), book(3)])
     with pytest.raises(InputError, match=r"3 policies stand more than once .*P00000"):

@@ -173,3 +173,14 @@ def test_a_change_the_gate_refuses_is_not_charged(huoli):
         rules_of(section, huoli.study.settings.discount, {"schedule": results["schedule"]})
     with pytest.raises(InputError, match="no present schedule"):
         rules_of(Renewed(schedule="present"), Discount(order=["G0", "G1"]), {})
+
+
+def test_terms_the_window_cut_are_due_on_their_anniversary():
+    policies = pl.DataFrame({"policy_id": ["a"], "end": [date(9999, 12, 31)]})
+    cut = pl.DataFrame(
+        {"policy_id": ["a"], "policy_year": [3], "start": [date(2025, 6, 19)], "end": [date(2026, 1, 1)],
+         "health_group": ["G1"], "standard_premium": [100.0]}
+    )  # fmt: skip
+    assert due_renewals(policies, cut, stop=date(2026, 1, 1))["due"].to_list() == [
+        date(2026, 6, 19)
+    ]

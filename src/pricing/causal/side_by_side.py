@@ -40,10 +40,10 @@ ASSUMES: Mapping[str, tuple[str, str]] = {
     "all rating factors": ("only rating factors drive both", "the rating factors"),
     "with prior claims": ("nothing unmeasured drives both", "last year's claims"),
     "standardised regression": ("nothing unmeasured; the outcome model is right", "last year's claims"),
-    "inverse probability": ("nothing unmeasured; the propensity is right", "overlap"),
+    "inverse probability": ("nothing unmeasured; the propensity is right", "common_support"),
     "overlap weights": ("nothing unmeasured; the propensity is right", "last year's claims"),
-    "AIPW": ("nothing unmeasured; one of the two models is right", "overlap"),
-    "AIPW, those who join": ("nothing unmeasured; one of the two models is right", "overlap"),
+    "AIPW": ("nothing unmeasured; one of the two models is right", "common_support"),
+    "AIPW, those who join": ("nothing unmeasured; one of the two models is right", "common_support"),
     "before and after": ("without it nothing would have changed", "a year before joining"),
     "ratio DiD": ("both sides would have moved by the same factor", "a year before joining, people not yet in"),
     "doubly robust DiD": ("both sides would have moved by the same amount", "a year before joining, people not yet in"),
@@ -71,7 +71,7 @@ class SideBySide(Result):
             facts[name] = level_label(facts[name], lang)
         verdict = "effect_shown" if facts["shown"] else "effect_not_shown"
         facts["outcome"] = label(facts["outcome"], lang).lower()
-        facts["verdict"] = say(f"sentence.{verdict}", lang)
+        facts["verdict"] = say(f"sentence.{verdict}", lang, level=facts["level"])
         truth = "_truth" if "truth" in facts else ""
         return say(f"finding.side_by_side{truth}", lang, **facts)
 

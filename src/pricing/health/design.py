@@ -30,7 +30,8 @@ Objective = Literal["fit", "margin"]
 
 class ScheduleDesign(Result):
     """The best schedule within limits; ``.table``: health_group, standard_premium, amount,
-    fair_discount, unrounded_discount (optimum without steps), discount, loss_ratio_after, renewed_share.
+    fair_discount, unrounded_discount (optimum without steps),
+    discount_within_limits, loss_ratio_after, renewed_share.
 
     ``.frames["limits"]``: limit, at, value, bound, slack, binding, shadow_price (of a point, 0.01, of the
     bound). ``.frames["frontier"]``: schedule, mean_discount, margin, margin_share, renewed_share, fairness_gap,
@@ -42,7 +43,7 @@ class ScheduleDesign(Result):
     @property
     def discounts(self) -> dict[str, float]:
         """Discount by group, as a fraction of the standard premium."""
-        return dict(self.table.select("health_group", "discount").iter_rows())
+        return dict(self.table.select("health_group", "discount_within_limits").iter_rows())
 
     def finding(self, lang: Language = "en") -> str:
         """Say the schedule, what it costs, and the limit that costs most."""
@@ -197,11 +198,11 @@ def design_within(
         standard_premium=pl.Series(premium),
         amount=pl.Series(amount),
         unrounded_discount=pl.Series(np.r_[0.0, best.discounts]),
-        discount=pl.Series(np.r_[0.0, schedules[chosen]]),
+        discount_within_limits=pl.Series(np.r_[0.0, schedules[chosen]]),
         renewed_share=pl.Series(
             renewed_share(np.r_[0.0, schedules[chosen]][None, :], order, response, present)[0]
         ),
-    ).with_columns(loss_ratio_after=pl.col("amount") / (pl.col("standard_premium") * (1 - pl.col("discount"))))  # fmt: skip
+    ).with_columns(loss_ratio_after=pl.col("amount") / (pl.col("standard_premium") * (1 - pl.col("discount_within_limits"))))  # fmt: skip
     held = _held(
         lines, schedules[chosen], best, 1.0 if objective == "margin" else 1 / premium.sum()
     )

@@ -91,7 +91,7 @@ def _facts(schema: pl.Schema, rules: RenewalRules) -> dict[str, pl.Expr]:
         adjustment = _looked_up(schema, rules.adjusted_by, rules.changes, pl.Float64())
     standard = pl.col("standard_premium").cast(pl.Float64)
     bad = {
-        "no_policy_id": pl.col("policy_id").is_null(),
+        "no_policy_id": _nameless(schema),
         "no_standard_premium": ~standard.is_between(LEAST, MOST).fill_null(False),
         "unknown_group": discount.is_null(),
         "unknown_filed_class": adjustment.is_null(),
@@ -108,6 +108,13 @@ def _facts(schema: pl.Schema, rules: RenewalRules) -> dict[str, pl.Expr]:
         "adjustment": adjustment,
         "set_aside": why,
     }
+
+
+def _nameless(schema: pl.Schema) -> pl.Expr:
+    number = pl.col("policy_id")
+    if schema["policy_id"] == pl.String:
+        return number.is_null() | (number == "")
+    return number.is_null()
 
 
 def _looked_up(
@@ -203,6 +210,7 @@ def _require(schema: pl.Schema, rules: RenewalRules) -> None:
     own = {*STEPS[1:], "premium", "discount", "discount_group", "adjustment", "set_aside", "change"}
     faults = [
         f"{name!r} is not a column{nearest(name, list(schema))}"
+        + (" (most_rise and most_fall ask for it)" if name == "premium_before" else "")
         for name in rules.needs
         if name not in schema
     ]

@@ -43,7 +43,7 @@ SECTIONS = {  # one question each, and the kinds of results that answer it
     "schedule": ("schedule", "schedule_design", "discount_split"),
     "evaluation_card": ("evaluation_card",),
     "group_effect": ("group_effect", "value_effect", "groups_later"),
-    "programme_effect": (
+    "selection": (
         "side_by_side",
         "falsification",
         "mean_reversion",
@@ -263,6 +263,8 @@ def _blocks(name: str, result: Result, *, named: bool, brief: bool) -> list[Bloc
         of = _both(f"section.{result.kind}")
         heading = {n: f"{of[n]} · {heading[n]}" if about else of[n] for n in LANGUAGES}
     shown = result.table.drop(ASIDE.get(result.kind, ()), strict=False)
+    if result.kind == "renewal_ledger":  # of the coming term, not yet earned
+        shown = shown.rename({"standard_premium": "standard_premium_due"})
     shown = shown.gather_every(EVERY.get(result.kind, 1))
     shown = shown.tail(LAST.get(result.kind, shown.height))
     if isinstance(result, CumulativeIncidence):  # at the ends of years
@@ -411,6 +413,7 @@ def _note(name: str, first: Result) -> Texts:
         "validation": "section.note_validation",
         "persistency": "section.note_persistency",
         "members": "section.note_members",
+        "selection": "section.note_selection",
         "evaluation_card": "section.note_card",
         "experience": "section.note_expected",
     }

@@ -15,7 +15,7 @@ __all__ = ["about_label", "kinds_of", "money_places", "places_of", "render", "wo
 Kind = Literal["whole", "percent", "money", "tenths", "p_value", "year", "figure"]
 
 PERCENT = {
-    "unrounded_discount", "renewed_share", "margin_share", "from_selection", "from_effect",
+    "discount_within_limits", "unrounded_discount", "renewed_share", "margin_share", "from_selection", "from_effect",
     "from_retention", "from_subsidy", "relative_effect", "persistency", "renewal_rate", "leave_rate",
     "effect_to_detect",
     "fair_discount", "adjusted_discount", "adjusted_lower", "adjusted_upper", "monotone", "loss_ratio", "discount", "present_discount", "prudent_discount",

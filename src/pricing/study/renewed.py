@@ -62,7 +62,7 @@ def due_renewals(
     return open_terms.join(there, on="policy_id", how="semi").select(
         "policy_id",
         policy_year=pl.col("policy_year") + 1,
-        due=pl.col("end"),
+        due=pl.col("start").dt.offset_by("1y"),  # the window may have cut the term
         health_group=pl.col("health_group").cast(pl.String),
         standard_premium=pl.col("standard_premium") * (1 + ageing),
         premium_before=paid,
@@ -176,14 +176,15 @@ def renew_study(
             where=str(study.path),
             do="add a section [renewal]; docs/study_file.md lists its keys",
         )
+    given = None if due is None else _scanned(Path(due))
     known = wanted.schedule == "present" and wanted.adjustment != "indicated"
     rules = rules_of(wanted, study.settings.discount, {} if known else study.run(progress=progress))
     progress("renewals")
-    if due is None:
+    if given is not None:
+        rows = given
+    else:
         tables = {name: study.checked[name].accepted for name in ("policies", "renewals")}
         rows = due_renewals(**tables, stop=window[1], ageing=wanted.ageing).lazy()
-    else:
-        rows = _scanned(Path(due))
     basis = Basis(source=study.name, period=study.period, currency=study.settings.study.currency,
                   fingerprint=study.fingerprint)  # fmt: skip
     return renew(rows, rules, out, basis=basis)
