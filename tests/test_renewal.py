@@ -209,6 +209,17 @@ def test_a_policy_without_a_number_is_set_aside():
         price_renewals(due.drop("premium_before"), RenewalRules(discounts=HUOLI, most_rise=0.1))
 
 
+def test_rows_without_a_number_are_no_policy_twice_and_a_huge_change_is_a_number():
+    due = book(6).with_columns(
+        policy_id=pl.Series(["", "", None, None, "P8", "P7"]), health_group=pl.lit("G0"),
+        standard_premium=pl.Series([100.0] * 5 + [90_000.0]), premium_before=pl.Series([100.0] * 5 + [0.01]),
+    )  # fmt: skip
+    rules = RenewalRules(discounts=HUOLI)
+    ledger = ledger_of(price_renewals(due, rules), rules)
+    assert ledger.frames["set_aside"].rows() == [("no_policy_id", 4)]
+    assert ledger.frames["change"]["change_95"][-1] == pytest.approx(90_000 / 0.01 - 1)
+
+
 def test_twice_the_same_policy_is_refused_and_nothing_is_written(tmp_path):
     due = pl.concat([book(10), book(3)])
     with pytest.raises(InputError, match=r"3 policies stand more than once .*P00000"):
