@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from pricing.data import data_dictionary, data_dictionary_markdown
-from pricing.data.schemas import TABLES
+from pricing.data.delivered import TABLES
 from pricing.errors import InputError
 
 PAGE = Path(__file__).parents[1] / "docs" / "data_dictionary.md"

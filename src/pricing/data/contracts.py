@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 
 import dataframely as dy
 
+from pricing.data.columns import about
+from pricing.data.delivered import TABLES
 from pricing.data.rules import RULES
-from pricing.data.schemas import TABLES, about
 from pricing.errors import InputError, nearest
 
 __all__ = ["contract"]

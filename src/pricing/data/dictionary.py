@@ -6,8 +6,8 @@ import dataframely as dy
 import polars as pl
 
 from pricing.data.contracts import contract
+from pricing.data.delivered import TABLES
 from pricing.data.rules import RULES, meaning, number
-from pricing.data.schemas import TABLES
 
 __all__ = ["data_dictionary", "data_dictionary_markdown"]
 

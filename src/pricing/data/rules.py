@@ -6,7 +6,7 @@ from typing import Any
 
 import dataframely as dy
 
-from pricing.data.schemas import TABLES
+from pricing.data.delivered import TABLES
 
 __all__ = ["RULES", "meaning", "number", "rule_column"]
 

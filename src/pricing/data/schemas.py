@@ -1,63 +1,28 @@
-"""The tables an insurer delivers: each column's type, unit, domain and meaning."""
+"""The tables of a book of policies: each column's type, unit, domain and meaning."""
 
 from __future__ import annotations
-
-import datetime as dt
-from typing import Any
 
 import dataframely as dy
 import polars as pl
 
-__all__ = [
-    *("TABLES", "Claims", "Offers", "Payments", "PersonYears", "Policies", "Renewals"),
-    "about",
-]
+from pricing.data.columns import OPEN_END, about, day, key, money, text
+
+__all__ = ["BOOK", "Claims", "Offers", "Payments", "PersonYears", "Policies", "Renewals"]
 
 EXITS = ("lapse", "death", "cancelled", "expired")
-_FIRST, _LAST, _OPEN_END = dt.date(1900, 1, 1), dt.date(2199, 12, 31), dt.date(9999, 12, 31)
-
-
-def about(description: str, unit: str = "", *, optional: bool = False) -> dict[str, Any]:
-    """Describe a column: its meaning, its unit, and whether the whole column may lack.
-
-    Examples
-    --------
-    >>> about("Time exposed to risk", "policy-years")["metadata"]
-    {'unit': 'policy-years', 'optional': False}
-    """
-    return {"description": description, "metadata": {"unit": unit, "optional": optional}}
-
-
-def _key(description: str, *, optional: bool = False) -> dy.String:
-    return dy.String(primary_key=True, **about(description, optional=optional))
-
-
-def _text(description: str, *, optional: bool = False) -> dy.String:
-    return dy.String(nullable=optional, **about(description, optional=optional))
-
-
-def _day(description: str, *, last: dt.date = _LAST, optional: bool = False) -> dy.Date:
-    said = about(description, "day", optional=optional)
-    return dy.Date(min=_FIRST, max=last, nullable=optional, **said)
-
-
-def _money(description: str, *, optional: bool = False, above_zero: bool = False) -> dy.Float64:
-    bound: dict[str, Any] = {"min_exclusive" if above_zero else "min": 0.0}
-    said = about(description, "currency units", optional=optional)
-    return dy.Float64(nullable=optional, **bound, **said)
 
 
 class Policies(dy.Schema):
     """One row per policy: who is covered and from when to when."""
 
-    policy_id = _key("The policy's number")
-    person_id = _text("The insured person, where one person holds several policies", optional=True)
-    birth_date = _day("Date of birth of the insured")
+    policy_id = key("The policy's number")
+    person_id = text("The insured person, where one person holds several policies", optional=True)
+    birth_date = day("Date of birth of the insured")
     sex = dy.Enum(["female", "male"], **about("Sex of the insured"))
-    start = _day("First day of cover")
-    end = _day(
+    start = day("First day of cover")
+    end = day(
         "Day after the last day of cover (half-open); 9999-12-31 for cover without an end",
-        last=_OPEN_END,
+        last=OPEN_END,
     )
     exit_cause = dy.Enum(
         EXITS,
@@ -84,15 +49,15 @@ class Policies(dy.Schema):
 class Renewals(dy.Schema):
     """One row per policy and policy year: the terms offered for that year."""
 
-    policy_id = _key("The policy's number")
+    policy_id = key("The policy's number")
     policy_year = dy.Int64(
         primary_key=True,
         min=0,
         max=150,
         **about("Policy years completed at the start of the term; 0 is the first", "policy years"),
     )
-    start = _day("First day of the term")
-    end = _day("Day after the last day of the term (half-open)")
+    start = day("First day of the term")
+    end = day("Day after the last day of the term (half-open)")
     in_programme = dy.Bool(
         nullable=True,
         **about("Whether the insured took part in the health programme", optional=True),
@@ -103,13 +68,13 @@ class Renewals(dy.Schema):
         nullable=True,
         **about("Health value measured before the term", "points", optional=True),
     )
-    health_group = _text("Health group the term was priced in")
-    standard_premium = _money(
+    health_group = text("Health group the term was priced in")
+    standard_premium = money(
         "Annual premium in force during the term before the health discount: for a full policy "
         "year, earned in proportion to the days covered",
         above_zero=True,
     )
-    premium = _money(
+    premium = money(
         "Annual premium in force during the term after the discount, for a full policy year",
         optional=True,
         above_zero=True,
@@ -134,14 +99,14 @@ class Renewals(dy.Schema):
 class Offers(dy.Schema):
     """One row per renewal offered: the terms offered at an anniversary, and whether it was kept."""
 
-    policy_id = _key("The policy's number")
+    policy_id = key("The policy's number")
     policy_year = dy.Int64(
         primary_key=True,
         min=1,
         max=150,
         **about("The policy year offered; 1 is the first renewal", "policy years"),
     )
-    start = _day("First day of the term offered: the anniversary")
+    start = day("First day of the term offered: the anniversary")
     in_programme = dy.Bool(
         nullable=True,
         **about("Whether the insured takes part in the health programme then", optional=True),
@@ -152,12 +117,12 @@ class Offers(dy.Schema):
         nullable=True,
         **about("Health value measured before the offer", "points", optional=True),
     )
-    health_group = _text("Health group the offer was priced in")
-    standard_premium = _money(
+    health_group = text("Health group the offer was priced in")
+    standard_premium = money(
         "Annual premium offered before the health discount, for a full policy year",
         above_zero=True,
     )
-    premium = _money(
+    premium = money(
         "Annual premium offered after the discount, for a full policy year",
         optional=True,
         above_zero=True,
@@ -173,13 +138,13 @@ class Offers(dy.Schema):
 class Claims(dy.Schema):
     """One row per claim: what was incurred when, and what was paid."""
 
-    claim_id = _key("The claim's number")
-    policy_id = _text("The policy the claim was made on")
-    incurred = _day("Day the claim was incurred")
-    reported = _day("Day the claim was reported", optional=True)
-    paid = _day("Day the claim was paid; empty while it is open", optional=True)
-    amount = _money("Amount paid or reserved")
-    benefit = _text("Benefit the claim falls under", optional=True)
+    claim_id = key("The claim's number")
+    policy_id = text("The policy the claim was made on")
+    incurred = day("Day the claim was incurred")
+    reported = day("Day the claim was reported", optional=True)
+    paid = day("Day the claim was paid; empty while it is open", optional=True)
+    amount = money("Amount paid or reserved")
+    benefit = text("Benefit the claim falls under", optional=True)
 
     @dy.rule()
     def paid_not_before_incurred(cls) -> pl.Expr:
@@ -195,9 +160,9 @@ class Claims(dy.Schema):
 class Payments(dy.Schema):
     """One row per movement of a claim: what was paid or taken back, how the reserve changed."""
 
-    payment_id = _key("The movement's number")
-    claim_id = _text("The claim it belongs to")
-    paid = _day("Day of the payment, or of the change in the reserve")
+    payment_id = key("The movement's number")
+    claim_id = text("The claim it belongs to")
+    paid = day("Day of the payment, or of the change in the reserve")
     amount = dy.Float64(
         **about("Amount paid; below zero where money came back, zero where only the reserve moved",
                 "currency units")
@@ -211,8 +176,8 @@ class Payments(dy.Schema):
 class PersonYears(dy.Schema):
     """One row per person and period: exposure, claims and amount already counted."""
 
-    person_year_id = _key("The row's number; counted from 1 where absent", optional=True)
-    person_id = _text("The insured person", optional=True)
+    person_year_id = key("The row's number; counted from 1 where absent", optional=True)
+    person_id = text("The insured person", optional=True)
     period = dy.Int64(
         min=0,
         max=2199,
@@ -221,12 +186,12 @@ class PersonYears(dy.Schema):
     )
     exposure = dy.Float64(min_exclusive=0.0, **about("Time exposed to risk", "policy-years"))
     claims = dy.Int64(min=0, **about("Number of claims", "claims"))
-    amount = _money("Claims amount", optional=True)
-    standard_premium = _money("Earned premium before the discount", optional=True, above_zero=True)
-    premium = _money("Earned premium as charged", optional=True)
+    amount = money("Claims amount", optional=True)
+    standard_premium = money("Earned premium before the discount", optional=True, above_zero=True)
+    premium = money("Earned premium as charged", optional=True)
 
 
-TABLES: dict[str, type[dy.Schema]] = {
+BOOK: dict[str, type[dy.Schema]] = {
     "policies": Policies,
     "renewals": Renewals,
     "offers": Offers,

@@ -1,0 +1,1 @@
+"""Care: long-term care from grade to benefit to fund."""

@@ -1,0 +1,1 @@
+"""Mutual aid: rules, periods settled, who bears what, whether membership lasts."""

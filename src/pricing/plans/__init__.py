@@ -1,0 +1,1 @@
+"""Plan studies: one file per plan, its scenarios side by side."""

@@ -1,0 +1,1 @@
+"""Services: what they cost per insured, who must stand ready, what they change."""

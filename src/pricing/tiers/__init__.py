@@ -1,0 +1,1 @@
+"""Tiers: what each level of an elder medical plan costs, should cost and may come to."""
