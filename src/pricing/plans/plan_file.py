@@ -20,6 +20,7 @@ from pricing.study.toml_file import faults_said, read_toml
 __all__ = ["PLANS", "PlanSettings", "Scenario", "SimulatedPlan", "changed", "plan_of", "read_plan"]
 
 PLANS: dict[str, tuple[str, str]] = {  # section of the file: its module, and the class of its keys
+    "programme": ("pricing.plans.health_programme", "ProgrammeSection"),
     "tiers": ("pricing.plans.tiers", "TiersSection"),
     "take_up": ("pricing.plans.choice", "ChoiceSection"),
     "claims_link": ("pricing.plans.claims_link", "ClaimsLinkSection"),
@@ -67,8 +68,8 @@ def plan_of(section: str) -> ModuleType:
 
     Examples
     --------
-    >>> plan_of("care").__name__
-    'pricing.plans.care'
+    >>> plan_of("programme").__name__
+    'pricing.plans.health_programme'
     """
     return import_module(PLANS[section][0])
 
@@ -87,7 +88,7 @@ def read_plan(path: str | Path) -> PlanSettings:
     Parameters
     ----------
     path : path
-        A TOML file with one of the plans' sections; ``data/studies/anjia.toml`` is an example.
+        A TOML file with one of the plans' sections; ``data/studies/huoli_members.toml`` is an example.
 
     Raises
     ------
@@ -99,8 +100,8 @@ def read_plan(path: str | Path) -> PlanSettings:
     Examples
     --------
     >>> from pricing.data.tables import bundled
-    >>> list(read_plan(bundled("studies/yantai.toml")).plans)
-    ['care']
+    >>> list(read_plan(bundled("studies/huoli_members.toml")).plans)
+    ['programme']
     """
     path = Path(path)
     raw = read_toml(path)
@@ -140,7 +141,7 @@ def changed(settings: PlanSettings, change: Mapping[str, Any]) -> PlanSettings:
     Examples
     --------
     >>> from pricing.data.tables import bundled
-    >>> settings = read_plan(bundled("studies/yantai.toml"))
+    >>> settings = read_plan(bundled("studies/huoli_members.toml"))
     >>> changed(settings, {"study.currency": "USD"}).study.currency
     'USD'
     """

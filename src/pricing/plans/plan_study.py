@@ -43,8 +43,8 @@ class PlanStudy:
     Examples
     --------
     >>> from pricing.data.tables import bundled
-    >>> PlanStudy(bundled("studies/yantai.toml")).title("en")[:6]
-    'Yantai'
+    >>> PlanStudy(bundled("studies/huoli_members.toml")).title("en")[:5]
+    'Huoli'
     """
 
     def __init__(self, path: str | Path, *, work: str | Path | None = None) -> None:
@@ -154,7 +154,7 @@ class PlanStudy:
 
     def data_check(self) -> DataCheck:
         """Sum up the check of every table."""
-        return data_check(self.checked, unmatched=0, cut=0, basis=self.basis)
+        return data_check(self.checked, unmatched=None, cut=None, basis=self.basis)
 
     def write_rejected(self, folder: str | Path) -> None:
         """Write the rejected rows of every table beside the output, with their reasons."""

@@ -30,8 +30,9 @@ class ScenarioComparison(Result):
     kind = "scenario_comparison"
 
     def finding(self, lang: Language = "en") -> str:
-        """Say what the first scenario does to the first figure, and how many there are."""
-        first = self.table.row(0, named=True)
+        """Say what the first scenario does to the first figure that moves, and how many there are."""
+        moved = self.table.filter(pl.col("difference") != 0)
+        first = (moved if moved.height else self.table).row(0, named=True)
         return say(
             "finding.scenario_comparison",
             lang,
@@ -42,7 +43,7 @@ class ScenarioComparison(Result):
             after=first["after"],
         )
 
-    def titled(self, lang: Language) -> pl.DataFrame:
+    def titled(self, lang: Language = "en") -> pl.DataFrame:
         """Give the table with the scenarios' titles in a language."""
         names = self.table["scenario"].unique().to_list()
         titles = {name: _title(self, name, lang) for name in names}
@@ -78,9 +79,15 @@ class ScenarioSteps(Result):
 
     kind = "scenario_steps"
 
+    @property
+    def _first(self) -> str:
+        """The first figure that moves."""
+        moved = self.table.filter(pl.col("part_of_difference") != 0)
+        return str((moved if moved.height else self.table)["quantity"][0])
+
     def finding(self, lang: Language = "en") -> str:
         """Name the change that moves the first figure most."""
-        first = self.table["quantity"][0]
+        first = self._first
         rows = self.table.filter(quantity=first)
         strongest = rows.sort(pl.col("part_of_difference").abs(), descending=True).row(
             0, named=True
@@ -96,25 +103,32 @@ class ScenarioSteps(Result):
 
     def figure(self, lang: Language = "en") -> go.Figure:
         """Draw the first figure from old to new."""
-        first = self.table["quantity"][0]
+        first = self._first
         rows = self.table.filter(quantity=first)
         ends = self.frames["ends"].filter(quantity=first).row(0, named=True)
         figure = go.Figure(layout={"template": "pricing", "height": 440, "showlegend": False})
         figure.add_waterfall(
-            x=[label("before", lang), *rows["changed_key"], label("after", lang)],
+            x=[label("before", lang), *map(_short, rows["changed_key"]), label("after", lang)],
             y=[ends["before"], *rows["part_of_difference"], ends["after"]],
             measure=["absolute", *["relative"] * rows.height, "total"],
             connector={"line": {"color": COLOURS["line"], "width": 1, "dash": "dot"}},
             increasing={"marker": {"color": COLOURS["second"]}},
             decreasing={"marker": {"color": COLOURS["third"]}},
             totals={"marker": {"color": COLOURS["estimate"]}},
-            texttemplate="%{delta:.4~g}",
+            text=[
+                f"{v:,.4g}" for v in (ends["before"], *rows["part_of_difference"], ends["after"])
+            ],
             textposition="outside",
             cliponaxis=False,
         )
+        levels = [ends["before"] + v for v in (0.0, *rows["part_of_difference"].cum_sum())]
+        room = max(max(levels) - min(levels), 0.02 * max(map(abs, levels)), 1e-12)
         return figure.update_layout(
             xaxis={"title": {"text": label("changed_key", lang)}, "type": "category"},
-            yaxis={"title": {"text": label(first, lang)}},
+            yaxis={
+                "title": {"text": label(first, lang)},
+                "range": [min(levels) - 0.6 * room, max(levels) + 0.25 * room],
+            },
             hovermode="closest",
         )
 
@@ -148,7 +162,7 @@ def scenario_results(settings: PlanSettings, headline: Headline, basis: Basis) -
     --------
     >>> from pricing.data.tables import bundled
     >>> from pricing.plans.plan_file import read_plan
-    >>> settings = read_plan(bundled("studies/yantai.toml"))
+    >>> settings = read_plan(bundled("studies/huoli_members.toml"))
     >>> found = scenario_results(settings, lambda s: {"premium": 1.0}, Basis())
     >>> found["scenario_comparison"].table["difference"].unique().to_list()
     [0.0]
@@ -213,7 +227,19 @@ def _steps(scenario: Scenario, states: list[dict[str, float]], basis: Basis) -> 
         fingerprint=fingerprint(basis.fingerprint, said),
         notes=(*basis.notes, "Shapley values over all orders of the changes"),
     )
-    return ScenarioSteps(table=table, basis=held, frames={"ends": ends})
+    return ScenarioSteps(
+        table=table,
+        basis=held,
+        frames={"ends": ends},
+        details={"title": scenario.title.model_dump()},
+    )
+
+
+def _short(change: str) -> str:
+    """The last words of a changed key, short enough for an axis."""
+    key, _, value = change.partition(" → ")
+    value = value if len(value) <= 16 else value[:15] + "…"
+    return f"{key.rpartition('.')[2]}<br>{value}"
 
 
 def _title(result: Result, scenario: str, lang: Language) -> str:

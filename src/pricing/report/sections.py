@@ -42,6 +42,7 @@ SECTIONS = {  # one question each, and the kinds of results that answer it
     "data_check": ("data_check", "not_shown"),
 }
 PLAN_SECTIONS: dict[str, tuple[str, ...]] = {  # of plan studies, before those above
+    "programme": ("health_values", "group_flow", "task_values", "lift_summary", "discount_lift"),
 }
 ASIDE = {  # saved, too wide to print
     "schedule": ("exposure", "monotone", "discounted_premium", "loss_ratio_before"),
@@ -99,6 +100,7 @@ EVERY = {
     "trend_break": 3,
 }  # every how many points of a curve are printed
 DECISION = (
+    "health_values", "scenario_comparison",
     "schedule", "indication", "side_by_side", "aggregate_loss", "programme_effect", "group_effect",
     "frequency", "data_check",
 )  # fmt: skip
