@@ -23,7 +23,7 @@ class DataCheck(Result):
         """Say how many rows were accepted and how many set aside."""
         said = say("finding.data_check", lang, **self.facts)
         if self.facts["unmatched"] is not None:
-            said += say("finding.data_check_book", lang, **self.facts)
+            said += say("sentence.data_check_book", lang, **self.facts)
         return said + {"en": ".", "zh": "。"}[lang]
 
 
