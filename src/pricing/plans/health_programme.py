@@ -25,16 +25,7 @@ from pricing.result.shape import Basis, Result
 from pricing.result.words import Language, label, level_label, say
 from pricing.study.sections import Strict
 
-__all__ = [
-    "GroupFlow",
-    "LiftSummary",
-    "ProgrammeSection",
-    "TaskValues",
-    "headline",
-    "prepare",
-    "results",
-    "simulate",
-]
+__all__ = ["GroupFlow", "LiftSummary", "Prepared", "ProgrammeSection", "TaskValues"]
 
 TABLES = ("programme_members", "activity_days", "programme_events")
 
