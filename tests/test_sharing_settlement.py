@@ -110,8 +110,8 @@ def test_caps_outside_their_domain():
 def test_charges_add_up_to_aid_and_fee_to_the_fen(cases, fen, fee, rule, members):
     pool = bands(members)
     aid = Decimal(cases) * 100_000 + Decimal(fen) / 100
-    if rule in ("covariance", "conditional_mean"):
-        aid = min(aid, Decimal(str(pool.loss[-1])))
+    if rule == "conditional_mean":
+        aid = min(max(aid, Decimal(str(pool.loss[0]))), Decimal(str(pool.loss[-1])))
     try:
         found = settle_shares(pool, rule, aid, fee=fee)
     except InputError as error:

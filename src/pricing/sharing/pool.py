@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from pricing.errors import InputError
 from pricing.files import fingerprint
-from pricing.losses.compound import Grid, choose_grid, compound, moments_of
+from pricing.losses.compound import MOST, Grid, choose_grid, compound, moments_of
 from pricing.losses.count_law import CountLaw, compound_moments
 from pricing.losses.discretise import Lattice, discretise
 from pricing.losses.severity_law import SeverityLaw, severity_law
@@ -31,7 +31,7 @@ __all__ = ["MemberClass", "Pool", "member_class", "pool_of"]
 Array = npt.NDArray[np.float64]
 MOST_MEMBERS = 10**10
 BEYOND = 1e-6  # most of the pool's loss that may lie beyond the grid
-NOISE = 1e-7  # relative gap between the sum of the conditional means and the loss
+NOISE = 1e-6  # relative gap between the sum of the conditional means and the loss
 
 
 @dataclass(frozen=True)
@@ -210,7 +210,7 @@ class Pool:
         right = np.abs(sums - wanted) <= NOISE * np.maximum(wanted, 1e-300)
         right |= wanted == 0
         lost = float(self.probability[~right].sum())
-        if lost > 1e-8:
+        if lost > 1e-7:
             raise InputError(
                 f"the conditional means add up to the loss on all but {lost:.2g} of the "
                 "probability only: rounding errors of the transform",
@@ -290,6 +290,8 @@ def pool_of(
     raw = [(count, tuple(law.power(k) for k in (1, 2, 3))) for count, law in parts]
     exact = moments_of(raw)  # type: ignore[arg-type]
     grid = choose_grid(parts, exact, span=bucket, size=buckets, tilt=tilt)
+    if buckets is None and not grid.start and not grid.tilt and 2 * grid.size <= MOST:
+        grid = replace(grid, size=2 * grid.size)  # what wraps around counts by its amount here
     lattices = tuple(
         None
         if one.severity is None or one.count is None

@@ -214,10 +214,10 @@ def _exact(value: float | Decimal | str, name: str) -> Decimal:
 
 def _shares_at(pool: Pool, rule: str, aid: float) -> Array:
     """Share of a member by class at an aid: on the line between two points of the lattice."""
-    if rule in ("uniform", "mean_proportional"):  # straight lines through nil
-        at = int(np.argmax(pool.loss > 0))
-        return np.asarray(shares_of(pool, rule)[:, at] / pool.loss[at] * aid)
     shares = shares_of(pool, rule)
+    if rule != "conditional_mean":  # straight lines
+        slope = (shares[:, -1] - shares[:, 0]) / (pool.loss[-1] - pool.loss[0])
+        return np.asarray(shares[:, 0] + slope * (aid - pool.loss[0]))
     if not pool.loss[0] <= aid <= pool.loss[-1]:
         raise InputError(
             f"aid of {aid:,.2f} lies outside what the pool's law holds possible, "
