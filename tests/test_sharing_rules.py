@@ -422,6 +422,21 @@ def test_results_speak_draw_and_are_kept(lang, tmp_path):
         compare_rules(pool).class_figure("z")
 
 
+def test_a_pool_whose_loss_is_certain():
+    """Every member claims once for sure: each bears own loss, under a fair rule."""
+    pool = pool_of(
+        [
+            member_class("one", 3, fixed_count(1), sample_severity([1.0])),
+            member_class("two", 2, fixed_count(1), sample_severity([2.0])),
+        ]
+    )
+    assert pool.loss[np.argmax(pool.probability)] == 7
+    for rule in FAIR:
+        assert share_rule(pool, rule).table["share_mean"].to_list() == pytest.approx([1.0, 2.0])
+    assert share_rule(pool, "uniform").table["share_mean"].to_list() == pytest.approx([1.4, 1.4])
+    assert share_rule(pool, "uniform").table["variance_reduction"].to_list() == [None, None]
+
+
 def test_names_drawn_when_there_are_many():
     assert spread_out([str(k) for k in range(41)], 3) == ["0", "20", "40"]
 

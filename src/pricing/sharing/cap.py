@@ -18,7 +18,7 @@ import polars as pl
 
 from pricing.errors import InputError, nearest
 from pricing.files import fingerprint
-from pricing.result.figure import interval_figure
+from pricing.result.figure import interval_figure, with_points
 from pricing.result.shape import Result
 from pricing.result.words import Language, level_label, say
 from pricing.sharing.pool import Pool
@@ -61,12 +61,13 @@ class CappedShares(Result):
         return said + say(f"sentence.shortfall_{self.facts['bearer']}", lang, **words)
 
     def figure(self, lang: Language = "en") -> go.Figure:
-        """Draw the mean of the capped share with its median and 99th percentile, by class."""
-        return interval_figure(
-            self.table["member_class"].to_list(),
-            self.table["capped_mean"].to_list(),
-            self.table["capped_p50"].to_list(),
-            self.table["capped_p99"].to_list(),
+        """Draw the expected charge by class under the cap, and what it would be without."""
+        names, capped = self.table["member_class"].to_list(), self.table["capped_mean"].to_list()
+        figure = interval_figure(
+            names,
+            capped,
+            capped,
+            capped,
             name="capped_mean",
             factor="member_class",
             lang=lang,
@@ -74,6 +75,8 @@ class CappedShares(Result):
             bars_name="members",
             reference=self.facts["cap"],
         )
+        asked = self.table["charge_mean"].to_list()
+        return with_points(figure, names, asked, name="charge_mean", lang=lang)
 
 
 def cap_shares(

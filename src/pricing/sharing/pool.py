@@ -201,7 +201,7 @@ class Pool:
         money = conditional_money(
             [(one.members, one.count) for one in self.classes], self.lattices, self.grid
         )
-        inside = money[:, self.kept]
+        inside = money[:, self.kept]  # a copy
         if self.beyond:
             rest = self.mean[:, None] - inside.sum(axis=1, keepdims=True)
             inside = np.concatenate([inside, rest.clip(0)], axis=1)
@@ -218,11 +218,26 @@ class Pool:
                 "pools)",
             )
         # where rounding errors have the word, the limit for large pools stands in
-        line = self.mean[:, None] + np.outer(self.variance / self.sd**2, self.loss - self.expected)
-        found: Array = np.where(right, inside, line.clip(0))
-        with np.errstate(divide="ignore", invalid="ignore"):
-            found *= self.loss / (self.members @ found)
-        found[:, self.loss == 0] = 0.0
+        inside[:, ~right] = self.regression(self.loss[~right]).clip(0)
+        sums = self.members @ inside
+        inside *= np.divide(self.loss, sums, out=np.zeros_like(sums), where=sums > 0)
+        inside[:, self.loss == 0] = 0.0
+        return inside
+
+    def regression(self, loss: Array) -> Array:
+        """μ_i + (σ_i²/var(S))·(s − E[S]) by class at amounts of the pool's loss."""
+        slope = self.variance / max(self.sd**2, 1e-300)
+        found: Array = self.mean[:, None] + np.outer(slope, loss - self.expected)
+        return found
+
+    @cached_property
+    def own_p99(self) -> list[float]:
+        """99th percentile of one member's own loss, by class."""
+        found = []
+        for k in range(len(self.classes)):  # a class at a time
+            x, p = self.own(k)
+            at = int(np.searchsorted(np.cumsum(p), 0.99 - 1e-12))
+            found.append(float(x[min(at, x.size - 1)]))
         return found
 
     def quantile(self, probability: float) -> float:
@@ -394,7 +409,9 @@ def _closed(
         loss, probability = np.append(loss, place), np.append(probability, beyond)
     found = float(loss @ probability)
     spread = float((loss - found) ** 2 @ probability)
-    off = max(abs(found / mean - 1), 0.0 if beyond else abs(spread / max(variance, 1e-300) - 1) / 2)
+    off = abs(found / mean - 1)
+    if not beyond:
+        off = max(off, abs(spread - variance) / 2 / max(variance, 1e-6 * mean**2))
     if off > (1e-4 if beyond else 1e-6):
         raise InputError(
             f"the pool's loss does not fit {grid.size:,} buckets of {grid.span:g}: mean or standard "

@@ -150,7 +150,7 @@ def share_rule(pool: Pool, rule: str, *, line: float | None = None) -> SharedLos
     -------
     SharedLoss
         ``.facts``: rule, expected, sd, currency, line, gini of the fairness index over the covered
-        payers, highest and lowest class with their index, least variance_reduction, negative and
+        payers, highest and lowest class with their index, least variance_reduction, sd_left (√(1 − that)), negative and
         falls (largest of a class), and linear_gap: the largest distance of the share from the
         covariance rule over the middle 99.8 % of years, as a part of the mean.
 
@@ -196,7 +196,7 @@ def share_rule(pool: Pool, rule: str, *, line: float | None = None) -> SharedLos
         "share_p50": quantiles[:, 0],
         "share_p95": quantiles[:, 1],
         "share_p99": quantiles[:, 2],
-        "own_p99": [_quantile(*pool.own(k), 0.99) for k in range(len(pool.classes))],
+        "own_p99": pool.own_p99,
         "share_negative": (shares < -hair) @ p,
         "share_falls": falls @ p[:-1],
     }
@@ -221,6 +221,7 @@ def share_rule(pool: Pool, rule: str, *, line: float | None = None) -> SharedLos
         "lowest": first["member_class"][0] if first.height else "",
         "lowest_index": first["fairness_index"][0] if first.height else 0.0,
         "variance_reduction": min((v for v in reduction if v is not None), default=0.0),
+        "sd_left": math.sqrt(1 - min((v for v in reduction if v is not None), default=0.0)),
         "negative": float(table["share_negative"].max()),  # type: ignore[arg-type]
         "falls": float(table["share_falls"].max()),  # type: ignore[arg-type]
         "linear_gap": _linear_gap(pool, shares),
@@ -276,7 +277,7 @@ def shares_of(pool: Pool, rule: str) -> Array:
                 f"no variance is finite of: {', '.join(endless[:5])}",
                 do="set a limit on a claim, or take mean_proportional or conditional_mean",
             )
-        found = pool.mean[:, None] + np.outer(pool.variance / pool.sd**2, loss - pool.expected)
+        found = pool.regression(loss)
     else:
         found = pool.conditional.copy()
     if not pool.paying.all():
@@ -317,10 +318,6 @@ def _at(values: Array, probability: Array, levels: Sequence[float]) -> Array:
     return np.asarray(values[order][at])
 
 
-def _quantile(values: Array, probability: Array, level: float) -> float:
-    return float(_at(values, probability, [level])[0])
-
-
 def _ratio(borne: Array, mean: Array) -> list[float | None]:
     return [None if m <= 0 else float(b) / float(m) for b, m in zip(borne, mean, strict=True)]
 
@@ -342,9 +339,7 @@ def _linear_gap(pool: Pool, shares: Array) -> float:
     """Largest distance from the regression line in the middle of years, in parts of the mean."""
     some = (pool.loss >= pool.quantile(0.001)) & (pool.loss <= pool.quantile(0.999))
     some &= pool.probability > 1e-12
-    line = pool.mean[:, None] + np.outer(
-        pool.variance / pool.sd**2, pool.loss[some] - pool.expected
-    )
+    line = pool.regression(pool.loss[some])
     has = (pool.mean > 0) & pool.paying
     gap = np.abs(shares[:, some] - line)[has] / pool.mean[has, None]
     return float(gap.max()) if gap.size else 0.0
