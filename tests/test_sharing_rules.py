@@ -344,6 +344,10 @@ def test_probability_that_a_share_passes_a_line_and_its_quantiles():
     assert found.table["share_passes"][0] == pytest.approx(count.sf(4), rel=1e-9)
     assert found.table["share_p99"][0] == count.ppf(0.99)
     assert found.table["own_p99"][0] == 100.0
+    assert found.table["own_tail_p99"][0] == pytest.approx(100.0)
+    k = np.arange(101)
+    worst = count.ppf(0.99) + (k - count.ppf(0.99)).clip(0) @ count.pmf(k) / 0.01
+    assert found.table["share_tail_p99"][0] == pytest.approx(worst)
     assert found.table["variance_reduction"][0] == pytest.approx(0.99)
 
 

@@ -61,34 +61,31 @@ def conditional_money(
     """
     n, theta = grid.size, grid.tilt / grid.size
     shrink = np.exp(-theta * np.arange(n)) if theta else None
-    amounts: list[Complex | None] = []
-    logs: list[Complex | None] = []
+    covered = [
+        (row, number, count, lattice.probabilities)
+        for row, ((number, count), lattice) in enumerate(zip(members, lattices, strict=True))
+        if count is not None and lattice is not None
+    ]
     whole = np.zeros(n // 2 + 1, dtype=complex)
-    for (number, count), lattice in zip(members, lattices, strict=True):
-        if count is None or lattice is None:
-            amounts.append(None)
-            logs.append(None)
-            continue
-        z = np.fft.rfft(_folded(lattice.probabilities, n, shrink), n)
-        log = log_generating(count, z)
-        whole += number * log
-        amounts.append(z)
-        logs.append(log)
+    for _, number, count, p in covered:
+        whole += number * log_generating(count, np.fft.rfft(_folded(p, n, shrink), n))
     found = np.zeros((len(members), n))
-    for row, ((_, count), lattice, z_, log_) in enumerate(
-        zip(members, lattices, amounts, logs, strict=True)
-    ):
-        if count is None or lattice is None or z_ is None or log_ is None:
-            continue
-        p = lattice.probabilities
+    for (
+        row,
+        _,
+        count,
+        p,
+    ) in covered:  # transforms made again: forty of them fill more than they cost
+        z = np.fft.rfft(_folded(p, n, shrink), n)
         sized = np.fft.rfft(_folded(p * np.arange(p.size), n, shrink), n)
-        money = np.fft.irfft(np.exp(whole - log_) * generating_slope(count, z_) * sized, n)
+        without = np.exp(whole - log_generating(count, z))
+        money = np.fft.irfft(without * generating_slope(count, z) * sized, n)
         if shrink is not None:
             money = money / shrink
         if grid.start:
             money = np.roll(money, -(grid.start % n))
-        found[row] = grid.span * money
-    return found.clip(0)
+        found[row] = grid.span * money.clip(0)
+    return found
 
 
 def log_generating(count: CountLaw, z: Complex) -> Complex:

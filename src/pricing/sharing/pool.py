@@ -231,14 +231,15 @@ class Pool:
         return found
 
     @cached_property
-    def own_p99(self) -> list[float]:
-        """99th percentile of one member's own loss, by class."""
+    def own_risk(self) -> Array:
+        """99th percentile of one member's own loss and its mean in the worst 1 %, by class."""
         found = []
         for k in range(len(self.classes)):  # a class at a time
             x, p = self.own(k)
             at = int(np.searchsorted(np.cumsum(p), 0.99 - 1e-12))
-            found.append(float(x[min(at, x.size - 1)]))
-        return found
+            most = float(x[min(at, x.size - 1)])
+            found.append((most, most + float((x - most).clip(0) @ p) / 0.01))
+        return np.array(found)
 
     def quantile(self, probability: float) -> float:
         """Smallest point of the loss that is not passed with at least this probability."""

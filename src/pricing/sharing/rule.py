@@ -55,7 +55,8 @@ class SharedLoss(Result):
 
     ``.table`` by class: members, own_mean (μ) and own_sd of a member, share_mean and share_sd of what
     is borne, fairness_index = share_mean/μ, variance_reduction = 1 − var(share)/var(X),
-    share_p50, share_p95, share_p99, own_p99, share_passes (P(share > line), with a line),
+    share_p50, share_p95, share_p99, own_p99, share_tail_p99 and own_tail_p99 (means of the worst 1 %),
+    share_passes (P(share > line), with a line),
     share_negative (P(share < 0)), share_falls (probability of losses at which the next larger loss
     would lower the share: there a member could gain by claims of others).
     ``.frames["shares"]``: member_class, loss, probability that the loss is not passed, share.
@@ -196,7 +197,9 @@ def share_rule(pool: Pool, rule: str, *, line: float | None = None) -> SharedLos
         "share_p50": quantiles[:, 0],
         "share_p95": quantiles[:, 1],
         "share_p99": quantiles[:, 2],
-        "own_p99": pool.own_p99,
+        "share_tail_p99": quantiles[:, 2] + ((shares - quantiles[:, 2:]).clip(0) @ p) / 0.01,
+        "own_p99": pool.own_risk[:, 0],
+        "own_tail_p99": pool.own_risk[:, 1],
         "share_negative": (shares < -hair) @ p,
         "share_falls": falls @ p[:-1],
     }
