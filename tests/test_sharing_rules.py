@@ -355,7 +355,7 @@ def test_fairness_of_the_rules_and_a_ledger_that_adds_up_to_nil():
     found = compare_rules(mixed_pool())
     sums = found.table.group_by("rule").agg(pl.col("subsidy_total").sum())
     assert sums["subsidy_total"].abs().max() < 1e-9
-    ledger = found.frames["ledger"]
+    ledger = found.frames["gifts"]
     assert ledger["rule"].unique().to_list() == ["uniform"]
     net = (
         ledger.group_by(member_class="from_class").agg(out=pl.col("amount_of_money").sum())
@@ -401,7 +401,7 @@ def test_honorary_and_assisted_members():
     assert uniform["fairness_index"].to_list() == [pytest.approx(2.0), None, 0.0]
     fair = share_rule(pool, "conditional_mean").table
     assert fair["share_mean"].to_list() == pytest.approx([1 + 100 / 90, 100 / 90, 0.0])
-    ledger = compare_rules(pool, ["uniform"]).frames["ledger"]
+    ledger = compare_rules(pool, ["uniform"]).frames["gifts"]
     assert ledger.filter(pl.col("from_class") == "honorary")["amount_of_money"][0] == pytest.approx(
         20
     )
@@ -424,6 +424,36 @@ def test_results_speak_draw_and_are_kept(lang, tmp_path):
     assert len(compare_rules(pool).class_figure("b", lang).data) == 4
     with pytest.raises(InputError, match="no class 'z'"):
         compare_rules(pool).class_figure("z")
+
+
+def test_amounts_without_end_are_shared_as_fairly_as_their_grid_is_wide():
+    """A tail without variance: what lies beyond the grid is one more point, at its mean."""
+    pool = pool_of(
+        [
+            member_class("heavy", 5, poisson(0.1), stats.lomax(1.8)),
+            member_class("light", 5, poisson(0.1), HEAVY),
+        ]
+    )
+    assert 0 < pool.beyond < 1e-6
+    shares = shares_of(pool, "conditional_mean")
+    assert shares @ pool.probability == pytest.approx(pool.mean, rel=1e-5)
+    assert np.allclose(pool.members @ shares, pool.loss, rtol=1e-12)
+    assert shares[0, -1] > 1000 * shares[1, -1]
+
+
+def test_rounding_errors_of_a_smooth_pool_are_no_falling_shares():
+    pool = pool_of(
+        [
+            member_class(
+                "a", 4_000_000, negative_binomial(mean=0.05, dispersion=1.3), stats.gamma(2.0)
+            ),
+            member_class("b", 9_000_000, poisson(0.01), stats.lognorm(1.0)),
+        ]
+    )
+    assert pool.grid.start > 0
+    found = share_rule(pool, "conditional_mean")
+    assert found.facts["falls"] == 0
+    assert found.table["fairness_index"].to_list() == pytest.approx([1.0, 1.0], rel=1e-8)
 
 
 def test_a_pool_whose_loss_is_certain():

@@ -15,10 +15,12 @@ from pricing.losses.aggregate import aggregate_loss
 from pricing.losses.count_law import binomial_count, poisson
 from pricing.losses.severity_law import sample_severity
 from pricing.result.shape import Result
+from pricing.result.words import catalogue
 from pricing.sharing.cap import cap_shares
+from pricing.sharing.fairness import compare_rules
 from pricing.sharing.few_claims import few_claims, members_for
 from pricing.sharing.pool import member_class, pool_of
-from pricing.sharing.rule import RULES, shares_of
+from pricing.sharing.rule import RULES, share_rule, shares_of
 from pricing.sharing.settlement import settle_shares
 
 ROUNDINGS = ("largest_remainder", "round_up", "round_nearest", "round_down")
@@ -281,6 +283,19 @@ def test_small_pools_that_cannot_be():
         few_claims([0.1], [10**7])
     with pytest.raises(InputError, match="level lies between"):
         few_claims([0.1], level=1.0)
+
+
+def test_every_column_and_frame_has_its_label():
+    pool = bands()
+    for found in (
+        share_rule(pool, "uniform", line=1.0), compare_rules(pool), few_claims([0.1]),
+        cap_shares(pool, "uniform", cap=1.0), settle_shares(pool, "uniform", 100),
+    ):  # fmt: skip
+        assert f"section.{found.kind}" in catalogue()
+        for name, frame in (("table", found.table), *found.frames.items()):
+            assert f"frame.{name}" in catalogue()
+            for column in frame.columns:
+                assert f"term.{column}" in catalogue(), (found.kind, column)
 
 
 @pytest.mark.parametrize("lang", ["en", "zh"])

@@ -35,7 +35,7 @@ class ShareFairness(Result):
     subsidy (share_mean − own_mean, a member), subsidy_total (the class), variance_reduction.
     ``.frames["rules"]`` by rule: gini, subsidy_moved (money that changes classes), share_of_expected
     (of the expected loss), least variance_reduction, share_negative, share_falls.
-    ``.frames["ledger"]``: rule, from_class, to_class, amount_of_money.
+    ``.frames["gifts"]``: rule, from_class, to_class, amount_of_money.
     ``.frames["shares"]``: rule, member_class, loss, share_amount.
 
     Examples
@@ -46,7 +46,7 @@ class ShareFairness(Result):
     >>> one = sample_severity([100.0])
     >>> found = compare_rules(pool_of([member_class("young", 30, binomial_count(1, 0.01), one),
     ...                                member_class("old", 10, binomial_count(1, 0.05), one)]))
-    >>> found.frames["ledger"].rows()
+    >>> found.frames["gifts"].rows()
     [('uniform', 'young', 'old', 30.0)]
     """
 
@@ -189,7 +189,7 @@ def compare_rules(pool: Pool, rules: Sequence[str] = RULES) -> ShareFairness:
         "currency": pool.basis.currency,
     }
     basis = replace(pool.basis, fingerprint=fingerprint(pool.basis.fingerprint, *taken))
-    frames = {"rules": by_rule, "ledger": pl.concat(ledgers), "shares": pl.concat(shares)}
+    frames = {"rules": by_rule, "gifts": pl.concat(ledgers), "shares": pl.concat(shares)}
     return ShareFairness(table=table, basis=basis, facts=facts, frames=frames)
 
 

@@ -31,6 +31,7 @@ __all__ = ["MemberClass", "Pool", "member_class", "pool_of"]
 Array = npt.NDArray[np.float64]
 MOST_MEMBERS = 10**10
 BEYOND = 1e-6  # most of the pool's loss that may lie beyond the grid
+ROUGH = 1e-2  # the same where years are so rare that rounding has the word
 NOISE = 1e-6  # relative gap between the sum of the conditional means and the loss
 
 
@@ -207,10 +208,10 @@ class Pool:
             inside = np.concatenate([inside, rest.clip(0)], axis=1)
         sums = self.members @ inside
         wanted = self.loss * self.probability
-        right = np.abs(sums - wanted) <= NOISE * np.maximum(wanted, 1e-300)
-        right |= wanted == 0
-        lost = float(self.probability[~right].sum())
-        if lost > 1e-7:
+        gap = np.abs(sums - wanted) * (self.loss > 0)
+        lost = float(self.probability[gap > NOISE * wanted].sum())
+        right = gap <= ROUGH * wanted
+        if lost > 1e-4 or float(self.probability[~right].sum()) > 1e-7:
             raise InputError(
                 f"the conditional means add up to the loss on all but {lost:.2g} of the "
                 "probability only: rounding errors of the transform",

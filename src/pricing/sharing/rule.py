@@ -58,7 +58,8 @@ class SharedLoss(Result):
     share_p50, share_p95, share_p99, own_p99, share_tail_p99 and own_tail_p99 (means of the worst 1 %),
     share_passes (P(share > line), with a line),
     share_negative (P(share < 0)), share_falls (probability of losses at which the next larger loss
-    would lower the share: there a member could gain by claims of others).
+    would lower the share: there a member could gain by claims of others; one year in a million at
+    either end is left out).
     ``.frames["shares"]``: member_class, loss, probability that the loss is not passed, share.
 
     Examples
@@ -184,7 +185,7 @@ def share_rule(pool: Pool, rule: str, *, line: float | None = None) -> SharedLos
     ]
     quantiles = weighted_quantiles(shares, p, LEVELS)
     hair = 1e-9 * max(float(np.abs(shares).max()), 1e-300)
-    falls = np.diff(shares, axis=1) < -hair
+    falls = _falls(pool, shares, hair)
     columns: dict[str, Any] = {
         "member_class": pool.names,
         "members": [one.members for one in pool.classes],
@@ -201,7 +202,7 @@ def share_rule(pool: Pool, rule: str, *, line: float | None = None) -> SharedLos
         "own_p99": pool.own_risk[:, 0],
         "own_tail_p99": pool.own_risk[:, 1],
         "share_negative": (shares < -hair) @ p,
-        "share_falls": falls @ p[:-1],
+        "share_falls": falls,
     }
     if line is not None:
         columns["share_passes"] = (shares > line + hair) @ p
@@ -336,6 +337,14 @@ def _gini(ratio: Array, members: Array) -> float:
     mean = float(w @ x)
     below = np.cumsum(w) - w / 2
     return float(2 * (w * x) @ (below - 0.5) / mean)
+
+
+def _falls(pool: Pool, shares: Array, hair: float) -> Array:
+    """Probability of losses whose next larger one lowers the share, but for one year in a million."""
+    inside = (pool.loss[:-1] >= pool.quantile(1e-6)) & (pool.loss[1:] <= pool.quantile(1 - 1e-6))
+    fall = -np.diff(shares, axis=1)
+    fall -= 1e-5 * np.abs(shares[:, :-1]) + hair  # what rounding errors may come to
+    return np.asarray((fall > 0) @ (pool.probability[:-1] * inside))
 
 
 def _linear_gap(pool: Pool, shares: Array) -> float:
