@@ -33,7 +33,7 @@ class ShareFairness(Result):
 
     ``.table`` by rule and class: rule, member_class, members, own_mean, share_mean, fairness_index,
     subsidy (share_mean − own_mean, a member), subsidy_total (the class), variance_reduction.
-    ``.frames["rules"]`` by rule: gini, subsidy_moved (money that changes classes), share_of_expected
+    ``.frames["rules"]`` by rule: fairness_gini, subsidy_moved (money that changes classes), share_of_expected
     (of the expected loss), least variance_reduction, share_negative, share_falls.
     ``.frames["gifts"]``: rule, from_class, to_class, amount_of_money.
     ``.frames["shares"]``: rule, member_class, loss, share_amount.
@@ -150,7 +150,7 @@ def compare_rules(pool: Pool, rules: Sequence[str] = RULES) -> ShareFairness:
         lines.append(
             {
                 "rule": rule,
-                "gini": one.facts["gini"],
+                "fairness_gini": one.facts["gini"],
                 "subsidy_moved": moved,
                 "share_of_expected": moved / pool.expected,
                 "variance_reduction": one.facts["variance_reduction"],
@@ -169,7 +169,7 @@ def compare_rules(pool: Pool, rules: Sequence[str] = RULES) -> ShareFairness:
     table, by_rule = pl.concat(tables), pl.DataFrame(lines)
     # ties go to the rule given last: of several fair ones the conditional mean
     most = by_rule.sort("subsidy_moved", descending=True, maintain_order=True)
-    fairest = by_rule.reverse().sort(pl.col("gini").round(9), maintain_order=True)
+    fairest = by_rule.reverse().sort(pl.col("fairness_gini").round(9), maintain_order=True)
     worst = table.filter(pl.col("rule") == most["rule"][0]).sort(
         "subsidy_total", maintain_order=True
     )
@@ -178,9 +178,9 @@ def compare_rules(pool: Pool, rules: Sequence[str] = RULES) -> ShareFairness:
         "rule": most["rule"][0],
         "moved": most["subsidy_moved"][0],
         "moved_share": most["share_of_expected"][0],
-        "gini": most["gini"][0],
+        "gini": most["fairness_gini"][0],
         "fairest": fairest["rule"][0],
-        "gini_fairest": fairest["gini"][0],
+        "gini_fairest": fairest["fairness_gini"][0],
         "giver": worst["member_class"][-1],
         "gift": worst["subsidy"][-1],
         "taker": worst["member_class"][0],
