@@ -348,6 +348,10 @@ def test_probability_that_a_share_passes_a_line_and_its_quantiles():
     k = np.arange(101)
     worst = count.ppf(0.99) + (k - count.ppf(0.99)).clip(0) @ count.pmf(k) / 0.01
     assert found.table["share_tail_p99"][0] == pytest.approx(worst)
+    often = pool_of([member_class("all", 10, poisson(0.5), sample_severity([1.0]))])
+    law = stats.poisson(0.5)
+    tail = law.ppf(0.99) + sum((j - law.ppf(0.99)) * law.pmf(j) for j in range(4, 30)) / 0.01
+    assert share_rule(often, "uniform").table["own_tail_p99"][0] == pytest.approx(tail)
     assert found.table["variance_reduction"][0] == pytest.approx(0.99)
 
 
@@ -514,6 +518,19 @@ def test_a_grid_too_small_for_the_loss_is_refused(tilt):
     with pytest.raises(InputError, match="more buckets"):
         pool_of(classes, bucket=1.0, buckets=128, tilt=tilt)
     assert pool_of(classes, bucket=1.0, buckets=512, tilt=tilt).expected == pytest.approx(116.0)
+
+
+def test_nothing_wraps_around_into_the_rare_years_with_few_claims():
+    """At a loss of 100,000 nobody insured for 300,000 can have claimed."""
+    pool = pool_of(
+        [
+            member_class(name, n, binomial_count(1, q), sample_severity([b]))
+            for name, n, q, b in (("a", 1522, 0.004, 3e5), ("b", 1374, 0.012, 1e5))
+        ]
+    )
+    at = int(np.searchsorted(pool.loss, 1e5))
+    assert pool.probability[at] < 1e-8
+    assert 1522 * shares_of(pool, "conditional_mean")[0, at] < 0.1
 
 
 def test_a_tilted_grid_gives_the_same_shares():

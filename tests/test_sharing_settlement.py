@@ -53,6 +53,16 @@ def test_shortfall_of_the_uniform_rule_is_a_stop_loss_premium(fee):
     assert found.facts["cap_reached"] == pytest.approx(year.exceeds(6 / (1 + fee)), rel=1e-9)
 
 
+def test_quantiles_and_worst_years_of_the_shortfall():
+    """Where the cap always binds the shortfall is the loss less a constant."""
+    year = aggregate_loss(poisson(40.0), sample_severity([1.0, 3.0]))
+    pool = pool_of([member_class("all", 20, poisson(2.0), sample_severity([1.0, 3.0]))])
+    found = cap_shares(pool, "uniform", cap=0.01).frames["shortfall"]
+    for p, risk, tail, _ in found.iter_rows():
+        assert risk == pytest.approx(year.value_at_risk(p) - 0.2)
+        assert tail == pytest.approx(year.tail_value_at_risk(p) - 0.2)
+
+
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("bearer", ["platform", "payout"])
 def test_charges_collected_and_shortfall_balance(rule, bearer):
@@ -144,6 +154,16 @@ def test_every_rounding_leaves_a_ledger_that_balances(rounding):
             "round_nearest": abs(remainder) < 3, "round_down": -6 < remainder < 0}[rounding]  # fmt: skip
     if rounding != "largest_remainder":
         assert found.table["members_high"].sum() == 0
+
+
+@pytest.mark.parametrize(
+    ("aid", "low"), [("0.09", 0.0), ("0.10", 0.01), ("0.11", 0.01), ("0.31", 0.02)]
+)
+def test_rounding_to_the_nearest_is_half_up(aid, low):
+    pool = pool_of([member_class("all", 20, binomial_count(1, 0.1), sample_severity([1.0]))])
+    found = settle_shares(pool, "uniform", aid, rounding="round_nearest")
+    assert found.table["charge_low"][0] == low
+    assert found.facts["remainder"] == pytest.approx(20 * low - float(aid))
 
 
 def test_largest_remainders_take_the_missing_coins():
