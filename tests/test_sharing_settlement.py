@@ -318,6 +318,26 @@ def test_every_column_and_frame_has_its_label():
                 assert f"term.{column}" in catalogue(), (found.kind, column)
 
 
+@pytest.mark.parametrize("value", ["3", None, True, [1.0]])
+def test_text_where_a_number_is_wanted(value):
+    pool = bands()
+    for call in (
+        lambda: cap_shares(pool, "uniform", cap=value),
+        lambda: cap_shares(pool, "uniform", cap=1.0, fee=value),
+        lambda: few_claims([0.1], level=value),
+        lambda: members_for(value, variation=0.1),
+        lambda: members_for(0.1, variation=value),
+        lambda: share_rule(pool, "uniform", line=[value]),
+    ):
+        with pytest.raises(InputError, match="is a number, got"):
+            call()
+    with pytest.raises(InputError, match="lists of numbers"):
+        few_claims(["often", 0.1])
+    for classes in (pool.classes[0], ["20-29"], [pool.classes[0], value]):
+        with pytest.raises(InputError, match="takes a list of classes"):
+            pool_of(classes)
+
+
 @pytest.mark.parametrize("lang", ["en", "zh"])
 def test_results_speak_draw_and_are_kept(lang, tmp_path):
     for name, found in (

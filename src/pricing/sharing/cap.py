@@ -21,7 +21,7 @@ from pricing.files import fingerprint
 from pricing.result.figure import interval_figure, with_points
 from pricing.result.shape import Result
 from pricing.result.words import Language, level_label, say
-from pricing.sharing.pool import Pool
+from pricing.sharing.pool import Pool, number_given
 from pricing.sharing.rule import shares_of, weighted_quantiles
 
 __all__ = ["Bearer", "CappedShares", "cap_shares"]
@@ -124,6 +124,7 @@ def cap_shares(
     >>> round(cap_shares(pool, "uniform", cap=10.0, fee=0.08).table["charge_mean"][0], 2)
     6.48
     """
+    cap, fee = number_given(cap, "the cap on a share"), number_given(fee, "the fee")
     faults = []
     if not 0 < cap < math.inf:
         faults.append(f"the cap on a share is above zero, got {cap}")

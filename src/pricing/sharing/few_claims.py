@@ -22,6 +22,7 @@ from pricing.files import fingerprint
 from pricing.result.figure import COLOURS
 from pricing.result.shape import Basis, Result
 from pricing.result.words import Language, label, say
+from pricing.sharing.pool import number_given
 
 __all__ = ["FewClaims", "few_claims", "members_for"]
 
@@ -98,8 +99,12 @@ def few_claims(
     >>> round(found.facts["mean"], 9), found.facts["distance"] < found.facts["bound"]
     (2.6, True)
     """
-    q = np.asarray(probabilities, dtype=float)
-    n = np.ones(q.shape) if members is None else np.asarray(members, dtype=float)
+    level = number_given(level, "the level")
+    try:
+        q = np.asarray(probabilities, dtype=float)
+        n = np.ones(q.shape) if members is None else np.asarray(members, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"probabilities and members are lists of numbers: {error}") from error
     if q.ndim != 1 or not q.size or n.shape != q.shape:
         raise InputError(f"{q.size:,} probabilities and {n.size:,} numbers of members do not match")
     faults = []
@@ -166,6 +171,8 @@ def members_for(probability: float, *, variation: float) -> int:
     >>> members_for(0.001, variation=0.1)
     99900
     """
+    probability = number_given(probability, "the probability of a claim")
+    variation = number_given(variation, "the coefficient of variation")
     if not (0 < probability <= 1 and 0 < variation < math.inf):
         raise InputError(
             f"a probability lies from above 0 to 1 and a variation above zero, got {probability} "

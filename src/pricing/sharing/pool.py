@@ -26,7 +26,7 @@ from pricing.losses.severity_law import SeverityLaw, severity_law
 from pricing.result.shape import Basis
 from pricing.sharing.conditional import conditional_money, log_generating
 
-__all__ = ["MemberClass", "Pool", "member_class", "pool_of"]
+__all__ = ["MemberClass", "Pool", "member_class", "number_given", "pool_of"]
 
 Array = npt.NDArray[np.float64]
 MOST_MEMBERS = 10**10
@@ -297,6 +297,9 @@ def pool_of(
     >>> round(pool.expected), round(pool.sd)
     (30000000, 2999970)
     """
+    offered: Any = classes
+    if not isinstance(offered, Sequence) or not all(isinstance(c, MemberClass) for c in offered):
+        raise InputError("a pool takes a list of classes", do="make each with member_class(...)")
     given = tuple(classes)
     _require(given)
     parts = [
@@ -349,6 +352,26 @@ def pool_of(
         kept=kept,
         smooth=all(law.smooth for _, law in parts),
     )
+
+
+def number_given(value: Any, what: str) -> float:
+    """Take a value as a number; text, nothing and yes or no are none.
+
+    Raises
+    ------
+    InputError
+        For what is no number; the domain is the caller's.
+
+    Examples
+    --------
+    >>> number_given(3, "the cap")
+    3.0
+    """
+    if isinstance(value, bool | np.bool_) or not isinstance(
+        value, int | float | np.integer | np.floating
+    ):
+        raise InputError(f"{what} is a number, got {value!r}")
+    return float(value)
 
 
 def _require(given: tuple[MemberClass, ...]) -> None:

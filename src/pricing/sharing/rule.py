@@ -31,7 +31,7 @@ from pricing.files import fingerprint
 from pricing.result.series import SERIES
 from pricing.result.shape import Result
 from pricing.result.words import Language, label, level_label, say
-from pricing.sharing.pool import Pool
+from pricing.sharing.pool import Pool, number_given
 
 __all__ = [
     "RULES",
@@ -173,6 +173,7 @@ def share_rule(pool: Pool, rule: str, *, line: float | None = None) -> SharedLos
     [1.1111, 0.8333]
     """
     shares = shares_of(pool, rule)
+    line = None if line is None else number_given(line, "the line of a share")
     if line is not None and not (math.isfinite(line) and line >= 0):
         raise InputError(f"the line of a share is an amount of zero or more, got {line}")
     p, mean = pool.probability, pool.mean
