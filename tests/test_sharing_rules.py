@@ -475,6 +475,22 @@ def test_a_pool_whose_loss_is_certain():
     assert share_rule(pool, "uniform").table["variance_reduction"].to_list() == [None, None]
 
 
+def test_where_those_who_pay_are_not_covered_there_is_no_own_cost_to_compare():
+    one = sample_severity([100.0])
+    pool = pool_of(
+        [
+            member_class("donors", 10, None),
+            member_class("assisted", 20, binomial_count(1, 0.05), one, pays=False),
+        ]
+    )
+    for rule in RULES:
+        found = share_rule(pool, rule)
+        assert found.table["share_mean"].to_list() == pytest.approx([10.0, 0.0])
+        assert "times own cost" not in found.finding("en")
+        assert "10 members who pay" in found.finding("en")
+    assert compare_rules(pool).frames["gifts"]["from_class"].unique().to_list() == ["donors"]
+
+
 def test_names_drawn_when_there_are_many():
     assert spread_out([str(k) for k in range(41)], 3) == ["0", "20", "40"]
 

@@ -83,6 +83,8 @@ class SharedLoss(Result):
             "lowest": level_label(str(self.facts["lowest"]), lang),
         }
         said = say("finding.shared_loss", lang, **words)
+        if self.facts["highest"]:
+            said += say("sentence.share_ratio", lang, **words)
         if self.facts["negative"] > 1e-9:
             said += say("sentence.share_negative", lang, **words)
         if self.facts["falls"] > 1e-9:
@@ -151,7 +153,7 @@ def share_rule(pool: Pool, rule: str, *, line: float | None = None) -> SharedLos
     Returns
     -------
     SharedLoss
-        ``.facts``: rule, expected, sd, currency, line, gini of the fairness index over the covered
+        ``.facts``: rule, expected, sd, currency, line, payers, gini of the fairness index over the covered
         payers, highest and lowest class with their index, least variance_reduction, sd_left (√(1 − that)), negative and
         falls (largest of a class), and linear_gap: the largest distance of the share from the
         covariance rule over the middle 99.8 % of years, as a part of the mean.
@@ -212,14 +214,14 @@ def share_rule(pool: Pool, rule: str, *, line: float | None = None) -> SharedLos
         schema_overrides=dict.fromkeys(("fairness_index", "variance_reduction"), pl.Float64),
     )
     judged = table.filter(pl.col("fairness_index").is_not_null() & pl.Series(pool.paying))
-    first = judged.sort("fairness_index", maintain_order=True)
+    first = judged.sort(pl.col("fairness_index").round(6), maintain_order=True)
     facts = {
         "rule": rule,
         "line": line,
         "expected": pool.expected,
         "sd": pool.sd,
         "currency": pool.basis.currency,
-        "members": int(pool.members.sum()),
+        "payers": int(pool.members @ pool.paying),
         "gini": _gini(judged["fairness_index"].to_numpy(), judged["members"].to_numpy()),
         "highest": first["member_class"][-1] if first.height else "",
         "highest_index": first["fairness_index"][-1] if first.height else 0.0,
