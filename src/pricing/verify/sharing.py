@@ -77,7 +77,7 @@ def mutual_aid_share() -> Found:
         "one case among 3.24 million": _one_case(3_240_000, 300_000.0),
         "small case among 1.08 million": _one_case(1_080_000, 100_000.0),
     }
-    return "Rules of a Chinese mutual-aid plan (2019), worked example", printed, ours
+    return "Rules of Xiang Hu Bao (2019), share recomputed", printed, ours
 
 
 def _one_case(members: int, amount: float) -> float:
