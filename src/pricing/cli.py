@@ -50,8 +50,10 @@ def demo(*, out: Path = Path("reports/demo")) -> None:
 
     _require_writable(out)
     pages = [_run(bundled(f"studies/{name}.toml"), out / name, work=out / "books") for name in DEMO]
+    from pricing.report.portfolio import write_index
+
     print("\nOpen in a browser:")
-    for page in pages:
+    for page in (write_index(out), *pages):
         print(f"  {page}")
 
 
@@ -86,8 +88,8 @@ def check(study: Path, /, *, out: Path | None = None) -> int:
 
 
 @app.command
-def run(study: Path, /, *, out: Path | None = None) -> None:
-    """Run the whole chain: index.html, tables.xlsx, run.json, results and models, rejected rows.
+def run(study: Path, /, *, out: Path | None = None, pdf: bool = False) -> None:
+    """Run the whole chain: index.html, tables, run.json, results and models, rejected rows.
 
     Parameters
     ----------
@@ -95,9 +97,30 @@ def run(study: Path, /, *, out: Path | None = None) -> None:
         Study file (TOML).
     out
         Folder to write; reports/STUDY where left out. Replaced as a whole when all is done.
+    pdf
+        Print the report as PDF, too, in each language; asks for Chromium, Chrome or Edge.
     """
+    from pricing.report.pdf import write_pdf
+    from pricing.result.words import LANGUAGES
+
     page = _run(study, out, work=None)
-    print(f"\nOpen in a browser: {page}")
+    print(f"\nOpen in a browser: {page}", flush=True)
+    for lang in LANGUAGES if pdf else ():
+        print(f"PDF: {write_pdf(page.parent, lang)}", flush=True)
+
+
+@app.command
+def index(reports: Path, /) -> None:
+    """Write index.html over every report in a folder: findings, data and links of each study.
+
+    Parameters
+    ----------
+    reports
+        Folder that holds report folders, at most two deep.
+    """
+    from pricing.report.portfolio import write_index
+
+    print(f"Open in a browser: {write_index(reports)}")
 
 
 @app.command

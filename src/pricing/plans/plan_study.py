@@ -19,7 +19,7 @@ from pricing.study.data_check import DataCheck, data_check
 from pricing.study.founded import founded
 from pricing.study.scenarios import scenario_results
 from pricing.study.sections import Table
-from pricing.study.tables import checked_table
+from pricing.study.tables import accepted_parts, checked_table
 
 __all__ = ["PlanStudy"]
 
@@ -95,11 +95,17 @@ class PlanStudy:
     @cached_property
     def fingerprint(self) -> str:
         """Hash of the file and of every accepted row, in the order they were read."""
-        parts: list[bytes | str] = [self.settings.model_dump_json()]
-        for name, checked in self.checked.items():
-            rows = checked.accepted.hash_rows(seed=1)
-            parts += [name, ",".join(checked.accepted.columns), rows.to_numpy().tobytes()]
-        return fingerprint(*parts)
+        return fingerprint(self.settings.model_dump_json(), *accepted_parts(self.checked))
+
+    @cached_property
+    def data_fingerprint(self) -> str:
+        """Hash of every accepted row alone; empty where a plan reads no table."""
+        return fingerprint(*accepted_parts(self.checked)) if self.checked else ""
+
+    @property
+    def period(self) -> str:
+        """Period, as the plan's file says it."""
+        return self.settings.study.period
 
     @property
     def basis(self) -> Basis:

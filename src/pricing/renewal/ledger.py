@@ -16,7 +16,7 @@ from pricing.result.figure import COLOURS
 from pricing.result.shape import Basis, Result
 from pricing.result.words import Language, label, say
 
-__all__ = ["Ledger", "balanced", "ledger_of", "totals"]
+__all__ = ["Ledger", "balanced", "ledger_of", "premium_waterfall", "totals"]
 
 
 class Ledger(Result):
@@ -43,35 +43,72 @@ class Ledger(Result):
         total = self.table.filter(pl.col("discount_group") == ALL).row(0, named=True)
         steps = [name for name in STEPS[1:] if total[name] != 0]
         base = total["standard_premium"]
-        names = [label(n, lang) for n in ("standard_premium_due", *steps, "premium")]
-        heights = [base, *(total[n] for n in steps), total["premium"]]
-        figure = go.Figure(layout={"template": "pricing", "height": 440, "showlegend": False})
-        figure.add_waterfall(
-            x=names,
-            y=heights,
-            measure=["absolute", *["relative"] * len(steps), "total"],
-            text=[
-                f"{base:,.0f}",
-                *(f"{total[n] / base:+.2%}" for n in steps),
-                f"{total['premium']:,.0f}",
-            ],
-            textposition="outside",
-            cliponaxis=False,
-            connector={"line": {"color": COLOURS["line"], "width": 1, "dash": "dot"}},
-            increasing={"marker": {"color": COLOURS["second"]}},
-            decreasing={"marker": {"color": COLOURS["third"]}},
-            totals={"marker": {"color": COLOURS["estimate"]}},
+        return premium_waterfall(
+            [base, *(total[n] for n in steps)],
+            ["standard_premium_due", *steps],
+            texts=[f"{base:,.0f}", *(f"{total[n] / base:+.2%}" for n in steps)],
+            total=f"{total['premium']:,.0f}",
+            currency=self.basis.currency,
+            lang=lang,
         )
-        ends = [base, total["premium"], base + total["from_adjustment"]]
-        room = max(max(ends) - min(ends), 0.02 * base)
-        return figure.update_layout(
-            xaxis={"type": "category"},
-            yaxis={
-                "title": {"text": f"{label('premium', lang)} ({self.basis.currency})"},
-                "range": [max(0.0, min(ends) - 0.6 * room), max(ends) + 0.3 * room],
-            },
-            hovermode="closest",
-        )
+
+
+def premium_waterfall(
+    amounts: Sequence[float],
+    names: Sequence[str],
+    *,
+    texts: Sequence[str],
+    total: str,
+    currency: str,
+    lang: Language,
+) -> go.Figure:
+    """Draw the way from the standard premium, step by step, to the premium.
+
+    Parameters
+    ----------
+    amounts : sequence of float
+        The standard premium, then what each step adds to it, in currency.
+    names : sequence of str
+        Catalogue names of the steps.
+    texts : sequence of str
+        What stands at each step.
+    total : str
+        What stands at the premium.
+    currency : str
+        Of the amounts.
+    lang : {"en", "zh"}
+        Language of every label.
+
+    Examples
+    --------
+    >>> figure = premium_waterfall([100.0, -5.0], ["standard_premium_due", "from_discount"],
+    ...     texts=["100", "-5"], total="95", currency="CNY", lang="en")
+    >>> figure.data[0].y
+    (100.0, -5.0, 95.0)
+    """
+    figure = go.Figure(layout={"template": "pricing", "height": 440, "showlegend": False})
+    figure.add_waterfall(
+        x=[label(n, lang) for n in (*names, "premium")],
+        y=[*amounts, sum(amounts)],
+        measure=["absolute", *["relative"] * (len(amounts) - 1), "total"],
+        text=[*texts, total],
+        textposition="outside",
+        cliponaxis=False,
+        connector={"line": {"color": COLOURS["line"], "width": 1, "dash": "dot"}},
+        increasing={"marker": {"color": COLOURS["second"]}},
+        decreasing={"marker": {"color": COLOURS["third"]}},
+        totals={"marker": {"color": COLOURS["estimate"]}},
+    )
+    ends = [sum(amounts[: n + 1]) for n in range(len(amounts))]
+    room = max(max(ends) - min(ends), 0.02 * amounts[0])
+    return figure.update_layout(
+        xaxis={"type": "category"},
+        yaxis={
+            "title": {"text": f"{label('premium', lang)} ({currency})"},
+            "range": [max(0.0, min(ends) - 0.6 * room), max(ends) + 0.3 * room],
+        },
+        hovermode="closest",
+    )
 
 
 def ledger_of(

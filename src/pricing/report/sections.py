@@ -17,7 +17,7 @@ SECTIONS = {  # one question each, and the kinds of results that answer it
         "power_statement",
         "programme_effect",
     ),
-    "members": ("projection", "stress", "group_moves", "renewal_ledger"),
+    "members": ("projection", "stress", "group_moves", "renewal_ledger", "price_trace"),
     "persistency": (
         "price_responses",
         "renewal_elasticity",

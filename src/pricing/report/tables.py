@@ -8,11 +8,20 @@ from typing import Literal
 import polars as pl
 from great_tables import GT
 
-from pricing.result.words import Language, catalogue, label, level_label
+from pricing.result.words import LANGUAGES, Language, catalogue, label, level_label, say
 
-__all__ = ["about_label", "kinds_of", "money_places", "places_of", "render", "words_of"]
+__all__ = [
+    "about_label",
+    "heading_of",
+    "kinds_of",
+    "money_places",
+    "places_of",
+    "render",
+    "worded",
+    "words_of",
+]
 
-Kind = Literal["whole", "percent", "money", "tenths", "p_value", "year", "figure"]
+Kind = Literal["whole", "percent", "money", "cents", "tenths", "p_value", "year", "figure"]
 
 PERCENT = {
     "mean_rate", "share_of_cap", "share_of_plans", "relative_difference",
@@ -27,6 +36,7 @@ PERCENT = {
     "loss_ratio_lower", "loss_ratio_upper", "loss_ratio_change", "loss_ratio_change_lower",
     "loss_ratio_change_upper", "top_share", "rate_change", "group_share", "discount_given_share",
     "mean_change", "change_p5", "change_p50", "change_p95", "discount_lost_p95", "level_share",
+    "step_rate",
 }  # fmt: skip
 MONEY = {
     "premium_charged", "amount", "standard_premium", "discounted_premium", "discount_given", "claims_cost",
@@ -40,6 +50,7 @@ MONEY = {
     "expenses", "operating_margin", "operating_margin_lower", "operating_margin_upper",
     "margin_total", "margin_change",
 }  # fmt: skip
+CENTS = {"step_amount", "premium_after"}  # of one policy: they add up to the fen
 NAMES = {
     "term",
     "column",
@@ -71,11 +82,7 @@ def render(table: pl.DataFrame, lang: Language, *, name: str) -> str:
     >>> "62.5%" in render(pl.DataFrame({"loss_ratio_before": [0.625]}), "en", name="t")
     True
     """
-    shown = table.with_columns(
-        pl.col(column).cast(pl.String).replace_strict(words_of(table[column], lang), default="")
-        for column, kind in table.schema.items()
-        if kind in (pl.String, pl.Enum, pl.Boolean)
-    )
+    shown = worded(table, lang).with_columns(pl.col(pl.String).fill_null(""))
     kinds = kinds_of(table)
 
     def those(kind: Kind) -> list[str]:
@@ -95,6 +102,7 @@ def render(table: pl.DataFrame, lang: Language, *, name: str) -> str:
         .fmt_integer(columns=those("year"), use_seps=False)
         .fmt_percent(columns=those("percent"), decimals=1)
         .fmt_number(columns=money, decimals=money_places(table))
+        .fmt_number(columns=those("cents"), decimals=2)
         .fmt_number(columns=those("tenths"), decimals=1)
         .sub_missing(missing_text="–")
         .cols_align(align="right", columns=[*kinds])
@@ -107,6 +115,21 @@ def render(table: pl.DataFrame, lang: Language, *, name: str) -> str:
         else:
             page = page.fmt_number(columns=column, decimals=places)
     return STYLE.sub("", str(page.as_raw_html()))  # the page has one style for all its tables
+
+
+def worded(table: pl.DataFrame, lang: Language) -> pl.DataFrame:
+    """Say every value of a table's columns of text in a language.
+
+    Examples
+    --------
+    >>> worded(pl.DataFrame({"sex": ["male", None]}), "zh").rows()
+    [('男',), (None,)]
+    """
+    return table.with_columns(
+        pl.col(column).cast(pl.String).replace_strict(words_of(table[column], lang), default=None)
+        for column, kind in table.schema.items()
+        if kind in (pl.String, pl.Enum, pl.Boolean)
+    )
 
 
 def words_of(column: pl.Series, lang: Language) -> dict[str, str]:
@@ -138,6 +161,29 @@ def about_label(about: str, lang: Language) -> str:
     return label(about, lang) if named else level_label(about, lang)
 
 
+def heading_of(name: str, kind: str = "") -> dict[Language, str]:
+    """What a reader calls a result: its kind and, where its name says one, what it is about.
+
+    Parameters
+    ----------
+    name : str
+        Name of a result in a study: ``kind`` or ``kind:about``.
+    kind : str
+        Its kind, where the name does not say it.
+
+    Examples
+    --------
+    >>> heading_of("one_way:sex")
+    {'en': 'One-way frequency · Sex', 'zh': '单因素频率 · 性别'}
+    """
+    first, _, about = name.partition(":")
+    kind = kind or first
+    keys = [f"section.{kind}", f"section.{kind}_model"]
+    key = next((k for k in keys if k in catalogue()), None)
+    of = {n: say(key, n) if key else label(kind, n) for n in LANGUAGES}
+    return {n: f"{of[n]} · {about_label(about, n)}" if about else of[n] for n in LANGUAGES}
+
+
 def kinds_of(table: pl.DataFrame) -> dict[str, Kind]:
     """What each numeric column of a table counts: the page and the workbook format by it.
 
@@ -156,6 +202,8 @@ def kinds_of(table: pl.DataFrame) -> dict[str, Kind]:
             kinds[column] = "year"
         elif table.schema[column].is_integer() or column == "claims":
             kinds[column] = "whole"
+        elif column in CENTS:
+            kinds[column] = "cents"
         elif column in MONEY - mixed:
             kinds[column] = "money"
         elif column in ONE_PLACE:

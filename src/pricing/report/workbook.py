@@ -15,7 +15,7 @@ import polars as pl
 
 from pricing.errors import InputError
 from pricing.files import replacing
-from pricing.report.tables import about_label, kinds_of, money_places, places_of, words_of
+from pricing.report.tables import heading_of, kinds_of, money_places, places_of, words_of
 from pricing.result.shape import Result
 from pricing.result.words import LANGUAGES, Language, catalogue, label, say
 from pricing.tariff.workbook import PLAIN
@@ -32,6 +32,7 @@ FORMATS = {
     "whole": "#,##0",
     "year": "0",
     "percent": "0.0%",
+    "cents": "#,##0.00",
     "tenths": "#,##0.0",
     "p_value": '[<0.0001]"< 0.0001";0.0000',
 }
@@ -145,7 +146,7 @@ def _sheets(
     large = {name: _too_large(r.table, longest, "table", order) for name, r in results.items()}
     names = {name: "" if why else _sheet_name(name, taken) for name, why in large.items()}
     shown = {names[name]: result.table for name, result in results.items() if names[name]}
-    headings = {name: _heading(name, result) for name, result in results.items()}
+    headings = {name: heading_of(name, result.kind) for name, result in results.items()}
     sheets: list[Sheet] = []
     contents: list[dict[str, Any]] = []
 
@@ -195,15 +196,6 @@ def _elsewhere(
         return " / ".join(say("sentence.sheet_empty", n) for n in order)
     same = [n for n, table in shown.items() if table.schema == frame.schema and table.equals(frame)]
     return " / ".join(say("sentence.sheet_same", n, sheet=same[0]) for n in order) if same else ""
-
-
-def _heading(name: str, result: Result) -> Texts:
-    """What the page calls a result, and of which factor it is."""
-    about = name.partition(":")[2]
-    keys = [f"section.{result.kind}", f"section.{result.kind}_model"]
-    key = next((k for k in keys if k in catalogue()), None)
-    of = {n: say(key, n) if key else label(result.kind, n) for n in LANGUAGES}
-    return {n: f"{of[n]} · {about_label(about, n)}" if about else of[n] for n in LANGUAGES}
 
 
 def _frame_label(key: str, lang: Language) -> str:

@@ -32,11 +32,18 @@ from pricing.study.card import card_of
 from pricing.study.data_check import DataCheck, data_check
 from pricing.study.members import member_results
 from pricing.study.regulated import reviewed
+from pricing.study.renewed import require_due
 from pricing.study.scenarios import scenario_results
 from pricing.study.scheduled import schedule_headline, schedule_of
 from pricing.study.sections import Table
 from pricing.study.settings import Settings, changed_settings, read_settings
-from pricing.study.tables import checked_table, money_columns, require_banded, same_book
+from pricing.study.tables import (
+    accepted_parts,
+    checked_table,
+    money_columns,
+    require_banded,
+    same_book,
+)
 from pricing.study.validate import validate
 from pricing.study.year import losses_of_year
 from pricing.validation.holdout import hold_out, person_fold
@@ -215,11 +222,12 @@ class Study:
     @property
     def fingerprint(self) -> str:
         """Hash of the study file and of every accepted row, in the order they were read."""
-        parts: list[bytes | str] = [self.settings.model_dump_json()]
-        for name, checked in self.checked.items():
-            rows = checked.accepted.hash_rows(seed=1)
-            parts += [name, ",".join(checked.accepted.columns), rows.to_numpy().tobytes()]
-        return fingerprint(*parts)
+        return fingerprint(self.settings.model_dump_json(), *accepted_parts(self.checked))
+
+    @property
+    def data_fingerprint(self) -> str:
+        """Hash of every accepted row alone, whatever the study file asks of them."""
+        return fingerprint(*accepted_parts(self.checked))
 
     @property
     def _basis(self) -> Basis:
@@ -242,6 +250,7 @@ class Study:
         """
         s = self.settings
         progress("data")
+        require_due(self)
         results: dict[str, Result] = {"data_check": self.data_check()}
         factors = list(variables(s.model.frequency))
         cost = list(variables(s.model.severity or ""))

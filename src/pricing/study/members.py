@@ -15,13 +15,11 @@ from pricing.experience.cells import Experience
 from pricing.health.effect import GroupEffect
 from pricing.health.groups_later import groups_later
 from pricing.health.schedule import Schedule
-from pricing.renewal.ledger import ledger_of
-from pricing.renewal.price import price_renewals
 from pricing.result.shape import Basis, Result
 from pricing.study.evidence import along_the_value, compared, designed, response_of
 from pricing.study.not_shown import Refusals
 from pricing.study.projected import projected
-from pricing.study.renewed import due_renewals, rules_of
+from pricing.study.renewed import renewed
 from pricing.study.retained import retained
 
 if TYPE_CHECKING:
@@ -60,7 +58,7 @@ def member_results(
     -------
     dict of str to Result
         Where asked for: value_effect, groups_later; those of ``[persistency]``, ``[causal]``,
-        ``[discount.limits]``, ``[projection]``; renewal_ledger; not_shown where the data refuse one.
+        ``[discount.limits]``, ``[projection]``; renewal_ledger, price_trace; not_shown where the data refuse one.
 
     Examples
     --------
@@ -121,16 +119,7 @@ def member_results(
             ),
         )  # fmt: skip
         found |= ahead or {}
-    if s.renewal is not None:
-        assert s.study.observed is not None
-        due = due_renewals(
-            tables["policies"],
-            tables["renewals"],
-            stop=s.study.observed[1],
-            ageing=s.renewal.ageing,
-        )
-        rules = rules_of(s.renewal, s.discount, {**results, "schedule": schedule})
-        found["renewal_ledger"] = ledger_of(price_renewals(due, rules), rules, basis=basis)
+    found |= renewed(study, {**results, "schedule": schedule}, basis)
     return found | refused.result(basis)
 
 

@@ -12,7 +12,9 @@ import polars as pl
 from pricing.errors import InputError
 from pricing.health.schedule import Schedule
 from pricing.regulation.rate_adjustment import RateAdjustmentCheck
-from pricing.renewal.ledger import Ledger
+from pricing.renewal.ledger import Ledger, ledger_of
+from pricing.renewal.price import price_renewals
+from pricing.renewal.price_trace import trace_price
 from pricing.renewal.renew import renew
 from pricing.renewal.rules import RenewalRules
 from pricing.result.shape import Basis, Result
@@ -21,7 +23,67 @@ from pricing.study.sections import Discount, Renewed
 if TYPE_CHECKING:
     from pricing.study.chain import Study
 
-__all__ = ["due_renewals", "renew_study", "rules_of"]
+__all__ = ["due_renewals", "renew_study", "renewed", "require_due", "rules_of"]
+
+
+def require_due(study: Study) -> None:
+    """Refuse at once, before any model is fitted, a trace of policies that have no renewal due.
+
+    Examples
+    --------
+    >>> from pricing.data.tables import bundled
+    >>> from pricing.study.chain import open_study
+    >>> require_due(open_study(bundled("studies/randhie.toml")))  # asks for none
+    """
+    wanted = study.settings.renewal
+    if wanted is None or not wanted.trace:
+        return
+    due = _due(study)["policy_id"]
+    known = set(due.filter(due.is_in(wanted.trace)))
+    if faults := [f"policy {p!r} has no renewal due" for p in wanted.trace if p not in known]:
+        raise InputError(
+            f"{len(faults)} of {len(wanted.trace)} premiums cannot be traced",
+            where=f"{study.path}, renewal.trace",
+            faults=faults,
+            do=f"give policies in force at the end of the window, such as {due.head(3).to_list()}",
+        )
+
+
+def renewed(study: Study, results: Mapping[str, Result], basis: Basis) -> dict[str, Result]:
+    """Price the renewals due as ``[renewal]`` says: their ledger, and a trace of every policy it names.
+
+    Parameters
+    ----------
+    study : Study
+        With a section ``[renewal]``.
+    results : mapping of str to Result
+        Of the study, as :func:`rules_of` wants them.
+    basis : Basis
+        Source, period, currency.
+
+    Examples
+    --------
+    >>> from pricing.data.tables import bundled
+    >>> from pricing.study.chain import open_study
+    >>> renewed(open_study(bundled("studies/randhie.toml")), {}, Basis())
+    {}
+    """
+    wanted = study.settings.renewal
+    if wanted is None:
+        return {}
+    rules = rules_of(wanted, study.settings.discount, results)
+    priced = price_renewals(_due(study), rules)
+    found: dict[str, Result] = {"renewal_ledger": ledger_of(priced, rules, basis=basis)}
+    traces = trace_price(priced, wanted.trace, rules, basis=basis) if wanted.trace else {}
+    return found | {f"price_trace:{policy}": trace for policy, trace in traces.items()}
+
+
+def _due(study: Study) -> pl.DataFrame:
+    wanted, window = study.settings.renewal, study.settings.study.observed
+    assert wanted is not None
+    assert window is not None
+    tables = {name: study.checked[name].accepted for name in ("policies", "renewals")}
+    return due_renewals(**tables, stop=window[1], ageing=wanted.ageing)
 
 
 def due_renewals(
@@ -180,11 +242,7 @@ def renew_study(
     known = wanted.schedule == "present" and wanted.adjustment != "indicated"
     rules = rules_of(wanted, study.settings.discount, {} if known else study.run(progress=progress))
     progress("renewals")
-    if given is not None:
-        rows = given
-    else:
-        tables = {name: study.checked[name].accepted for name in ("policies", "renewals")}
-        rows = due_renewals(**tables, stop=window[1], ageing=wanted.ageing).lazy()
+    rows = given if given is not None else _due(study).lazy()
     basis = Basis(source=study.name, period=study.period, currency=study.settings.study.currency,
                   fingerprint=study.fingerprint)  # fmt: skip
     return renew(rows, rules, out, basis=basis)

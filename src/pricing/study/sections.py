@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 __all__ = [
     "Band",
@@ -316,6 +316,14 @@ class Renewed(Strict):
     most_fall: float | None = Field(default=None, ge=0)
     decimals: int = Field(default=2, ge=0, le=2)
     ageing: float = Field(default=0.0, gt=-1)
+    trace: list[str] = Field(default_factory=list, max_length=20)
+
+    @field_validator("trace")
+    @classmethod
+    def _once(cls, policies: list[str]) -> list[str]:
+        if twice := sorted({p for p in policies if policies.count(p) > 1}):
+            raise ValueError(f"{twice} stand more than once")
+        return policies
 
 
 class Scenario(Strict):

@@ -1,0 +1,83 @@
+// plotly.js is in the page, packed; figures are drawn once, when they come near the window.
+const PAPER = 672; // width of the printed page inside its margins, in pixels
+const BRIEF = 300; // height of a figure beside the decision
+async function unpacked() {
+  const bytes = Uint8Array.from(atob(document.getElementById("plotly").textContent), (c) => c.charCodeAt(0));
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+  const code = document.createElement("script");
+  code.textContent = await new Response(stream).text();
+  document.head.append(code);
+}
+const style = JSON.parse(document.getElementById("style").textContent);
+const dark = JSON.parse(document.getElementById("dark").textContent);
+const config = { displaylogo: false, responsive: true, displayModeBar: false };
+
+// A colour of the dark page for one of the light page; how much shines through stays.
+function darker(colour) {
+  const plain = colour.toLowerCase().replace(/\s/g, "");
+  if (dark[plain]) return dark[plain];
+  const parts = /^rgba\((\d+),(\d+),(\d+),([\d.]+)\)$/.exec(plain);
+  if (!parts) return colour;
+  const hex = (n) => Number(n).toString(16).padStart(2, "0");
+  const other = dark[`#${parts.slice(1, 4).map(hex).join("")}`];
+  if (!other || parts[4] === "0") return colour;
+  const [red, green, blue] = [1, 3, 5].map((n) => parseInt(other.slice(n, n + 2), 16));
+  return `rgba(${red},${green},${blue},${parts[4]})`;
+}
+// Only what stands under a key named after colour is one: a level may be called white.
+function recoloured(value, key = "") {
+  if (typeof value === "string") return /color/.test(key) ? darker(value) : value;
+  if (Array.isArray(value)) return value.map((one) => recoloured(one, key));
+  if (value === null || typeof value !== "object") return value;
+  return Object.fromEntries(Object.entries(value).map(([name, one]) => [name, recoloured(one, name)]));
+}
+
+let onPaper = Boolean(printed);
+const drawn = new Set();
+function draw(place) {
+  const source = place.dataset.figure ? document.getElementById(place.dataset.figure) : place;
+  const { data, layout } = JSON.parse(source.nextElementSibling.textContent);
+  const shown = { template: style, ...layout };
+  if (place.dataset.figure) {
+    const named = layout.showlegend === false ? 0 : data.filter((one) => one.name && one.showlegend !== false).length;
+    shown.height = BRIEF + 20 * Math.max(0, named - 4); // room for a long legend
+    place.style.height = `${shown.height}px`;
+    shown.legend = { ...layout.legend, font: { size: 11 } };
+    shown.font = { ...layout.font, size: 12 };
+    shown.margin = { l: 48, r: layout.yaxis2 ? 56 : 16, t: 48, b: 40 };
+  }
+  shown.hoverlabel = { bgcolor: "#ffffff", font: { color: "#1F2937" }, ...layout.hoverlabel };
+  if (onPaper) shown.width = PAPER;
+  const night = isDark() && !onPaper;
+  drawn.add(place);
+  return Plotly.react(place, night ? recoloured(data) : data, night ? recoloured(shown) : shown, config);
+}
+const figures = [...document.querySelectorAll(".plotly-graph-div, .drawn")];
+const seen = () => figures.filter((figure) => figure.offsetParent);
+const near = new IntersectionObserver(
+  (found) => found.filter((one) => one.isIntersecting).forEach((one) => { near.unobserve(one.target); draw(one.target); }),
+  { rootMargin: "600px" },
+);
+function again() {
+  const those = [...drawn];
+  drawn.clear();
+  those.forEach((place) => near.observe(place));
+}
+async function start() {
+  if (printed) document.title = "unfinished"; // whoever prints sees whether all was drawn
+  await unpacked();
+  if (printed) {
+    unfold();
+    for (const table of document.querySelectorAll(".table table")) { // a wide table shrinks to the paper
+      if (table.offsetWidth > PAPER) table.style.zoom = PAPER / table.offsetWidth;
+    }
+    await Promise.all(seen().map(draw));
+    show(root.dataset.lang);
+    return;
+  }
+  figures.forEach((figure) => near.observe(figure));
+  document.addEventListener("theme", again);
+  window.addEventListener("beforeprint", () => { onPaper = true; seen().forEach(draw); });
+  window.addEventListener("afterprint", () => { onPaper = false; again(); });
+}
+start();
