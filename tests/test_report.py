@@ -420,7 +420,7 @@ def test_a_write_that_fails_leaves_the_last_report_whole(randhie, tmp_path, monk
     assert files_of(out) == before
     assert [p.name for p in tmp_path.iterdir()] == ["report"]
 
-    def breaking(*_):
+    def breaking(*_, **__):
         raise ZeroDivisionError
 
     monkeypatch.setattr(page_module, "write_workbook", breaking)

@@ -47,7 +47,7 @@ function draw(place) {
     shown.margin = { l: 48, r: layout.yaxis2 ? 56 : 16, t: 48, b: 40 };
   }
   shown.hoverlabel = { bgcolor: "#ffffff", font: { color: "#1F2937" }, ...layout.hoverlabel };
-  if (onPaper) shown.width = PAPER;
+  if (onPaper) shown.width = place.dataset.figure ? PAPER - 72 : PAPER; // within the decision's frame
   const night = isDark() && !onPaper;
   drawn.add(place);
   return Plotly.react(place, night ? recoloured(data) : data, night ? recoloured(shown) : shown, config);

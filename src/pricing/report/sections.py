@@ -100,8 +100,8 @@ EVERY = {
     "trend_break": 3,
 }  # every how many points of a curve are printed
 DECISION = (
-    "health_values", "scenario_comparison",
-    "schedule", "indication", "side_by_side", "aggregate_loss", "programme_effect", "group_effect",
+    "health_values",
+    "schedule", "indication", "side_by_side", "aggregate_loss", "scenario_comparison", "programme_effect", "group_effect",
     "frequency", "data_check",
 )  # fmt: skip
 

@@ -126,7 +126,9 @@ def worded(table: pl.DataFrame, lang: Language) -> pl.DataFrame:
     [('男',), (None,)]
     """
     return table.with_columns(
-        pl.col(column).cast(pl.String).replace_strict(words_of(table[column], lang), default=None)
+        pl.col(column)
+        .cast(pl.String)
+        .replace_strict(words_of(table[column], lang), default=None, return_dtype=pl.String)
         for column, kind in table.schema.items()
         if kind in (pl.String, pl.Enum, pl.Boolean)
     )
