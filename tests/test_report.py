@@ -198,9 +198,43 @@ def test_the_decision_comes_first(ran, root):
     assert said[0] == ran.results["schedule"].finding("en")
     assert len(said) == 4
     assert ran.results["aggregate_loss"].finding("en") in said
-    assert len(sections) - 2 <= 17
+    assert len(sections) - 2 <= 18
     links = [a.attributes["href"] for a in root.find("nav")[0].find("a")]
     assert links == [f"#{name}" for name in sections[2:]]
+
+
+def test_the_first_findings_stand_beside_the_figures_of_their_sections(root):
+    first = root.find("section")[0].find("li")
+    drawn = {n.attributes["id"] for n in root.find("div", "plotly-graph-div")}
+    for place, li in enumerate(first):
+        asked = [n.attributes["data-figure"] for n in li.find("div", "drawn")]
+        assert len(asked) == (2 if place < 3 else 0)
+        assert set(asked) <= drawn  # no figure stands twice in the page
+    assert [n.attributes["data-figure"] for n in first[0].find("div", "drawn")] == [
+        "figure-schedule-en",
+        "figure-schedule-zh",
+    ]
+
+
+def test_every_table_folds_and_says_what_it_rests_on(ran, root):
+    for article in root.find("article"):
+        for half in article.find("div", "en") + article.find("div", "zh"):
+            table, rests = half.find("details")
+            rows = len(table.find("tbody")[0].find("tr"))
+            assert ("open" in table.attributes) == (rows <= 12)
+            assert f"{rows:,}" in table.find("summary")[0].text
+            assert "open" not in rests.attributes
+            told = dict(
+                zip(
+                    (n.text for n in rests.find("dt")),
+                    (n.text for n in rests.find("dd")),
+                    strict=True,
+                )
+            )
+            assert ran.study.name in told.values() or len(told) > 2
+    basis = ran.results["schedule"].basis
+    said = root.text
+    assert all(text in said for text in (basis.fingerprint, basis.period, *basis.notes))
 
 
 def test_every_finding_of_every_result_stands_in_the_page(ran, root):

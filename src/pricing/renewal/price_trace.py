@@ -42,11 +42,11 @@ class PriceTrace(Result):
     def figure(self, lang: Language = "en") -> go.Figure:
         """Draw the way from the standard premium to what the policy pays."""
         steps = {name: float(amount) for name, _, amount, _ in self.table.iter_rows()}
-        texts = {name: f"{amount:+,.2f}" for name, amount in steps.items()}
+        base, *added = steps.values()
         return premium_waterfall(
             list(steps.values()),
             list(steps),
-            texts=list(texts.values()),
+            texts=[f"{base:,.2f}", *(f"{amount:+,.2f}" for amount in added)],
             total=f"{self.facts['premium']:,.2f}",
             currency=self.basis.currency,
             lang=lang,
