@@ -14,7 +14,7 @@ import pytest
 from pricing.cli import app, main
 
 PRICING = Path(sys.executable).with_name("pricing")
-COMMANDS = ("demo", "check", "run", "renew", "simulate", "verify")
+COMMANDS = ("demo", "check", "run", "renew", "simulate", "verify", "index")
 
 STUDY = """
 [study]
@@ -329,6 +329,8 @@ def test_the_demo_builds_both_studies(pricing, place, huoli_text, monkeypatch):
     for name in ("randhie", "huoli"):
         assert (place / "demo" / name / "index.html").is_file()
         assert str(Path("demo") / name / "index.html") in out
+    index = (place / "demo" / "index.html").read_text(encoding="utf-8")
+    assert index.count('class="study"') == 2
 
 
 # check

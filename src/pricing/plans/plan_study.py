@@ -11,15 +11,15 @@ import polars as pl
 
 from pricing.data.check import Checked, check_book, write_rejected
 from pricing.errors import InputError
-from pricing.files import fingerprint, replacing
+from pricing.files import replacing
 from pricing.plans.plan_file import PlanSettings, changed, plan_of, read_plan
 from pricing.result.shape import Basis, Result
 from pricing.result.words import Language
-from pricing.study.data_check import DataCheck, data_check
+from pricing.study.data_check import DataCheck, data_check, fingerprint_of
 from pricing.study.founded import founded
 from pricing.study.scenarios import scenario_results
 from pricing.study.sections import Table
-from pricing.study.tables import accepted_parts, checked_table
+from pricing.study.tables import checked_table
 
 __all__ = ["PlanStudy"]
 
@@ -95,12 +95,12 @@ class PlanStudy:
     @cached_property
     def fingerprint(self) -> str:
         """Hash of the file and of every accepted row, in the order they were read."""
-        return fingerprint(self.settings.model_dump_json(), *accepted_parts(self.checked))
+        return fingerprint_of(self.checked, self.settings.model_dump_json())
 
     @cached_property
     def data_fingerprint(self) -> str:
         """Hash of every accepted row alone; empty where a plan reads no table."""
-        return fingerprint(*accepted_parts(self.checked)) if self.checked else ""
+        return fingerprint_of(self.checked) if self.checked else ""
 
     @property
     def period(self) -> str:

@@ -24,12 +24,12 @@ from pricing.experience.bands import band
 from pricing.experience.cells import Experience
 from pricing.experience.person_years import PersonYears, person_years
 from pricing.experience.views import actual_to_expected, one_way
-from pricing.files import fingerprint, replacing
+from pricing.files import replacing
 from pricing.health.effect import GroupEffect, group_effect, programme_effect
 from pricing.result.shape import Basis, Result
 from pricing.result.words import Language
 from pricing.study.card import card_of
-from pricing.study.data_check import DataCheck, data_check
+from pricing.study.data_check import DataCheck, data_check, fingerprint_of
 from pricing.study.members import member_results
 from pricing.study.regulated import reviewed
 from pricing.study.renewed import require_due
@@ -37,13 +37,7 @@ from pricing.study.scenarios import scenario_results
 from pricing.study.scheduled import schedule_headline, schedule_of
 from pricing.study.sections import Table
 from pricing.study.settings import Settings, changed_settings, read_settings
-from pricing.study.tables import (
-    accepted_parts,
-    checked_table,
-    money_columns,
-    require_banded,
-    same_book,
-)
+from pricing.study.tables import checked_table, money_columns, require_banded, same_book
 from pricing.study.validate import validate
 from pricing.study.year import losses_of_year
 from pricing.validation.holdout import hold_out, person_fold
@@ -222,12 +216,12 @@ class Study:
     @property
     def fingerprint(self) -> str:
         """Hash of the study file and of every accepted row, in the order they were read."""
-        return fingerprint(self.settings.model_dump_json(), *accepted_parts(self.checked))
+        return fingerprint_of(self.checked, self.settings.model_dump_json())
 
     @property
     def data_fingerprint(self) -> str:
         """Hash of every accepted row alone, whatever the study file asks of them."""
-        return fingerprint(*accepted_parts(self.checked))
+        return fingerprint_of(self.checked)
 
     @property
     def _basis(self) -> Basis:

@@ -8,10 +8,11 @@ from dataclasses import replace
 import polars as pl
 
 from pricing.data.check import Checked
+from pricing.files import fingerprint
 from pricing.result.shape import Basis, Result
 from pricing.result.words import Language, say
 
-__all__ = ["DataCheck", "data_check"]
+__all__ = ["DataCheck", "data_check", "fingerprint_of"]
 
 
 class DataCheck(Result):
@@ -68,3 +69,18 @@ def data_check(
     notes = tuple(w for table in checked.values() for w in table.warnings)
     basis = replace(basis, rows=came, notes=notes)
     return DataCheck(table=totals, basis=basis, facts=facts, frames={"faults": faults})
+
+
+def fingerprint_of(checked: Mapping[str, Checked], *asked: str) -> str:
+    """Hash every accepted row, in the order they were read, and what is asked of them.
+
+    Examples
+    --------
+    >>> fingerprint_of({}) != fingerprint_of({}, "settings")
+    True
+    """
+    parts: list[bytes | str] = [*asked]
+    for name, held in checked.items():
+        rows = held.accepted.hash_rows(seed=1)
+        parts += [name, ",".join(held.accepted.columns), rows.to_numpy().tobytes()]
+    return fingerprint(*parts)

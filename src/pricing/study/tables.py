@@ -17,22 +17,7 @@ from pricing.estimate.design import variables
 from pricing.study.sections import Table
 from pricing.study.settings import Settings
 
-__all__ = ["accepted_parts", "checked_table", "money_columns", "require_banded", "same_book"]
-
-
-def accepted_parts(checked: Mapping[str, Checked]) -> list[bytes | str]:
-    """Give what tells the accepted rows of tables apart from others, in the order they were read.
-
-    Examples
-    --------
-    >>> accepted_parts({})
-    []
-    """
-    parts: list[bytes | str] = []
-    for name, held in checked.items():
-        rows = held.accepted.hash_rows(seed=1)
-        parts += [name, ",".join(held.accepted.columns), rows.to_numpy().tobytes()]
-    return parts
+__all__ = ["checked_table", "money_columns", "require_banded", "same_book"]
 
 
 def checked_table(name: str, table: Table, folder: Path) -> Checked:
