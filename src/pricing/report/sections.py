@@ -42,8 +42,21 @@ SECTIONS = {  # one question each, and the kinds of results that answer it
     "data_check": ("data_check", "not_shown"),
 }
 PLAN_SECTIONS: dict[str, tuple[str, ...]] = {  # of plan studies, before those above
+    "services": (
+        "service_cost",
+        "green_channel",
+        "service_price",
+        "level_prices",
+        "service_break_even",
+        "staffing",
+        "waiting",
+        "service_capacity",
+        "engagement_claims",
+        "service_use",
+    ),
 }
 ASIDE = {  # saved, too wide to print
+    "service_use": ("rate_variance", "unit_cost_seen"),
     "schedule": ("exposure", "monotone", "discounted_premium", "loss_ratio_before"),
     "lift": ("lowest_rate", "highest_rate"),
     "calibration": ("rate_lower", "rate_upper", "lower_poisson", "upper_poisson"),

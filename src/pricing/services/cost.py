@@ -16,7 +16,7 @@ from pricing.experience.bands import band
 from pricing.files import fingerprint
 from pricing.result.series import SERIES
 from pricing.result.shape import Basis, Result
-from pricing.result.words import Language, label, level_label
+from pricing.result.words import Language, label, level_label, say
 from pricing.services.activation import UNIT_COST_NOTE
 from pricing.services.service import ServicePlan, require_population
 from pricing.services.use import AGE_EDGES, ServiceUse
@@ -30,6 +30,11 @@ class ServiceCost(Result):
     """Cost per insured-year by service, age band and sex; totals in ``.frames["services"]``."""
 
     kind = "service_cost"
+
+    def finding(self, lang: Language = "en") -> str:
+        """Say it in one sentence, services by their names in the language."""
+        named = {"dearest": level_label(self.facts["dearest"], lang)}
+        return say(f"finding.{self.kind}", lang, **{**self.facts, **named})
 
     def figure(self, lang: Language = "en") -> go.Figure:
         """Stack the services' cost per insured by age band, a panel per sex."""

@@ -15,7 +15,7 @@ from pricing.experience.domain import listed, require_columns
 from pricing.files import fingerprint
 from pricing.result.figure import interval_figure, with_points
 from pricing.result.shape import Basis, Result
-from pricing.result.words import Language
+from pricing.result.words import Language, label, level_label, say
 
 __all__ = ["EngagementClaims", "engagement_claims"]
 
@@ -24,6 +24,13 @@ class EngagementClaims(Result):
     """Claim frequency by engagement beside the base level, naive and adjusted: an association."""
 
     kind = "engagement_claims"
+
+    def finding(self, lang: Language = "en") -> str:
+        """Say it in one sentence, levels and factors by their names in the language."""
+        named = {name: level_label(self.facts[name], lang) for name in ("base", "furthest")}
+        factors = [label(one, lang) for one in self.details["confounders"]]
+        named["confounders"] = ("、" if lang == "zh" else ", ").join(factors)
+        return say(f"finding.{self.kind}", lang, **{**self.facts, **named})
 
     def figure(self, lang: Language = "en") -> go.Figure:
         """Draw the adjusted ratios with their intervals, and the naive ones beside them."""
@@ -148,7 +155,6 @@ def engagement_claims(
     facts: dict[str, Any] = {
         "base": standard,
         "levels": table.height,
-        "confounders": ", ".join(among),
         "furthest": widest["engagement"],
         "naive": widest["naive_ratio"] - 1,
         "adjusted": widest["adjusted_ratio"] - 1,
@@ -168,4 +174,6 @@ def engagement_claims(
         ),
         notes=("an association: who engages is not drawn by lot; rows are taken as independent",),
     )
-    return EngagementClaims(table=table, basis=basis, facts=facts)
+    return EngagementClaims(
+        table=table, basis=basis, facts=facts, details={"confounders": list(among)}
+    )

@@ -14,7 +14,7 @@ from pricing.files import fingerprint
 from pricing.regulation.check import is_number
 from pricing.result.figure import COLOURS
 from pricing.result.shape import Basis, Result
-from pricing.result.words import Language, label, level_label
+from pricing.result.words import Language, label, level_label, say
 from pricing.services.cost import service_cost
 from pricing.services.price import RiderTerms
 from pricing.services.service import ServicePlan
@@ -69,6 +69,11 @@ class LevelPrices(Result):
     """Cost, price needed, price charged and margin by level of service."""
 
     kind = "level_prices"
+
+    def finding(self, lang: Language = "en") -> str:
+        """Say it in one sentence, levels by their names in the language."""
+        named = {"worst": level_label(self.facts["worst"], lang)}
+        return say(f"finding.{self.kind}", lang, **{**self.facts, **named})
 
     def figure(self, lang: Language = "en") -> go.Figure:
         """Draw what makes up the price needed by level, and the price charged."""

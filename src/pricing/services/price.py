@@ -16,7 +16,7 @@ from pricing.regulation.check import is_number
 from pricing.regulation.service_cost import check_service_cost
 from pricing.result.figure import COLOURS
 from pricing.result.shape import Basis, Result
-from pricing.result.words import Language, label, level_label
+from pricing.result.words import Language, label, level_label, say
 from pricing.services.cost import ServiceCost
 
 __all__ = ["RiderTerms", "ServicePrice", "service_price"]
@@ -87,6 +87,12 @@ class ServicePrice(Result):
     """Rider price, and service cost against the cap on the net premium, by age band."""
 
     kind = "service_price"
+
+    def finding(self, lang: Language = "en") -> str:
+        """Say it in one sentence, services by their names in the language."""
+        services = [level_label(one, lang) for one in self.details["kept"]]
+        kept = ("、" if lang == "zh" else ", ").join(services) or "–"
+        return say("finding.service_price", lang, **{**self.facts, "kept": kept})
 
     def figure(self, lang: Language = "en") -> go.Figure:
         """Draw the service cost as a share of the net premium by age band, with the cap."""
@@ -173,8 +179,8 @@ def service_price(
     >>> found = service_price(service_cost(plan, people), premiums, loading=0.35, on=date(2024, 1, 1))
     >>> found.table.select("age_band", "verdict", "priced_apart").rows()
     [('30-39', 'fail', 35.0), ('60-69', 'pass', 0.0)]
-    >>> found.facts["content_limit"], found.facts["kept"]
-    (0.65, 'a')
+    >>> found.facts["content_limit"], found.details["kept"]
+    (0.65, ['a'])
     """
     rider = terms or RiderTerms()
     bands = cost.frames["bands"].with_columns(pl.col("age_band").cast(pl.String))
@@ -230,7 +236,6 @@ def service_price(
         "worst_share": worst["share_of_net"],
         "priced_apart": float(table["priced_apart"].max()),  # type: ignore[arg-type]
         "content_limit": limit,
-        "kept": ", ".join(kept) or "–",
         "kept_number": len(kept),
         "verdict": check.verdict,
         "on": str(on),
@@ -250,7 +255,9 @@ def service_price(
             kept=pl.col("kept").replace_strict({True: "yes", False: "no"}, return_dtype=pl.String)
         )
     }
-    return ServicePrice(table=table, basis=basis, facts=facts, frames=frames)
+    return ServicePrice(
+        table=table, basis=basis, facts=facts, frames=frames, details={"kept": kept}
+    )
 
 
 def _dearest_set(cost: ServiceCost, bands: list[str], cap: np.ndarray) -> pl.DataFrame:

@@ -22,7 +22,7 @@ from pricing.experience.split import split_exposure
 from pricing.files import fingerprint
 from pricing.result.series import SERIES
 from pricing.result.shape import Basis, Result
-from pricing.result.words import Language, label, level_label
+from pricing.result.words import Language, label, level_label, say
 
 __all__ = ["ServiceUse", "service_use"]
 
@@ -34,6 +34,11 @@ class ServiceUse(Result):
     """Uses and cost per insured-year by service, age band and sex, with robust intervals."""
 
     kind = "service_use"
+
+    def finding(self, lang: Language = "en") -> str:
+        """Say it in one sentence, services by their names in the language."""
+        named = {"dearest": level_label(self.facts["dearest"], lang)}
+        return say(f"finding.{self.kind}", lang, **{**self.facts, **named})
 
     @property
     def services(self) -> list[str]:
