@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import date
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import polars as pl
-from pydantic import Field, model_validator
 
 from pricing.data.service_book import simulate_services
 from pricing.errors import InputError, nearest
-from pricing.experience.bands import band, band_labels
+from pricing.experience.bands import band
 from pricing.experience.cells import Experience
 from pricing.experience.events import place_claims
 from pricing.experience.lexis import Lexis
 from pricing.experience.split import split_exposure
+from pricing.plans.services_file import ChannelSection, Price, ServicesSection, Standard
 from pricing.result.shape import Basis, Result
 from pricing.services.activation import activation_rates
 from pricing.services.break_even import service_break_even
@@ -26,17 +25,10 @@ from pricing.services.cost import ServiceCost, service_cost
 from pricing.services.engagement import engagement_claims
 from pricing.services.green_channel import Channel, ChannelStep, GreenChannel, green_channel
 from pricing.services.levels import LevelPrices, ServiceLevel, price_levels
-from pricing.services.price import RiderTerms, ServicePrice, service_price
+from pricing.services.price import ServicePrice, service_price
 from pricing.services.service import Service, ServicePlan
-from pricing.services.staffing import (
-    DAY_PATTERN,
-    ResponseStandard,
-    Staffing,
-    staff_for,
-    waiting_by_staff,
-)
+from pricing.services.staffing import ResponseStandard, Staffing, staff_for, waiting_by_staff
 from pricing.services.use import ServiceUse, service_use
-from pricing.study.sections import Strict
 
 __all__ = [
     "OPTIONAL", "TABLES", "Prepared", "ServicesSection", "headline", "prepare", "results", "simulate",
@@ -44,206 +36,6 @@ __all__ = [
 
 TABLES: tuple[str, ...] = ("service_members", "service_uses")
 OPTIONAL: tuple[str, ...] = ("claims",)
-
-
-class Struck(Strict):
-    """``struck``: a first diagnosis sets the service off; scopes beyond the table's illnesses."""
-
-    severe_scope: float = Field(default=1.0, ge=0)
-    mild_scope: float = Field(default=1.0, ge=0)
-    mild_beyond: Literal["last", "none"] = "last"
-
-
-class Item(Strict):
-    """``[[services.items]]``: a service; its use a number, counted from rows, or set off."""
-
-    name: str = Field(min_length=1)
-    use: float | None = Field(default=None, ge=0)
-    counted: bool = False
-    struck: Struck | None = None
-    unit_cost: float = Field(ge=0)
-    uptake: float = Field(default=1.0, ge=0, le=1)
-    scope: float = Field(default=1.0, ge=0)
-    user_share: float = Field(default=0.0, ge=0, le=1)
-    fixed_cost: float = Field(default=0.0, ge=0)
-
-    @model_validator(mode="after")
-    def _one_use(self) -> Item:
-        if (self.use is not None) + self.counted + (self.struck is not None) != 1:
-            raise ValueError(f"{self.name}: give exactly one of use, counted = true or struck")
-        return self
-
-
-class Step(Strict):
-    """``[[services.channel.steps]]``: one service of a case."""
-
-    name: str = Field(min_length=1)
-    share: float = Field(ge=0, le=1)
-    unit_cost: float = Field(ge=0)
-    user_share: float = Field(default=0.0, ge=0, le=1)
-
-
-class ChannelSection(Struck):
-    """``[services.channel]``: a green channel, its steps and who calls."""
-
-    uptake: float = Field(ge=0, le=1)
-    fixed_cost: float = Field(default=0.0, ge=0)
-    exchange_rate: float = Field(gt=0)
-    steps: list[Step] = Field(min_length=1)
-
-
-class People(Strict):
-    """``[[services.population]]``: insured of a range of ages, spread evenly over it."""
-
-    age_from: int = Field(ge=0, le=105)
-    age_to: int = Field(ge=0, le=105)
-    insured: float = Field(gt=0)
-    male_share: float = Field(default=0.5, ge=0, le=1)
-
-    @model_validator(mode="after")
-    def _in_order(self) -> People:
-        if self.age_to < self.age_from:
-            raise ValueError(f"ages run from {self.age_from} to {self.age_to}")
-        return self
-
-
-class Standard(Strict):
-    """``[services.standard]``: the response promised for one service, and its staff."""
-
-    service: str
-    within: float = Field(ge=0)
-    share: float = Field(gt=0, lt=1)
-    handling: float = Field(gt=0)
-    shrinkage: float = Field(default=0.3, ge=0, lt=1)
-    hours_a_year: float = Field(default=2000.0, gt=0, le=8784)
-    cost_a_year: float = Field(default=0.0, ge=0)
-    day_cv: float = Field(default=0.0, ge=0)
-    day_quantile: float = Field(default=0.9, gt=0, lt=1)
-    peak: float = Field(default=1.0, gt=0)
-    pattern: list[float] = Field(default_factory=lambda: list(DAY_PATTERN))
-    in_price: bool = True
-
-
-class Capacity(Strict):
-    """``[services.capacity]``: doctors and users, as the plan has them."""
-
-    doctors: float = Field(gt=0)
-    registered: float = Field(gt=0)
-    active_share: float = Field(gt=0, le=1)
-    uses_per_active: float = Field(gt=0)
-    per_doctor_day: float = Field(gt=0)
-    days_a_year: float = Field(default=250.0, gt=0, le=366)
-
-
-class Price(Strict):
-    """``[services.price]``: the rider's loadings, and the premium the services may sit in."""
-
-    on: date
-    loading: float = Field(ge=0, lt=1)
-    premiums: dict[str, float] = Field(min_length=1)
-    expense: float = Field(default=0.0, ge=0, lt=1)
-    commission: float = Field(default=0.0, ge=0, lt=1)
-    tax: float = Field(default=0.0, ge=0, lt=1)
-    profit: float = Field(default=0.0, ge=0, lt=1)
-    fixed_expense: float = Field(default=0.0, ge=0)
-    pilot_cap: float | None = Field(default=None, gt=0, lt=1)
-
-    @model_validator(mode="after")
-    def _something_is_left(self) -> Price:
-        self.terms()
-        return self
-
-    def terms(self) -> RiderTerms:
-        """Give the loadings of the rider."""
-        return RiderTerms(
-            expense=self.expense, commission=self.commission, tax=self.tax, profit=self.profit,
-            fixed_expense=self.fixed_expense,
-        )  # fmt: skip
-
-
-class Level(Strict):
-    """``[[services.levels]]``: a level of service for a level of customer."""
-
-    name: str = Field(min_length=1)
-    services: list[str] = Field(min_length=1)
-    content: float = Field(default=1.0, gt=0)
-    customers: float = Field(gt=0)
-    charged: float | None = Field(default=None, ge=0)
-
-
-class Engagement(Strict):
-    """``[services.engagement]``: claims by engagement, adjusted for these."""
-
-    confounders: list[str] = Field(min_length=1)
-    base: str | None = None
-
-
-class BreakEvenSection(Strict):
-    """``[services.break_even]``: claims by age band, and what the services bring in."""
-
-    claims_cost: dict[str, float] = Field(min_length=1)
-    income: float = Field(default=0.0, ge=0)
-
-
-class ServicesSection(Strict):
-    """``[services]``: what is offered to whom, at what cost, under which promise and price."""
-
-    name: str = Field(min_length=1)
-    observed: tuple[date, date]
-    edges: list[int] = Field(default_factory=lambda: [18, 30, 40, 50, 60, 70], min_length=1)
-    items: list[Item] = Field(default_factory=list)
-    elsewhere: list[str] = Field(default_factory=list)
-    population: list[People] = Field(default_factory=list)
-    insured: float | None = Field(default=None, gt=0)
-    channel: ChannelSection | None = None
-    standard: Standard | None = None
-    capacity: Capacity | None = None
-    price: Price | None = None
-    levels: list[Level] = Field(default_factory=list)
-    platform_cost: float = Field(default=0.0, ge=0)
-    engagement: Engagement | None = None
-    break_even: BreakEvenSection | None = None
-
-    @model_validator(mode="after")
-    def _agrees_with_itself(self) -> ServicesSection:
-        band_labels(self.edges)
-        names = [item.name for item in self.items]
-        faults = [
-            f"items: {n!r} is named twice" for n in dict.fromkeys(names) if names.count(n) > 1
-        ]
-        if not self.items and self.channel is None:
-            faults.append("give items or a channel: there is nothing to price")
-        if self.observed[1] <= self.observed[0]:
-            faults.append(f"observed ends on {self.observed[1]}, not after {self.observed[0]}")
-        faults += [f"elsewhere: {n!r} is an item too" for n in self.elsewhere if n in names]
-        if self.standard and self.standard.service not in names:
-            faults.append(
-                f"standard: no item {self.standard.service!r}{nearest(self.standard.service, names)}"
-            )
-        if self.standard and len(self.standard.pattern) != 24:
-            faults.append(f"standard: pattern has {len(self.standard.pattern)} hours, not 24")
-        faults += [
-            f"levels.{level.name}: no item {n!r}{nearest(n, names)}"
-            for level in self.levels
-            for n in level.services
-            if n not in names
-        ]
-        levels = [level.name for level in self.levels]
-        faults += [f"levels: {n!r} is named twice" for n in set(levels) if levels.count(n) > 1]
-        known = band_labels(self.edges)
-        for what, asked in (
-            ("price.premiums", self.price.premiums if self.price else {}),
-            ("break_even.claims_cost", self.break_even.claims_cost if self.break_even else {}),
-        ):
-            faults += [
-                f"{what}: no age band {n!r}{nearest(n, known)}" for n in asked if n not in known
-            ]
-            faults += [
-                f"{what}: {n!r} must be above zero, got {v}" for n, v in asked.items() if v <= 0
-            ]
-        if faults:
-            raise ValueError("; ".join(faults))
-        return self
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -354,7 +146,15 @@ def headline(section: ServicesSection, prepared: Prepared) -> dict[str, float]:
     'dict[str, float]'
     """
     priced = _priced(section, prepared)
-    said = {"cost_per_insured": float(priced.cost.facts["cost_per_insured"])}
+    said: dict[str, float] = {}
+    if priced.levels is not None:
+        levels = priced.levels.facts
+        said |= {
+            "levels_margin": levels["margin_total"],
+            "levels_losing": float(levels["losing"]),
+            "mean_price_needed": levels["mean_price"],
+        }
+    said["cost_per_insured"] = float(priced.cost.facts["cost_per_insured"])
     if priced.price is not None:
         facts = priced.price.facts
         said |= {
@@ -373,12 +173,6 @@ def headline(section: ServicesSection, prepared: Prepared) -> dict[str, float]:
             "cost_per_case": priced.channel.facts["cost_per_case"],
             "activation_rate": priced.channel.facts["cases"] / priced.channel.facts["insured"],
             "cost_ratio_us": priced.channel.facts["us_share"],
-        }
-    if priced.levels is not None:
-        facts = priced.levels.facts
-        said |= {
-            "levels_margin": facts["margin_total"],
-            "levels_losing": float(facts["losing"]),
         }
     return said
 
@@ -407,7 +201,7 @@ def _priced(section: ServicesSection, prepared: Prepared) -> _Priced:
             pattern=section.standard.pattern, users=cost.facts["insured"], source=section.name,
         )  # fmt: skip
         if section.standard.in_price and staffing.facts["cost"]:
-            plan = _with_staff(plan, section.standard.service, staffing.facts["cost"])
+            plan = _with_staff(plan, section.standard.service, staffing.facts["cost_per_use"])
             cost = service_cost(plan, people, use=prepared.use, edges=section.edges)
     return _Priced(
         cost=cost,
@@ -442,8 +236,11 @@ def _plan(section: ServicesSection) -> ServicePlan:
 
 
 def _with_staff(plan: ServicePlan, name: str, cost: float) -> ServicePlan:
+    """Let the cost of the staff go with the use: net of the user's share, so none of it is theirs."""
     services = [
-        replace(one, fixed_cost=one.fixed_cost + cost) if one.name == name else one
+        replace(one, unit_cost=one.unit_cost + cost / (1 - one.user_share))
+        if one.name == name
+        else one
         for one in plan.services
     ]
     return ServicePlan(name=plan.name, services=services)

@@ -210,6 +210,7 @@ def price_levels(
         "customers": float(everyone),
         "cost_total": float((table["cost_per_insured"] * table["customers"]).sum()) + platform_cost,
         "income_total": float((table["price_charged"] * table["customers"]).sum()),
+        "mean_price": float((table["price_needed"] * table["customers"]).sum()) / everyone,
         "margin_total": total,
         "losing": int((table["level_margin"] < -1e-9).sum()),
         "worst": worst["service_level"],

@@ -92,7 +92,13 @@ class ServicePrice(Result):
         """Say it in one sentence, services by their names in the language."""
         services = [level_label(one, lang) for one in self.details["kept"]]
         kept = ("、" if lang == "zh" else ", ").join(services) or "–"
-        return say("finding.service_price", lang, **{**self.facts, "kept": kept})
+        fails = self.facts["failing"] > 0
+        judged = say(
+            "sentence.services_over" if fails else "sentence.services_within",
+            lang,
+            **{**self.facts, "kept": kept},
+        )
+        return say("finding.service_price", lang, **self.facts, judged=judged)
 
     def figure(self, lang: Language = "en") -> go.Figure:
         """Draw the service cost as a share of the net premium by age band, with the cap."""

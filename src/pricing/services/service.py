@@ -251,6 +251,8 @@ def require_population(population: pl.DataFrame) -> pl.DataFrame:
         for name in ("sex", "age", "insured")
         if name not in population.columns
     ]
+    if not population.height:
+        faults.append("there are no rows")
     if not faults:
         faults = [
             f"{name!r} is {population.schema[name]}, not a number"
@@ -270,8 +272,6 @@ def require_population(population: pl.DataFrame) -> pl.DataFrame:
         for what, good in tests.items():
             if wrong := population.filter(~good.fill_null(False)).height:
                 faults.append(f"{what} in {wrong:,} of {population.height:,} rows")
-        if not population.height:
-            faults.append("there are no rows")
     if faults:
         raise InputError("a population that cannot be priced", faults=faults)
     return population.with_columns(

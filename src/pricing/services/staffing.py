@@ -32,7 +32,8 @@ DAY_PATTERN = (
 )  # fmt: skip
 NOTE = (
     "Poisson arrivals, exponential handling times, nobody gives up (Erlang C), each hour in "
-    "equilibrium; callers who give up (Erlang A) would need fewer"
+    "equilibrium; left out, so that fewer might do: callers who give up (Erlang A), and a promise of hours "
+    "that shifts work to quieter hours"
 )
 
 

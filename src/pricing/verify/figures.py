@@ -309,6 +309,13 @@ def _causal() -> list[Figure]:
     return found
 
 
+def _services() -> list[Figure]:
+    from pricing.verify import services as s
+
+    every = (s.erlang(), s.waits(), s.channel_incidence(), s.capacities())
+    return [figure for said in every for figure in _compare("services", *said)]
+
+
 AREAS: Mapping[str, Callable[[], list[Figure]]] = {
     "aggregate": _aggregate,
     "annuities": _annuities,
@@ -322,6 +329,7 @@ AREAS: Mapping[str, Callable[[], list[Figure]]] = {
     "multistate": _multistate,
     "regulation": _regulation,
     "reserving": _reserving,
+    "services": _services,
     "survival": _survival,
     "tables": _tables,
 }
