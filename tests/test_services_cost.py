@@ -12,11 +12,14 @@ from pricing.data.check import check
 from pricing.data.rates import RateTable, rate_table
 from pricing.data.service_book import EDGES, SERVICES, ServiceTruth, simulate_services
 from pricing.errors import InputError
+from pricing.experience.lexis import Lexis
+from pricing.experience.split import split_exposure
 from pricing.result.words import catalogue
 from pricing.services.activation import activated_service, activation_rates
 from pricing.services.cost import service_cost
 from pricing.services.green_channel import Channel, ChannelStep, green_channel
 from pricing.services.service import Service, ServicePlan, require_population
+from pricing.services.uptake import channel_uptake
 from pricing.services.use import service_use
 
 START, END = date(2024, 1, 1), date(2026, 1, 1)
@@ -371,3 +374,25 @@ def test_every_column_has_a_label(used, tmp_path):
         assert type(one).load(tmp_path / one.kind).finding("zh") == one.finding("zh")
         for lang in ("en", "zh"):
             assert one.figure(lang).data
+
+
+def test_the_uptake_seen_holds_the_one_that_made_the_rows(book, used):
+    members, _ = book
+    lexis = Lexis(start=START, end=END, dims=["age"])
+    exposure = split_exposure(members, ["sex"], lexis).cells.select(
+        "sex", "age", insured="exposure"
+    )
+    found = channel_uptake(channel(), exposure, used, service="green_channel")
+    facts = found.facts
+    assert facts["lower"] < ServiceTruth().rates[1] < facts["upper"]
+    assert facts["uses"] == found.table["uses"].sum()
+    assert facts["uptake"] * facts["expected"] == pytest.approx(facts["uses"])
+    n = facts["uses"]
+    garwood = chi2.ppf(0.025, 2 * n) / 2, chi2.ppf(0.975, 2 * n + 2) / 2
+    assert facts["lower"] * facts["expected"] == pytest.approx(garwood[0], rel=0.02)
+    assert facts["upper"] * facts["expected"] == pytest.approx(garwood[1], rel=0.02)
+    assert [n for n in found.table.columns if f"term.{n}" not in catalogue()] == []
+    assert found.figure("zh").data
+    assert found.finding("en")
+    with pytest.raises(InputError, match="did you mean 'green_channel'"):
+        channel_uptake(channel(), exposure, used, service="green_chanel")

@@ -28,6 +28,7 @@ from pricing.services.levels import LevelPrices, ServiceLevel, price_levels
 from pricing.services.price import ServicePrice, service_price
 from pricing.services.service import Service, ServicePlan
 from pricing.services.staffing import ResponseStandard, Staffing, staff_for, waiting_by_staff
+from pricing.services.uptake import ChannelUptake, channel_uptake
 from pricing.services.use import ServiceUse, service_use
 
 __all__ = [
@@ -45,6 +46,7 @@ class Prepared:
     use: ServiceUse | None
     members: pl.DataFrame
     seen: Experience | None
+    activated: ServiceUse | None
 
 
 def simulate(folder: Path, *, members: int, seed: int) -> None:
@@ -75,20 +77,29 @@ def prepare(section: ServicesSection, tables: Mapping[str, pl.DataFrame], basis:
     members, uses = tables["service_members"], tables["service_uses"]
     start, end = section.observed
     counted = [item.name for item in section.items if item.counted]
-    set_off = [item.name for item in section.items if not item.counted]
-    aside = [*set_off, *section.elsewhere]
-    use = None
-    if counted:
-        mine = uses.filter(~pl.col("service").cast(pl.String).is_in(aside))
-        use = service_use(
-            members, mine, services=counted, start=start, end=end, edges=section.edges,
+    called = section.channel.activations if section.channel else None
+    aside = [*(item.name for item in section.items if not item.counted), *section.elsewhere]
+    named = pl.col("service").cast(pl.String)
+    mine = uses.filter(~named.is_in([n for n in aside if n != called]))
+
+    def count(services: list[str], rows: pl.DataFrame) -> ServiceUse:
+        return service_use(
+            members, rows, services=services, start=start, end=end, edges=section.edges,
             source=basis.source, currency=basis.currency,
         )  # fmt: skip
+
+    use, activated = None, None
+    if called is not None:
+        activated = count([called], mine.filter(named == called))
+        mine = mine if called in counted else mine.filter(named != called)
+    if counted or mine.height:
+        use = count(counted, mine)
     lexis = Lexis(start=start, end=end, dims=["age"])
     people = split_exposure(members, ["sex"], lexis).cells.select(
         pl.col("sex").cast(pl.String), pl.col("age").cast(pl.Int64), insured="exposure"
     )
-    return Prepared(use=use, members=people, seen=_engaged(section, tables, lexis, basis))
+    seen = _engaged(section, tables, lexis, basis)
+    return Prepared(use=use, members=people, seen=seen, activated=activated)
 
 
 def results(section: ServicesSection, prepared: Prepared, basis: Basis) -> dict[str, Result]:
@@ -104,6 +115,8 @@ def results(section: ServicesSection, prepared: Prepared, basis: Basis) -> dict[
     found["service_cost"] = priced.cost
     if priced.channel is not None:
         found["green_channel"] = priced.channel
+    if prepared.activated is not None and section.channel is not None:
+        found["channel_uptake"] = _uptake(section.channel, prepared)
     if priced.price is not None:
         found["service_price"] = priced.price
     if priced.staffing is not None and section.standard is not None:
@@ -259,6 +272,15 @@ def _channel(section: ChannelSection | None) -> Channel | None:
     )
 
 
+def _uptake(section: ChannelSection, prepared: Prepared) -> ChannelUptake:
+    channel = _channel(section)
+    assert channel is not None
+    assert prepared.activated is not None
+    return channel_uptake(
+        channel, prepared.members, prepared.activated, service=str(section.activations)
+    )
+
+
 def _standard(section: Standard) -> ResponseStandard:
     return ResponseStandard(**section.model_dump(exclude={"service", "pattern", "in_price"}))
 
@@ -362,7 +384,9 @@ def _engaged(
     text = members.with_columns(pl.col(wanted).cast(pl.String))
     exposed = split_exposure(text, wanted, lexis, basis=basis)
     seen = place_claims(tables["claims"], text, wanted, lexis, basis=basis).onto(exposed)
-    return seen.with_keys(age_band=band("age", section.edges)).by(*wanted, "age_band")
+    seen = seen.with_keys(age_band=band("age", section.edges)).by(*wanted, "age_band")
+    levels = section.engagement.levels
+    return seen.with_levels(engagement=levels) if levels else seen
 
 
 def _by_band(values: Mapping[str, float], name: str) -> pl.DataFrame:

@@ -59,6 +59,7 @@ class ChannelSection(Struck):
     uptake: float = Field(ge=0, le=1)
     fixed_cost: float = Field(default=0.0, ge=0)
     exchange_rate: float = Field(gt=0)
+    activations: str | None = None  # the service of the rows that counts its activations
     steps: list[Step] = Field(min_length=1)
 
 
@@ -145,6 +146,7 @@ class Engagement(Strict):
     """``[services.engagement]``: claims by engagement, adjusted for these."""
 
     confounders: list[str] = Field(min_length=1)
+    levels: list[str] = Field(default_factory=list)  # in rising order; as they sort where left out
     base: str | None = None
 
 
@@ -186,6 +188,8 @@ class ServicesSection(Strict):
         if self.observed[1] <= self.observed[0]:
             faults.append(f"observed ends on {self.observed[1]}, not after {self.observed[0]}")
         faults += [f"elsewhere: {n!r} is an item too" for n in self.elsewhere if n in names]
+        if self.channel and self.channel.activations in self.elsewhere:
+            faults.append(f"elsewhere: {self.channel.activations!r} is counted as the channel's")
         if self.standard and self.standard.service not in names:
             faults.append(
                 f"standard: no item {self.standard.service!r}{nearest(self.standard.service, names)}"

@@ -45,6 +45,7 @@ PLAN_SECTIONS: dict[str, tuple[str, ...]] = {  # of plan studies, before those a
     "services": (
         "service_cost",
         "green_channel",
+        "channel_uptake",
         "service_price",
         "level_prices",
         "service_break_even",
@@ -113,6 +114,7 @@ EVERY = {
 }  # every how many points of a curve are printed
 DECISION = (
     "schedule", "indication", "side_by_side", "aggregate_loss", "programme_effect", "group_effect",
+    "level_prices", "green_channel", "service_price", "staffing", "service_cost",
     "frequency", "data_check",
 )  # fmt: skip
 

@@ -41,7 +41,11 @@ class ServiceCapacity(Result):
             annotation_text=level_label("doctors", lang),
         )
         return figure.update_layout(
-            xaxis={"title": {"text": label("active_share", lang)}, "tickformat": ".0%"},
+            xaxis={
+                "title": {"text": label("active_share", lang)},
+                "tickformat": ".0%",
+                "zeroline": False,
+            },
             yaxis={"title": {"text": label("doctors_needed", lang)}, "rangemode": "tozero"},
         )
 

@@ -44,8 +44,8 @@ class ServiceCost(Result):
             subplot_titles=[level_label(sex, lang) for sex in sexes],
         )  # fmt: skip
         services = self.frames["services"]["service"].to_list()
-        coloured = zip(services, SERIES * (1 + len(services) // len(SERIES)), strict=False)
-        for (one, (colour, _)), (i, sex) in product(coloured, enumerate(sexes)):
+        for (place, one), (i, sex) in product(enumerate(services), enumerate(sexes)):
+            again = "" if place < len(SERIES) else "/"  # colours end, patterns go on
             part = self.table.filter((pl.col("service") == one) & (pl.col("sex") == sex))
             figure.add_bar(
                 x=part["age_band"].cast(pl.String).to_list(),
@@ -53,7 +53,7 @@ class ServiceCost(Result):
                 name=level_label(one, lang),
                 legendgroup=one,
                 showlegend=i == 0,
-                marker_color=colour,
+                marker={"color": SERIES[place % len(SERIES)][0], "pattern": {"shape": again}},
                 row=1,
                 col=i + 1,
             )
