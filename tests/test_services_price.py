@@ -12,7 +12,7 @@ import pytest
 from pricing.data.tables import bundled
 from pricing.errors import InputError
 from pricing.experience.cells import Experience
-from pricing.plans.plan_file import changed, read_plan
+from pricing.plans.plan_file import read_plan
 from pricing.plans.plan_study import PlanStudy
 from pricing.regulation.service_cost import check_service_cost
 from pricing.result.words import catalogue
@@ -260,11 +260,11 @@ def test_headlines_are_repeatable(study):
 def test_prices_move_as_they_must(tmp_path):
     study = PlanStudy(small("taijiayi", tmp_path), work=tmp_path / "books")
     before = study.headline()
-    dearer = study.headline(changed(study.settings, {"services.items.check_up.unit_cost": 460.0}))
+    dearer = study.headline({"services.items.check_up.unit_cost": 460.0})
     assert dearer["cost_per_insured"] > before["cost_per_insured"]
     assert dearer["content_limit"] < before["content_limit"]
     assert dearer["full_time_staff"] == before["full_time_staff"]
-    strict = study.headline(changed(study.settings, {"services.standard.share": 0.99}))
+    strict = study.headline({"services.standard.share": 0.99})
     assert strict["full_time_staff"] > before["full_time_staff"]
     assert strict["rider_price"] > before["rider_price"]
 

@@ -215,6 +215,7 @@ def _run(path: Path, out: Path | None, *, work: Path | None) -> Path:
     from pricing.files import require_replaceable
     from pricing.plans.open_file import open_file
     from pricing.report.page import MARK, write
+    from pricing.report.sections import DECISION
 
     study = open_file(path, work=work)
     folder = out or Path("reports") / study.name
@@ -230,16 +231,10 @@ def _run(path: Path, out: Path | None, *, work: Path | None) -> Path:
         advance("report")
         page = write(study, results, folder)
     print(f"\n{study.title('en')}")
-    for name in (
-        "data_check",
-        "group_effect",
-        "schedule",
-        "indication",
-        "programme_effect",
-        "recovery",
-    ):
-        if name in results:
-            print(f"  {results[name].finding('en')}")
+    first = {result.kind: result for result in reversed(list(results.values()))}
+    for kind in ("data_check", *DECISION, "recovery"):
+        if kind in first:
+            print(f"  {first.pop(kind).finding('en')}")
     return page
 
 

@@ -19,23 +19,37 @@ __all__ = ["ChannelSection", "Price", "ServicesSection", "Standard"]
 class Struck(Strict):
     """``struck``: a first diagnosis sets the service off; scopes beyond the table's illnesses."""
 
-    severe_scope: float = Field(default=1.0, ge=0)
-    mild_scope: float = Field(default=1.0, ge=0)
-    mild_beyond: Literal["last", "none"] = "last"
+    severe_scope: float = Field(
+        default=1.0, ge=0, description="Factor for severe illnesses beyond the table's 28"
+    )
+    mild_scope: float = Field(
+        default=1.0, ge=0, description="Factor on the minor illnesses; 0 leaves them out"
+    )
+    mild_beyond: Literal["last", "none"] = Field(
+        default="last", description="Minor illnesses beyond age 60: the last ratio holds, or none"
+    )
 
 
 class Item(Strict):
     """``[[services.items]]``: a service; its use a number, counted from rows, or set off."""
 
-    name: str = Field(min_length=1)
-    use: float | None = Field(default=None, ge=0)
-    counted: bool = False
-    struck: Struck | None = None
-    unit_cost: float = Field(ge=0)
-    uptake: float = Field(default=1.0, ge=0, le=1)
-    scope: float = Field(default=1.0, ge=0)
-    user_share: float = Field(default=0.0, ge=0, le=1)
-    fixed_cost: float = Field(default=0.0, ge=0)
+    name: str = Field(min_length=1, description="What the rows call the service")
+    use: float | None = Field(
+        default=None, ge=0, description="Uses per insured-year at full uptake"
+    )
+    counted: bool = Field(default=False, description="Whether the use is counted from the rows")
+    struck: Struck | None = Field(
+        default=None, description="A first diagnosis sets the service off"
+    )
+    unit_cost: float = Field(ge=0, description="Cost of a use, currency")
+    uptake: float = Field(
+        default=1.0, ge=0, le=1, description="Share of those entitled or struck who use it"
+    )
+    scope: float = Field(default=1.0, ge=0, description="Factor on the use")
+    user_share: float = Field(
+        default=0.0, ge=0, le=1, description="Share of the unit cost that users pay"
+    )
+    fixed_cost: float = Field(default=0.0, ge=0, description="What stands ready, currency a year")
 
     @model_validator(mode="after")
     def _one_use(self) -> Item:
@@ -47,29 +61,33 @@ class Item(Strict):
 class Step(Strict):
     """``[[services.channel.steps]]``: one service of a case."""
 
-    name: str = Field(min_length=1)
-    share: float = Field(ge=0, le=1)
-    unit_cost: float = Field(ge=0)
-    user_share: float = Field(default=0.0, ge=0, le=1)
+    name: str = Field(min_length=1, description="Of the service")
+    share: float = Field(ge=0, le=1, description="Share of cases that need it")
+    unit_cost: float = Field(ge=0, description="Cost of it, currency")
+    user_share: float = Field(default=0.0, ge=0, le=1, description="Share of it that users pay")
 
 
 class ChannelSection(Struck):
     """``[services.channel]``: a green channel, its steps and who calls."""
 
-    uptake: float = Field(ge=0, le=1)
-    fixed_cost: float = Field(default=0.0, ge=0)
-    exchange_rate: float = Field(gt=0)
-    activations: str | None = None  # the service of the rows that counts its activations
-    steps: list[Step] = Field(min_length=1)
+    uptake: float = Field(ge=0, le=1, description="Share of those struck who call")
+    fixed_cost: float = Field(default=0.0, ge=0, description="Of the desk, currency a year")
+    exchange_rate: float = Field(
+        gt=0, description="Currency units per US dollar, for the American comparison"
+    )
+    activations: str | None = Field(
+        default=None, description="The service of the rows that counts its activations"
+    )
+    steps: list[Step] = Field(min_length=1, description="Services of a case")
 
 
 class People(Strict):
     """``[[services.population]]``: insured of a range of ages, spread evenly over it."""
 
-    age_from: int = Field(ge=0, le=105)
-    age_to: int = Field(ge=0, le=105)
-    insured: float = Field(gt=0)
-    male_share: float = Field(default=0.5, ge=0, le=1)
+    age_from: int = Field(ge=0, le=105, description="Youngest age")
+    age_to: int = Field(ge=0, le=105, description="Oldest age")
+    insured: float = Field(gt=0, description="Insured-years over the range")
+    male_share: float = Field(default=0.5, ge=0, le=1, description="Share of men")
 
     @model_validator(mode="after")
     def _in_order(self) -> People:
@@ -81,43 +99,74 @@ class People(Strict):
 class Standard(Strict):
     """``[services.standard]``: the response promised for one service, and its staff."""
 
-    service: str
-    within: float = Field(ge=0)
-    share: float = Field(gt=0, lt=1)
-    handling: float = Field(gt=0)
-    shrinkage: float = Field(default=0.3, ge=0, lt=1)
-    hours_a_year: float = Field(default=2000.0, gt=0, le=8784)
-    cost_a_year: float = Field(default=0.0, ge=0)
-    day_cv: float = Field(default=0.0, ge=0)
-    day_quantile: float = Field(default=0.9, gt=0, lt=1)
-    peak: float = Field(default=1.0, gt=0)
-    pattern: list[float] = Field(default_factory=lambda: list(DAY_PATTERN))
-    in_price: bool = True
+    service: str = Field(description="The item the promise is about")
+    within: float = Field(ge=0, description="Minutes within which callers are answered")
+    share: float = Field(gt=0, lt=1, description="Share of callers answered so")
+    handling: float = Field(gt=0, description="Mean minutes of work per use")
+    shrinkage: float = Field(
+        default=0.3, ge=0, lt=1, description="Share of paid time not on the line"
+    )
+    hours_a_year: float = Field(
+        default=2000.0,
+        gt=0,
+        le=8784,
+        description="Paid hours of a full-time member of staff a year",
+    )
+    cost_a_year: float = Field(
+        default=0.0, ge=0, description="Cost of a full-time member of staff a year, currency"
+    )
+    day_cv: float = Field(
+        default=0.0, ge=0, description="Coefficient of variation of the day's arrival rate"
+    )
+    day_quantile: float = Field(
+        default=0.9, gt=0, lt=1, description="Share of days on which the promise is kept"
+    )
+    peak: float = Field(default=1.0, gt=0, description="Factor on the mean day")
+    pattern: list[float] = Field(
+        default_factory=lambda: list(DAY_PATTERN),
+        description="Weight of each hour of the day, from 0 to 23",
+    )
+    in_price: bool = Field(
+        default=True,
+        description="Whether the cost of the staff goes into the service's cost per use",
+    )
 
 
 class Capacity(Strict):
     """``[services.capacity]``: doctors and users, as the plan has them."""
 
-    doctors: float = Field(gt=0)
-    registered: float = Field(gt=0)
-    active_share: float = Field(gt=0, le=1)
-    uses_per_active: float = Field(gt=0)
-    per_doctor_day: float = Field(gt=0)
-    days_a_year: float = Field(default=250.0, gt=0, le=366)
+    doctors: float = Field(gt=0, description="Full-time doctors")
+    registered: float = Field(gt=0, description="Registered users")
+    active_share: float = Field(gt=0, le=1, description="Share of them active in a year")
+    uses_per_active: float = Field(gt=0, description="Consultations of an active user a year")
+    per_doctor_day: float = Field(
+        gt=0, description="Consultations a doctor carries on a working day"
+    )
+    days_a_year: float = Field(default=250.0, gt=0, le=366, description="Working days of a doctor")
 
 
 class Price(Strict):
     """``[services.price]``: the rider's loadings, and the premium the services may sit in."""
 
-    on: date
-    loading: float = Field(ge=0, lt=1)
-    premiums: dict[str, float] = Field(min_length=1)
-    expense: float = Field(default=0.0, ge=0, lt=1)
-    commission: float = Field(default=0.0, ge=0, lt=1)
-    tax: float = Field(default=0.0, ge=0, lt=1)
-    profit: float = Field(default=0.0, ge=0, lt=1)
-    fixed_expense: float = Field(default=0.0, ge=0)
-    pilot_cap: float | None = Field(default=None, gt=0, lt=1)
+    on: date = Field(description="Day whose rules are checked")
+    loading: float = Field(
+        ge=0, lt=1, description="Loading of the main cover, share of its gross premium"
+    )
+    premiums: dict[str, float] = Field(
+        min_length=1, description="Gross premium of the main cover by age band"
+    )
+    expense: float = Field(
+        default=0.0, ge=0, lt=1, description="Expenses of the rider, share of its price"
+    )
+    commission: float = Field(default=0.0, ge=0, lt=1, description="Commission, share of the price")
+    tax: float = Field(default=0.0, ge=0, lt=1, description="Taxes, share of the price")
+    profit: float = Field(default=0.0, ge=0, lt=1, description="Profit, share of the price")
+    fixed_expense: float = Field(
+        default=0.0, ge=0, description="Expense per insured-year, currency"
+    )
+    pilot_cap: float | None = Field(
+        default=None, gt=0, lt=1, description="A higher cap granted to a well-rated health insurer"
+    )
 
     @model_validator(mode="after")
     def _something_is_left(self) -> Price:
@@ -135,46 +184,77 @@ class Price(Strict):
 class Level(Strict):
     """``[[services.levels]]``: a level of service for a level of customer."""
 
-    name: str = Field(min_length=1)
-    services: list[str] = Field(min_length=1)
-    content: float = Field(default=1.0, gt=0)
-    customers: float = Field(gt=0)
-    charged: float | None = Field(default=None, ge=0)
+    name: str = Field(min_length=1, description="Of the level")
+    services: list[str] = Field(min_length=1, description="Items it has")
+    content: float = Field(default=1.0, gt=0, description="Factor on their use")
+    customers: float = Field(gt=0, description="Insured-years of the level")
+    charged: float | None = Field(
+        default=None, ge=0, description="Price charged a year; the price needed where left out"
+    )
 
 
 class Engagement(Strict):
     """``[services.engagement]``: claims by engagement, adjusted for these."""
 
-    confounders: list[str] = Field(min_length=1)
-    levels: list[str] = Field(default_factory=list)  # in rising order; as they sort where left out
-    base: str | None = None
+    confounders: list[str] = Field(
+        min_length=1, description="Factors to adjust for: age_band and columns of the members"
+    )
+    levels: list[str] = Field(
+        default_factory=list,
+        description="Levels of engagement, rising; as they sort where left out",
+    )
+    base: str | None = Field(default=None, description="Level the others are compared with")
 
 
 class BreakEvenSection(Strict):
     """``[services.break_even]``: claims by age band, and what the services bring in."""
 
-    claims_cost: dict[str, float] = Field(min_length=1)
-    income: float = Field(default=0.0, ge=0)
+    claims_cost: dict[str, float] = Field(
+        min_length=1, description="Expected claims per insured-year by age band"
+    )
+    income: float = Field(
+        default=0.0,
+        ge=0,
+        description="What the services bring in per insured-year, net of loadings",
+    )
 
 
 class ServicesSection(Strict):
     """``[services]``: what is offered to whom, at what cost, under which promise and price."""
 
-    name: str = Field(min_length=1)
-    observed: tuple[date, date]
-    edges: list[int] = Field(default_factory=lambda: [18, 30, 40, 50, 60, 70], min_length=1)
-    items: list[Item] = Field(default_factory=list)
-    elsewhere: list[str] = Field(default_factory=list)
-    population: list[People] = Field(default_factory=list)
-    insured: float | None = Field(default=None, gt=0)
-    channel: ChannelSection | None = None
-    standard: Standard | None = None
-    capacity: Capacity | None = None
-    price: Price | None = None
-    levels: list[Level] = Field(default_factory=list)
-    platform_cost: float = Field(default=0.0, ge=0)
-    engagement: Engagement | None = None
-    break_even: BreakEvenSection | None = None
+    name: str = Field(min_length=1, description="Of the plan")
+    observed: tuple[date, date] = Field(
+        description="First day of the rows counted, and the day after the last"
+    )
+    edges: list[int] = Field(
+        default_factory=lambda: [18, 30, 40, 50, 60, 70],
+        min_length=1,
+        description="Lower ages of the bands",
+    )
+    items: list[Item] = Field(default_factory=list, description="The services")
+    elsewhere: list[str] = Field(
+        default_factory=list, description="Services of the rows that belong to other plans"
+    )
+    population: list[People] = Field(
+        default_factory=list, description="The insured; those of the members where left out"
+    )
+    insured: float | None = Field(
+        default=None, gt=0, description="Insured-years the population is scaled to"
+    )
+    channel: ChannelSection | None = Field(default=None, description="A green channel")
+    standard: Standard | None = Field(default=None, description="A promise of response")
+    capacity: Capacity | None = Field(default=None, description="Doctors and users")
+    price: Price | None = Field(
+        default=None, description="Rider, and the premium the services may sit in"
+    )
+    levels: list[Level] = Field(default_factory=list, description="Levels of service")
+    platform_cost: float = Field(
+        default=0.0, ge=0, description="Platform and technology, currency a year"
+    )
+    engagement: Engagement | None = Field(default=None, description="Claims by engagement")
+    break_even: BreakEvenSection | None = Field(
+        default=None, description="When the services pay for themselves"
+    )
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> ServicesSection:

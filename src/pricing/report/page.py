@@ -27,7 +27,7 @@ from pricing.claims.product import Product
 from pricing.claims.rating import RatingModel
 from pricing.files import replacing, require_replaceable
 from pricing.plans.plan_study import PlanStudy
-from pricing.plans.scenarios import ScenarioComparison
+from pricing.programme.value import HealthValues
 from pricing.report.sections import ASIDE, DECISION, EVERY, LAST, NOTES, PLAN_SECTIONS, SECTIONS
 from pricing.report.tables import about_label, render
 from pricing.report.workbook import write_workbook
@@ -35,6 +35,7 @@ from pricing.result.figure import FONTS
 from pricing.result.shape import Result
 from pricing.result.words import LANGUAGES, Language, label, say
 from pricing.study.chain import Study
+from pricing.study.scenarios import ScenarioSteps
 from pricing.survival.competing import CumulativeIncidence
 
 __all__ = ["MARK", "packed_plotly", "write"]
@@ -164,25 +165,14 @@ def _blocks(name: str, result: Result, *, named: bool, brief: bool) -> list[Bloc
         return _product_blocks(result)
     if isinstance(result, RatingModel) and result.kind in SECTIONS["frequency"]:
         return _brief_blocks(result) if brief else _model_blocks(result)
-    if isinstance(result, ScenarioComparison):
-        titled = {lang: result.titled(lang) for lang in LANGUAGES}
-        return [_block(name, result, titled, _both("section.scenario_comparison"))]
     about = name.partition(":")[2]
     heading = {lang: about_label(about, lang) for lang in LANGUAGES}
+    if isinstance(result, ScenarioSteps):
+        heading = result.details["title"]
     if named:
         of = _both(f"section.{result.kind}")
         heading = {n: f"{of[n]} · {heading[n]}" if about else of[n] for n in LANGUAGES}
-    shown = result.table.drop(ASIDE.get(result.kind, ()), strict=False)
-    if result.kind == "renewal_ledger":  # of the coming term, not yet earned
-        shown = shown.rename({"standard_premium": "standard_premium_due"})
-    shown = shown.gather_every(EVERY.get(result.kind, 1))
-    shown = shown.tail(LAST.get(result.kind, shown.height))
-    if isinstance(result, CumulativeIncidence):  # at the ends of years
-        last = int(result.table["time"].max())  # type: ignore[arg-type]
-        shown = result.incidence_at(*range(12, last + 1, 12) or [last])
-    if result.kind == "data_check":  # as delivered: premiums a year, not yet earned
-        given = {n: f"{n}_given" for n in ("standard_premium", "premium")}
-        shown = shown.filter(pl.col("input") > 0).with_columns(pl.col("quantity").replace(given))
+    shown = {lang: _shown(result, result.titled(lang)) for lang in LANGUAGES}
     blocks = [_block(name, result, shown, heading)]
     for frame, title in (
         ("states", "budget"),
@@ -196,6 +186,26 @@ def _blocks(name: str, result: Result, *, named: bool, brief: bool) -> list[Bloc
         drawn = result.segments.head(SHOWN).drop(ASIDE["segments"])
         blocks.append(_table_block("segments", drawn, _both("section.segments")))
     return blocks
+
+
+def _shown(result: Result, table: pl.DataFrame) -> pl.DataFrame:
+    """What of a result's table is printed."""
+    shown = table.drop(ASIDE.get(result.kind, ()), strict=False)
+    if isinstance(
+        result, HealthValues
+    ):  # a row per member is for the file beside, not for the page
+        shown = result.frames["groups"]
+    if result.kind in ("renewal_ledger", "group_flow"):  # of the coming term, not yet earned
+        shown = shown.rename({"standard_premium": "standard_premium_due"})
+    shown = shown.gather_every(EVERY.get(result.kind, 1))
+    shown = shown.tail(LAST.get(result.kind, shown.height))
+    if isinstance(result, CumulativeIncidence):  # at the ends of years
+        last = int(result.table["time"].max())  # type: ignore[arg-type]
+        shown = result.incidence_at(*range(12, last + 1, 12) or [last])
+    if result.kind == "data_check":  # as delivered: premiums a year, not yet earned
+        given = {n: f"{n}_given" for n in ("standard_premium", "premium")}
+        shown = shown.filter(pl.col("input") > 0).with_columns(pl.col("quantity").replace(given))
+    return shown
 
 
 def _product_blocks(tariff: Product) -> list[Block]:

@@ -55,6 +55,7 @@ PLAN_SECTIONS: dict[str, tuple[str, ...]] = {  # of plan studies, before those a
         "engagement_claims",
         "service_use",
     ),
+    "programme": ("health_values", "group_flow", "task_values", "lift_summary", "discount_lift"),
 }
 ASIDE = {  # saved, too wide to print
     "service_use": ("rate_variance", "unit_cost_seen"),
@@ -113,6 +114,7 @@ EVERY = {
     "trend_break": 3,
 }  # every how many points of a curve are printed
 DECISION = (
+    "health_values", "scenario_comparison",
     "schedule", "indication", "side_by_side", "aggregate_loss", "programme_effect", "group_effect",
     "level_prices", "green_channel", "service_price", "staffing", "service_cost",
     "frequency", "data_check",

@@ -33,7 +33,7 @@ class ServiceCost(Result):
 
     def finding(self, lang: Language = "en") -> str:
         """Say it in one sentence, services by their names in the language."""
-        named = {"dearest": level_label(self.facts["dearest"], lang)}
+        named = {key: level_label(self.facts[key], lang) for key in ("plan", "dearest")}
         return say(f"finding.{self.kind}", lang, **{**self.facts, **named})
 
     def figure(self, lang: Language = "en") -> go.Figure:

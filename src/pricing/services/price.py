@@ -92,13 +92,13 @@ class ServicePrice(Result):
         """Say it in one sentence, services by their names in the language."""
         services = [level_label(one, lang) for one in self.details["kept"]]
         kept = ("、" if lang == "zh" else ", ").join(services) or "–"
-        fails = self.facts["failing"] > 0
+        fails, plan = self.facts["failing"] > 0, level_label(self.facts["plan"], lang)
         judged = say(
             "sentence.services_over" if fails else "sentence.services_within",
             lang,
             **{**self.facts, "kept": kept},
         )
-        return say("finding.service_price", lang, **self.facts, judged=judged)
+        return say("finding.service_price", lang, **{**self.facts, "plan": plan}, judged=judged)
 
     def figure(self, lang: Language = "en") -> go.Figure:
         """Draw the service cost as a share of the net premium by age band, with the cap."""

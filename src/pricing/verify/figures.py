@@ -316,6 +316,13 @@ def _services() -> list[Figure]:
     return [figure for said in every for figure in _compare("services", *said)]
 
 
+def _sharing() -> list[Figure]:
+    from pricing.verify import sharing
+
+    both = (sharing.four_members(), sharing.mutual_aid_share())
+    return [figure for found in both for figure in _compare("sharing", *found)]
+
+
 AREAS: Mapping[str, Callable[[], list[Figure]]] = {
     "aggregate": _aggregate,
     "annuities": _annuities,
@@ -330,6 +337,7 @@ AREAS: Mapping[str, Callable[[], list[Figure]]] = {
     "regulation": _regulation,
     "reserving": _reserving,
     "services": _services,
+    "sharing": _sharing,
     "survival": _survival,
     "tables": _tables,
 }

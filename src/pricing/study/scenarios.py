@@ -1,9 +1,9 @@
-"""Scenarios of a plan, old against new: side by side, and each difference explained."""
+"""Scenarios of a study, old against new: side by side, and each difference explained."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,26 +12,27 @@ import plotly.graph_objects as go
 import polars as pl
 
 from pricing.files import fingerprint
-from pricing.plans.plan_file import PlanSettings, Scenario, changed
 from pricing.result.attribution import shapley_values
 from pricing.result.figure import COLOURS
 from pricing.result.series import SERIES
 from pricing.result.shape import Basis, Result
 from pricing.result.words import Language, label, say
+from pricing.study.sections import Scenario
 
 __all__ = ["ScenarioComparison", "ScenarioSteps", "scenario_results"]
 
-Headline = Callable[[PlanSettings], dict[str, float]]
+Headline = Callable[[Mapping[str, Any]], dict[str, float]]
 
 
 class ScenarioComparison(Result):
-    """The plan as it stands beside each scenario; ``.table``: quantity, scenario, before, after, difference."""
+    """The study as it stands beside each scenario; ``.table``: quantity, scenario, before, after, difference."""
 
     kind = "scenario_comparison"
 
     def finding(self, lang: Language = "en") -> str:
-        """Say what the first scenario does to the first figure, and how many there are."""
-        first = self.table.row(0, named=True)
+        """Say what the first scenario does to the first figure that moves, and how many there are."""
+        moved = self.table.filter(pl.col("difference") != 0)
+        first = (moved if moved.height else self.table).row(0, named=True)
         return say(
             "finding.scenario_comparison",
             lang,
@@ -42,7 +43,7 @@ class ScenarioComparison(Result):
             after=first["after"],
         )
 
-    def titled(self, lang: Language) -> pl.DataFrame:
+    def titled(self, lang: Language = "en") -> pl.DataFrame:
         """Give the table with the scenarios' titles in a language."""
         names = self.table["scenario"].unique().to_list()
         titles = {name: _title(self, name, lang) for name in names}
@@ -78,9 +79,15 @@ class ScenarioSteps(Result):
 
     kind = "scenario_steps"
 
+    @property
+    def _first(self) -> str:
+        """The first figure that moves."""
+        moved = self.table.filter(pl.col("part_of_difference") != 0)
+        return str((moved if moved.height else self.table)["quantity"][0])
+
     def finding(self, lang: Language = "en") -> str:
         """Name the change that moves the first figure most."""
-        first = self.table["quantity"][0]
+        first = self._first
         rows = self.table.filter(quantity=first)
         strongest = rows.sort(pl.col("part_of_difference").abs(), descending=True).row(
             0, named=True
@@ -96,31 +103,40 @@ class ScenarioSteps(Result):
 
     def figure(self, lang: Language = "en") -> go.Figure:
         """Draw the first figure from old to new."""
-        first = self.table["quantity"][0]
+        first = self._first
         rows = self.table.filter(quantity=first)
         ends = self.frames["ends"].filter(quantity=first).row(0, named=True)
         figure = go.Figure(layout={"template": "pricing", "height": 440, "showlegend": False})
         figure.add_waterfall(
-            x=[label("before", lang), *rows["changed_key"], label("after", lang)],
+            x=[label("before", lang), *map(_short, rows["changed_key"]), label("after", lang)],
             y=[ends["before"], *rows["part_of_difference"], ends["after"]],
             measure=["absolute", *["relative"] * rows.height, "total"],
             connector={"line": {"color": COLOURS["line"], "width": 1, "dash": "dot"}},
             increasing={"marker": {"color": COLOURS["second"]}},
             decreasing={"marker": {"color": COLOURS["third"]}},
             totals={"marker": {"color": COLOURS["estimate"]}},
-            texttemplate="%{delta:.4~g}",
+            text=[
+                f"{v:,.4g}" for v in (ends["before"], *rows["part_of_difference"], ends["after"])
+            ],
             textposition="outside",
             cliponaxis=False,
         )
+        levels = [ends["before"] + v for v in (0.0, *rows["part_of_difference"].cum_sum())]
+        room = max(max(levels) - min(levels), 0.02 * max(map(abs, levels)), 1e-12)
         return figure.update_layout(
             xaxis={"title": {"text": label("changed_key", lang)}, "type": "category"},
-            yaxis={"title": {"text": label(first, lang)}},
+            yaxis={
+                "title": {"text": label(first, lang)},
+                "range": [min(levels) - 0.6 * room, max(levels) + 0.25 * room],
+            },
             hovermode="closest",
         )
 
 
-def scenario_results(settings: PlanSettings, headline: Headline, basis: Basis) -> dict[str, Result]:
-    """Compare every scenario of a plan file with the plan as it stands.
+def scenario_results(
+    scenarios: Sequence[Scenario], headline: Headline, basis: Basis
+) -> dict[str, Result]:
+    """Compare every scenario of a study file with the study as it stands.
 
     Each figure is computed again with the scenario's keys changed. Where a scenario changes
     several keys, a change is given its Shapley value: the mean of what it does over all orders
@@ -128,10 +144,11 @@ def scenario_results(settings: PlanSettings, headline: Headline, basis: Basis) -
 
     Parameters
     ----------
-    settings : PlanSettings
-        The plan as it stands, with its scenarios.
+    scenarios : sequence of Scenario
+        Each with the keys it changes.
     headline : callable
-        Settings to the figures by name; called once a scenario, and 2ⁿ times for n changes.
+        What is changed (dotted key to value, empty for the plan as it stands) to the figures by
+        name; called 2ⁿ − 1 times for a scenario of n changes.
     basis : Basis
         The study's.
 
@@ -146,17 +163,15 @@ def scenario_results(settings: PlanSettings, headline: Headline, basis: Basis) -
 
     Examples
     --------
-    >>> from pricing.data.tables import bundled
-    >>> from pricing.plans.plan_file import read_plan
-    >>> settings = read_plan(bundled("studies/yantai.toml"))
-    >>> found = scenario_results(settings, lambda s: {"premium": 1.0}, Basis())
-    >>> found["scenario_comparison"].table["difference"].unique().to_list()
-    [0.0]
+    >>> rise = Scenario(name="rise", title={"en": "Rise", "zh": "上调"}, change={"care.monthly": 600})
+    >>> found = scenario_results([rise], lambda c: {"outgo": c.get("care.monthly", 450) * 12.0}, Basis())
+    >>> found["scenario_comparison"].table["difference"].to_list()
+    [1800.0]
     """
-    before = headline(settings)
+    before = headline({})
     rows, steps = [], {}
-    for scenario in settings.scenarios:
-        states = _states(settings, scenario, headline, before)
+    for scenario in scenarios:
+        states = _states(scenario, headline, before)
         after = states[-1]
         for name, old in before.items():
             new = after[name]
@@ -170,22 +185,22 @@ def scenario_results(settings: PlanSettings, headline: Headline, basis: Basis) -
         **dict.fromkeys(("before", "after", "difference", "relative_difference"), pl.Float64),
     }
     table = pl.DataFrame(rows, schema=schema, orient="row")
-    titles = {s.name: s.title.model_dump() for s in settings.scenarios}
-    said = [json.dumps(s.model_dump(mode="json"), sort_keys=True) for s in settings.scenarios]
+    titles = {s.name: s.title.model_dump() for s in scenarios}
+    said = [json.dumps(s.model_dump(mode="json"), sort_keys=True) for s in scenarios]
     held = replace(basis, fingerprint=fingerprint(basis.fingerprint, *said))
     compared = ScenarioComparison(table=table, basis=held, details={"titles": titles})
     return {"scenario_comparison": compared, **steps}
 
 
 def _states(
-    settings: PlanSettings, scenario: Scenario, headline: Headline, before: dict[str, float]
+    scenario: Scenario, headline: Headline, before: dict[str, float]
 ) -> list[dict[str, float]]:
     """The figures after every subset of the changes; bit k of a place is change k."""
     keys = list(scenario.change)
     states = [before]
     for state in range(1, 1 << len(keys)):
         made: dict[str, Any] = {k: scenario.change[k] for i, k in enumerate(keys) if state >> i & 1}
-        states.append(headline(changed(settings, made)))
+        states.append(headline(made))
     return states
 
 
@@ -213,7 +228,19 @@ def _steps(scenario: Scenario, states: list[dict[str, float]], basis: Basis) -> 
         fingerprint=fingerprint(basis.fingerprint, said),
         notes=(*basis.notes, "Shapley values over all orders of the changes"),
     )
-    return ScenarioSteps(table=table, basis=held, frames={"ends": ends})
+    return ScenarioSteps(
+        table=table,
+        basis=held,
+        frames={"ends": ends},
+        details={"title": scenario.title.model_dump()},
+    )
+
+
+def _short(change: str) -> str:
+    """The last words of a changed key, short enough for an axis."""
+    key, _, value = change.partition(" → ")
+    value = value if len(value) <= 16 else value[:15] + "…"
+    return f"{key.rpartition('.')[2]}<br>{value}"
 
 
 def _title(result: Result, scenario: str, lang: Language) -> str:
