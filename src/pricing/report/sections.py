@@ -43,11 +43,11 @@ SECTIONS = {  # one question each, and the kinds of results that answer it
 }
 PLAN_SECTIONS: dict[str, tuple[str, ...]] = {  # of plan studies, before those above
     "services": (
+        "level_prices",
         "service_cost",
         "green_channel",
         "channel_uptake",
         "service_price",
-        "level_prices",
         "service_break_even",
         "staffing",
         "waiting",
