@@ -89,7 +89,13 @@ class MeanCumulative(Result):
     def finding(self, lang: Language = "en") -> str:
         """Say how many events a person has by the last time, and where most."""
         facts = dict(self.facts)
-        facts |= {end: level_label(self.facts[end], lang) for end in ("highest", "lowest")}
+        named = " × ".join(label(name, lang) for name in self.by)
+        ends = ("highest", "lowest")
+        facts |= {end: f"{named}: {level_label(self.facts[end], lang)}" for end in ends}
+        money = self.name == "mean_amount"
+        for name in ("estimate", "lower", "upper", "lowest_estimate"):
+            value = self.facts[name]
+            facts[name] = "–" if value is None else f"{value:,.0f}" if money else f"{value:,.3f}"
         facts["unit_name"] = level_label(f"unit_{facts['unit']}", lang)
         facts["name_text"] = label(self.name, lang)
         tail = "sentence.mean_cumulative_" + ("strata" if self.facts["strata"] > 1 else "one")
@@ -102,8 +108,10 @@ class MeanCumulative(Result):
         figure = steps_figure(
             table, start=0.0, origin=0.0, name=self.name, unit=self.facts["unit"], lang=lang
         )
+        named = " × ".join(label(name, lang) for name in self.by)
         return figure.update_layout(
-            yaxis={"tickformat": ",.3~g" if self.name == "mean_events" else ",.0f"}
+            yaxis={"tickformat": ",.3~g" if self.name == "mean_events" else ",.0f"},
+            legend={"title": {"text": named}},
         )
 
 

@@ -55,6 +55,7 @@ class PseudoScore(Result):
         named = {
             "factor": label(facts["factor"], lang),
             "most": level_label(facts["most"], lang),
+            "p": "< 0.0001" if self.p_value < 1e-4 else f"{self.p_value:.4f}",
             "strata_text": say("sentence.log_rank_strata", lang, strata=strata) if strata else "",
         }
         return say("finding.pseudo_score", lang, **(facts | named))

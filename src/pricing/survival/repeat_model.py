@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Literal, get_args
 
+import plotly.graph_objects as go
 import polars as pl
 
 from pricing.errors import InputError, nearest
@@ -54,6 +55,11 @@ class RepeatModel(Cox):
             "a model of repeat events has no survival",
             do="take mean_cumulative for numbers of events, or fit_cox on the first event",
         )
+
+    def figure(self, lang: Language = "en", factor: str | None = None) -> go.Figure:
+        """Draw the ratios of event rates of every level and covariate, or of one factor."""
+        named = {"title": {"text": label("rate_ratio", lang)}}
+        return super().figure(lang, factor).update_layout(yaxis=named)
 
     def finding(self, lang: Language = "en") -> str:
         """Say what changes the rate of repeat events most."""
