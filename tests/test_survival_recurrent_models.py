@@ -350,3 +350,56 @@ def test_figures_and_findings_speak_and_results_keep(lang, tmp_path):
         back = Result.load(tmp_path / one.kind)
         assert back.finding(lang) == one.finding(lang)
         assert one.basis.fingerprint
+
+
+# -- the study ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    from pricing.data.tables import bundled
+    from pricing.plans.plan_study import PlanStudy
+
+    folder = tmp_path_factory.mktemp("taiankang")
+    text = bundled("studies/taiankang.toml").read_text(encoding="utf-8")
+    path = folder / "study.toml"
+    path.write_text(text.replace("members = 6_000", "members = 2_500"), encoding="utf-8")
+    return PlanStudy(path, work=folder / "work")
+
+
+def test_the_study_finds_the_truth_and_shows_what_immortal_time_would_say(study):
+    assert all(checked.rejected.is_empty() for checked in study.checked.values())
+    found = study.run()
+    value, immortal = found["repeat_value"], found["immortal_time"]
+    assert value.facts["ratio_lower"] < 0.80 < value.facts["ratio_upper"]
+    told = dict(immortal.table.select("method", "rate_ratio").rows())
+    assert told["joined_before_next"] < 0.7 < told["time_varying"]
+    # all models speak of the same events; given the events so far the ratio is nearer to 1
+    assert {"repeat_model", "repeat_model:total", "repeat_model:gap"} <= set(found)
+    for one in found.values():
+        assert one.finding("en")
+        assert one.finding("zh")
+        assert one.kind == "data_check" or one.figure("zh").data
+
+
+def test_scenarios_change_the_value_as_they_must(study):
+    from pricing.plans.plan_file import changed
+
+    plain = study.headline()
+    late = study.headline(changed(study.settings, {"after_claim.joins_at": 3.0}))
+    assert late["avoided"] < plain["avoided"]
+    assert late["rate_ratio"] == pytest.approx(plain["rate_ratio"])
+    free = study.headline(
+        changed(
+            study.settings, {"after_claim.service_cost": 0.0, "after_claim.cost_per_month": 0.0}
+        )
+    )
+    assert free["net_value"] == pytest.approx(free["saving"])
+    with pytest.raises(InputError, match="horizons must lie after joins_at"):
+        changed(study.settings, {"after_claim.joins_at": 12.0})
+    with pytest.raises(InputError, match="no claim has the benefit 'inpatien'"):
+        study.headline(changed(study.settings, {"after_claim.benefits": ["inpatien"]}))
+    import datetime as dt
+
+    with pytest.raises(InputError, match="no claimant is followed"):
+        study.headline(changed(study.settings, {"after_claim.until": dt.date(2020, 1, 1)}))

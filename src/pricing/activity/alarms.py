@@ -69,8 +69,12 @@ def alarm_rows(
     if key is None:
         return rows
     names = pseudonyms(rows["policy_id"], key)
-    hidden = rows.join(names, left_on="policy_id", right_on="person", how="left", maintain_order="left")
-    return hidden.select("alarm_id", policy_id="pseudonym", raised="raised", kind="kind", confirmed="confirmed")
+    hidden = rows.join(
+        names, left_on="policy_id", right_on="person", how="left", maintain_order="left"
+    )
+    return hidden.select(
+        "alarm_id", policy_id="pseudonym", raised="raised", kind="kind", confirmed="confirmed"
+    )
 
 
 def alarm_rates(
@@ -128,7 +132,7 @@ def alarm_rates(
         raise InputError(f"the days before a term are 1 to 3,660, got {lookback!r}")
     if not (0 < least <= lookback / 365 and many > 0):
         raise InputError(f"limits out of their domain: least {least}, many {many}")
-    if (twice := int(terms.select("policy_id", "policy_year").is_duplicated().sum())):
+    if twice := int(terms.select("policy_id", "policy_year").is_duplicated().sum()):
         raise InputError(f"{twice:,} terms appear twice", where="terms")
     keys = ["policy_id", "policy_year"]
     own = terms.select(*keys, last="start", first=pl.col("start").dt.offset_by(f"-{lookback}d"))
@@ -154,7 +158,9 @@ def alarm_rates(
     found = terms.join(days, on=keys, how="left", maintain_order="left").join(
         seen, on=keys, how="left", maintain_order="left"
     )
-    found = found.with_columns(pl.col("watched_years").fill_null(0.0), pl.col("alarms").fill_null(0))
+    found = found.with_columns(
+        pl.col("watched_years").fill_null(0.0), pl.col("alarms").fill_null(0)
+    )
     enough = pl.col("watched_years") >= least - 1e-12
     found = found.with_columns(
         alarm_rate=pl.when(enough).then(pl.col("alarms") / pl.col("watched_years"))

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal
 
 import plotly.graph_objects as go
 import polars as pl
 
+from pricing.claims.clusters import cluster_errors
 from pricing.claims.models import fit_frequency
 from pricing.errors import InputError
 from pricing.experience.cells import Experience
@@ -42,9 +42,13 @@ class AlarmEffect(Result):
     def finding(self, lang: Language = "en") -> str:
         """Say how many times the claims of the base the band furthest from 1 has."""
         facts = dict(self.facts)
-        named = {n: level_label(facts[n.removesuffix("_name")], lang) for n in ("most_name", "base_name")}
+        named = {
+            n: level_label(facts[n.removesuffix("_name")], lang) for n in ("most_name", "base_name")
+        }
         said = say("finding.alarm_effect", lang, **(facts | named))
-        return said + (say("sentence.alarm_rate", lang, **facts) if facts["each"] is not None else "")
+        return said + (
+            say("sentence.alarm_rate", lang, **facts) if facts["each"] is not None else ""
+        )
 
     def figure(self, lang: Language = "en") -> go.Figure:
         """Draw the relativities over the exposure behind them."""
@@ -61,7 +65,9 @@ class AlarmEffect(Result):
             reference=1.0,
         )
         if table["truth"].null_count() < table.height:
-            with_points(figure, table["level"].to_list(), table["truth"].to_list(), name="truth", lang=lang)
+            with_points(
+                figure, table["level"].to_list(), table["truth"].to_list(), name="truth", lang=lang
+            )
         return figure
 
 
@@ -70,7 +76,7 @@ def alarm_effect(
     others: Sequence[str] = (),
     *,
     base: str = "no_alarm",
-    errors: Literal["robust", "model", "quasi"] = "robust",
+    cluster: str | None = None,
     truth: pl.DataFrame | None = None,
     level: float = 0.95,
     basis: Basis | None = None,
@@ -86,8 +92,9 @@ def alarm_effect(
         Further factors held fixed, such as ``["age_band", "sex"]``.
     base : str
         Band of relativity 1.
-    errors : {"robust", "model", "quasi"}
-        As of :func:`pricing.claims.models.fit_frequency`.
+    cluster : str, optional
+        Whose terms belong together, such as ``"policy_id"``: the terms of a policy share its frailty, and
+        taking them as independent makes intervals too narrow.
     truth : polars.DataFrame, optional
         alarm_band and relativity that made the data.
     level : float
@@ -125,7 +132,9 @@ def alarm_effect(
     seen = rows.with_columns(pl.col(FACTOR).cast(pl.String).cast(pl.Enum(known)))
     cells = Experience.collect(seen, [FACTOR, *others], basis=basis)
     formula = " + ".join([FACTOR, *others])
-    fit = fit_frequency(cells, formula, base={FACTOR: base}, errors=errors, level=level)
+    fit = fit_frequency(cells, formula, base={FACTOR: base}, level=level)
+    if cluster:
+        fit = cluster_errors(fit, seen, by=cluster)
     counted = seen.group_by(FACTOR).agg(
         pl.col("alarms").sum().cast(pl.Int64), pl.col("watched_years").sum()
     )
@@ -152,7 +161,7 @@ def alarm_effect(
     worn = float(table.filter(pl.col("level") != "no_watch")["exposure"].sum())
     facts = {
         "most": most["level"], "base": base, "ratio": most["relativity"], "lower": most["lower"],
-        "upper": most["upper"], "share": worn / whole, "level": level, **_each(seen, others, errors, level),
+        "upper": most["upper"], "share": worn / whole, "level": level, **_each(seen, others, cluster, level),
     }  # fmt: skip
     notes = ("alarms of the days before the term only",)
     return AlarmEffect(
@@ -173,7 +182,7 @@ def _order(rows: pl.DataFrame) -> list[str]:
 def _each(
     rows: pl.DataFrame,
     others: Sequence[str],
-    errors: Literal["robust", "model", "quasi"],
+    cluster: str | None,
     level: float,
 ) -> dict[str, float | None]:
     """By how much one more alarm per watched year multiplies the claims of wearers."""
@@ -183,6 +192,8 @@ def _each(
     if worn["alarm_rate"].n_unique() < 3 or not worn["claims"].sum():
         return nothing
     cells = Experience.collect(worn, ["alarm_rate", *others])
-    fit = fit_frequency(cells, " + ".join(["alarm_rate", *others]), errors=errors, level=level)
+    fit = fit_frequency(cells, " + ".join(["alarm_rate", *others]), level=level)
+    if cluster:
+        fit = cluster_errors(fit, worn, by=cluster)
     row = fit.table.filter(pl.col("term") == "alarm_rate").row(0, named=True)
     return {"each": row["relativity"], "each_lower": row["lower"], "each_upper": row["upper"]}

@@ -109,11 +109,11 @@ def _tables(draw: np.random.Generator, members: int) -> dict[str, pl.DataFrame]:
     }).with_columns(pl.col("exit_cause").replace("", None))  # fmt: skip
     index = pl.DataFrame({
         "claim_id": policy + "-00", "policy_id": policy, "incurred": incurred, "paid": closed,
-        "amount": draw.gamma(2, true["mean_amount"] / 2, members).round(2) + 0.01,
+        "amount": draw.gamma(2, true["mean_amount"] / 2, members).round(2).clip(0.01),
     })  # fmt: skip
     again = pl.DataFrame({
         "policy_id": policy.gather(who), "incurred": closed[who] + told,
-        "amount": draw.gamma(2, true["mean_amount"] / 2, len(who)).round(2) + 0.01,
+        "amount": draw.gamma(2, true["mean_amount"] / 2, len(who)).round(2).clip(0.01),
     }).sort("policy_id", "incurred").with_columns(
         claim_id=pl.col("policy_id") + "-"
         + (pl.int_range(1, pl.len() + 1).over("policy_id")).cast(pl.String).str.zfill(2),

@@ -98,7 +98,10 @@ def _tables(draw: np.random.Generator, members: int) -> dict[str, pl.DataFrame]:
     who, year = np.repeat(number, TERMS), np.tile(np.arange(TERMS), members)
     renewals = pl.DataFrame({"policy_id": _policy(who), "policy_year": year, "origin": start[who]})
     renewals = renewals.with_columns(
-        start=_anniversary(0), end=_anniversary(1), health_group=pl.lit("G0"), standard_premium=2000.0
+        start=_anniversary(0),
+        end=_anniversary(1),
+        health_group=pl.lit("G0"),
+        standard_premium=2000.0,
     ).drop("origin")
     age = years[who] + year
     rate = (
@@ -137,7 +140,7 @@ def _claims(
     at = np.repeat(np.arange(len(who)), many)
     days = (last - first).astype(np.int64)
     incurred = first[at] + (draw.random(len(at)) * days[at]).astype(np.int64)
-    amount = draw.gamma(1.5, TRUTH["mean_amount"] / 1.5, len(at)).round(2) + 0.01
+    amount = draw.gamma(1.5, TRUTH["mean_amount"] / 1.5, len(at)).round(2).clip(0.01)
     benefit = np.where(draw.random(len(at)) < 0.7, "inpatient", "outpatient")
     reported = incurred + draw.integers(0, 10, len(at))
     return pl.DataFrame({
@@ -182,7 +185,9 @@ def _messages(draw: np.random.Generator, claims: pl.DataFrame) -> pl.DataFrame:
     # who is not told twice is told at once what it came to
     once = first["again"]
     first = first.with_columns(told=pl.when("again").then("told").otherwise("amount"))
-    both = pl.concat([first, second.filter(once)], how="vertical_relaxed").sort("sent", "claim_id", "version")
+    both = pl.concat([first, second.filter(once)], how="vertical_relaxed").sort(
+        "sent", "claim_id", "version"
+    )
     body = pl.struct(
         version="version", sent=pl.col("sent").dt.strftime("%Y-%m-%d 09:00:00"),
         claim=pl.struct(

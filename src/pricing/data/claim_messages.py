@@ -157,7 +157,7 @@ def claims_of_messages(
     ----------
     messages : polars.DataFrame
         message_line and body, as :func:`read_messages` or the contract ``claim_messages`` gives them,
-        in the order they came.
+        in the order they came; ``received`` where it is known, for claims that name no day of report.
     prefix : str
         With what the policy numbers of the plan begin; others are set aside.
     paths : mapping of str to str, optional
@@ -214,10 +214,14 @@ def claims_of_messages(
 def _known(paths: dict[str, str]) -> dict[str, str]:
     unknown = [n for n in paths if n not in CLAIM_PATHS]
     if unknown:
-        raise InputError(f"no field {unknown[0]!r}{nearest(unknown[0], CLAIM_PATHS)}", where="paths")
+        raise InputError(
+            f"no field {unknown[0]!r}{nearest(unknown[0], CLAIM_PATHS)}", where="paths"
+        )
     wrong = [p for p in paths.values() if not p.startswith("$.")]
     if wrong:
-        raise InputError(f"{wrong[0]!r} is no place in a message", do='write it as "$.claim.number"')
+        raise InputError(
+            f"{wrong[0]!r} is no place in a message", do='write it as "$.claim.number"'
+        )
     return paths
 
 
@@ -227,6 +231,7 @@ def _fields(messages: pl.DataFrame, places: Mapping[str, str], longest: int) -> 
     kept = messages.select(
         "message_line",
         "body",
+        received=pl.col("received") if "received" in messages.columns else pl.lit(None, pl.Date),
         _order=pl.int_range(pl.len(), dtype=pl.Int64),
         _fits=pl.when((body.str.len_chars() <= longest) & ~body.str.contains("\ufffd")).then(body),
     )
@@ -252,9 +257,7 @@ def _judged(
         **{n: _day(n) for n in ("incurred", "reported", "paid")},
     )  # fmt: skip
     long = [pl.col(n).str.len_chars() > LONGEST for n in ("claim_id", "policy_id", "benefit")]
-    unread = [
-        read[n].is_not_null() & typed[n].is_null() for n in ("reported", "paid")
-    ]
+    unread = [read[n].is_not_null() & typed[n].is_null() for n in ("reported", "paid")]
     rules = [
         (~pl.col("_object").fill_null(False), "message_malformed"),
         (pl.col("claim_id").is_null() | long[0], "message_claim_number"),
@@ -289,7 +292,8 @@ def _folded(judged: pl.DataFrame) -> LinkedClaims:
         last_amount=pl.col("amount").last(),
         claim_status=pl.col("status").last(),
         top=pl.col("_order").last(),
-        reported_first=pl.col("reported").drop_nulls().first(),
+        told_first=pl.col("reported").drop_nulls().first(),
+        came_first=pl.col("received").min(),
     )
     told = good.join(facts, on="claim_id", how="left", maintain_order="left").with_columns(
         reason=pl.when(pl.col("policies") > 1)
@@ -307,9 +311,10 @@ def _folded(judged: pl.DataFrame) -> LinkedClaims:
     lines = pl.concat([told.select(columns), bad.select(columns)]).sort("_order").drop("_order")
     lines = lines.rename({"reason": "set_aside_reason"})
     last = told.filter(pl.col("reason") == "message_kept")
+    came = pl.when(pl.col("came_first") >= pl.col("incurred")).then("came_first")
     claims = last.select(
         "claim_id", "policy_id", "incurred",
-        reported=pl.coalesce("reported", "reported_first"),
+        reported=pl.coalesce("reported", "told_first", came),
         paid=pl.when(pl.col("status") == "paid").then("paid"),
         amount="amount", benefit="benefit", hospital="hospital",
     )  # fmt: skip

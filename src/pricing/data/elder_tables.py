@@ -31,7 +31,9 @@ class Watches(dy.Schema):
     watch_id = key("The number of the stretch")
     policy_id = text("The policy whose insured wears it")
     worn_from = day("First day worn")
-    worn_until = day("Day after the last day worn (half-open); empty while it is worn", optional=True)
+    worn_until = day(
+        "Day after the last day worn (half-open); empty while it is worn", optional=True
+    )
 
     @dy.rule()
     def until_after_from(cls) -> pl.Expr:
@@ -43,7 +45,13 @@ class ClaimMessages(dy.Schema):
     """One row per line a claims interface sent, as it came; what it says is read later."""
 
     message_line = key("Number of the line; counted from 1 where absent", optional=True)
+    received = day("Day the line came in", optional=True)
     body = text("The line: one JSON object")
+
+    @dy.rule()
+    def body_at_most_20000(cls) -> pl.Expr:
+        """`body` must have 20,000 letters at most."""
+        return pl.col("body").str.len_chars() <= 20_000
 
 
 class Aftercare(dy.Schema):

@@ -46,7 +46,9 @@ class AfterClaimSection(Strict):
     @model_validator(mode="after")
     def _orders(self) -> AfterClaimSection:
         if min(self.horizons) <= self.joins_at:
-            raise ValueError("horizons must lie after joins_at: a claimant who has not joined has no value")
+            raise ValueError(
+                "horizons must lie after joins_at: a claimant who has not joined has no value"
+            )
         if sorted(set(self.age_edges)) != self.age_edges:
             raise ValueError("age_edges must rise")
         return self
@@ -62,14 +64,33 @@ class Prepared:
 
 
 def simulate(folder: Path, *, members: int, seed: int) -> None:
-    """Write simulated claimants, their claims and the service's register."""
+    """Write simulated claimants, their claims and the service's register.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> simulate(folder, members=3, seed=1)
+    >>> (folder / "aftercare").is_dir()
+    True
+    """
     simulate_aftercare(folder, members=members, seed=seed)
 
 
 def prepare(
     section: AfterClaimSection, tables: Mapping[str, pl.DataFrame], basis: Basis
 ) -> Prepared:
-    """Keep the tables; what is a repeat claim is a matter of the section."""
+    """Keep the tables; what is a repeat claim is a matter of the section.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> simulate(folder, members=3, seed=1)
+    >>> tables = {n: pl.read_parquet(folder / n / "*.parquet") for n in TABLES}
+    >>> prepare(AfterClaimSection(until=date(2026, 1, 1)), tables, Basis()).register.height
+    3
+    """
     del section, basis
     return Prepared(*(tables[name] for name in TABLES))
 
@@ -123,9 +144,13 @@ def claimants(
     if section.benefits:
         unknown = [b for b in section.benefits if not (family["benefit"] == b).any()]
         if unknown:
-            raise InputError(f"no claim has the benefit {unknown[0]!r}", where="after_claim.benefits")
+            raise InputError(
+                f"no claim has the benefit {unknown[0]!r}", where="after_claim.benefits"
+            )
         family = family.filter(pl.col("benefit").is_in(section.benefits))
-    later = family.join(followed.select("policy_id", "closed", "stop", index="claim_id"), on="policy_id")
+    later = family.join(
+        followed.select("policy_id", "closed", "stop", index="claim_id"), on="policy_id"
+    )
     events = later.filter(
         pl.col("incurred") > pl.col("closed"),
         pl.col("incurred") < pl.col("stop"),
@@ -133,13 +158,27 @@ def claimants(
     ).select(person="policy_id", time=_months("incurred"), amount="amount")
     notes = [f"time in months since the close of the index claim, observed to {section.until}"]
     several, gone = prepared.register.height - told.height, told.height - followed.height
-    notes += [f"{several:,} later index claims of the same policy are repeat claims"] if several else []
+    notes += (
+        [f"{several:,} later index claims of the same policy are repeat claims"] if several else []
+    )
     notes += [f"{gone:,} claimants had no day of cover after the close"] if gone else []
     return persons, events, tuple(notes)
 
 
 def results(section: AfterClaimSection, prepared: Prepared, basis: Basis) -> dict[str, Result]:
-    """Give repeat claims by time, the service's effect by every model, immortal time, and its value."""
+    """Give repeat claims by time, the service's effect by every model, immortal time, and its value.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> simulate(folder, members=400, seed=1)
+    >>> tables = {n: pl.read_parquet(folder / n / "*.parquet") for n in TABLES}
+    >>> section = AfterClaimSection(until=date(2026, 1, 1))
+    >>> found = results(section, prepare(section, tables, Basis()), Basis())
+    >>> found["immortal_time"].table["method"].to_list()
+    ['joined_before_next', 'ever_joined', 'time_varying']
+    """
     persons, events, notes = claimants(section, prepared)
     told = fingerprint(basis.fingerprint, section.model_dump_json())
     basis = replace(basis, notes=(*basis.notes, *notes), fingerprint=told)
@@ -163,7 +202,13 @@ def results(section: AfterClaimSection, prepared: Prepared, basis: Basis) -> dic
     }
     for name, model in models.items():
         found[name] = fit_repeat(
-            rows, formula, model=model, base={"in_service": "no"}, unit="month", level=level, basis=basis
+            rows,
+            formula,
+            model=model,
+            base={"in_service": "no"},
+            unit="month",
+            level=level,
+            basis=basis,
         )
     found["immortal_time"] = immortal_time(
         persons, events, others, truth=section.known_ratio, level=level, basis=basis
@@ -173,7 +218,18 @@ def results(section: AfterClaimSection, prepared: Prepared, basis: Basis) -> dic
 
 
 def headline(section: AfterClaimSection, prepared: Prepared) -> dict[str, float]:
-    """Give the rate ratio, claims avoided, saving, cost, value and break-even at the last horizon."""
+    """Give the rate ratio, claims avoided, saving, cost, value and break-even at the last horizon.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> simulate(folder, members=400, seed=1)
+    >>> tables = {n: pl.read_parquet(folder / n / "*.parquet") for n in TABLES}
+    >>> section = AfterClaimSection(until=date(2026, 1, 1))
+    >>> sorted(headline(section, prepare(section, tables, Basis())))[:2]
+    ['avoided', 'break_even_rate']
+    """
     persons, events, _ = claimants(section, prepared)
     value = _value(section, persons, events, Basis())
     row = value.table.row(-1, named=True)

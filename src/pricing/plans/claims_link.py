@@ -38,10 +38,14 @@ class ClaimsLinkSection(Strict):
     statuses: dict[str, str] = Field(default_factory=dict)  # their words to open, paid, withdrawn
     most_amount: float = Field(default=1e8, gt=0)
     lookback_days: int = Field(default=365, ge=30, le=1100)
-    least_watched: float = Field(default=0.25, gt=0, le=3)  # years worn, below which nothing is said
+    least_watched: float = Field(
+        default=0.25, gt=0, le=3
+    )  # years worn, below which nothing is said
     many_alarms: float = Field(default=2.0, gt=0)  # per watched year
     confirmed_only: bool = False
-    first_year: int = Field(default=1, ge=0)  # policy years before it have no alarms to look back on
+    first_year: int = Field(
+        default=1, ge=0
+    )  # policy years before it have no alarms to look back on
     age_edges: list[float] = Field(default=[0, 65, 70, 75, 80], min_length=1)
     level: float = Field(default=0.95, gt=0, lt=1)
 
@@ -56,7 +60,12 @@ class ClaimsLinkSection(Strict):
     @property
     def reading(self) -> tuple[Any, ...]:
         """The keys on which the claims depend."""
-        return (self.prefix, tuple(self.paths.items()), tuple(self.statuses.items()), self.most_amount)
+        return (
+            self.prefix,
+            tuple(self.paths.items()),
+            tuple(self.statuses.items()),
+            self.most_amount,
+        )
 
 
 @dataclass(frozen=True)
@@ -94,7 +103,9 @@ class ClaimLink(Result):
         """Draw the messages by what became of them."""
         rows = self.table.reverse()
         good = rows["set_aside_reason"].is_in(GOOD)
-        figure = go.Figure(layout={"template": "pricing", "height": max(300, 120 + 34 * rows.height)})
+        figure = go.Figure(
+            layout={"template": "pricing", "height": max(300, 120 + 34 * rows.height)}
+        )
         figure.add_bar(
             y=[level_label(r, lang) for r in rows["set_aside_reason"]],
             x=rows["messages"].to_list(),
@@ -111,14 +122,33 @@ class ClaimLink(Result):
 
 
 def simulate(folder: Path, *, members: int, seed: int) -> None:
-    """Write a simulated plan with watches, alarms, and claims told over the interface."""
+    """Write a simulated plan with watches, alarms, and claims told over the interface.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> simulate(folder, members=3, seed=1)
+    >>> (folder / "claim_messages").is_dir()
+    True
+    """
     simulate_alarms(folder, members=members, seed=seed)
 
 
 def prepare(
     section: ClaimsLinkSection, tables: Mapping[str, pl.DataFrame], basis: Basis
 ) -> Prepared:
-    """Read the messages to claims, hold these against their contract, and count them to person-years."""
+    """Read the messages to claims, hold these against their contract, and count them to person-years.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> simulate(folder, members=20, seed=1)
+    >>> tables = {n: pl.read_parquet(folder / n / "*.parquet") for n in TABLES}
+    >>> prepare(ClaimsLinkSection(), tables, Basis()).terms.height
+    60
+    """
     del basis
     kept = {name: tables[name].drop(pl.selectors.starts_with("_")) for name in TABLES}
     return _read(section, kept)
@@ -146,7 +176,17 @@ def _read(section: ClaimsLinkSection, tables: Mapping[str, pl.DataFrame]) -> Pre
 
 
 def results(section: ClaimsLinkSection, prepared: Prepared, basis: Basis) -> dict[str, Result]:
-    """Give what became of the messages, and claims by the alarms before the term."""
+    """Give what became of the messages, and claims by the alarms before the term.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> simulate(folder, members=400, seed=1)
+    >>> tables = {n: pl.read_parquet(folder / n / "*.parquet") for n in TABLES}
+    >>> list(results(ClaimsLinkSection(), prepare(ClaimsLinkSection(), tables, Basis()), Basis()))
+    ['claim_link', 'alarm_effect']
+    """
     prepared = _again(section, prepared)
     told = fingerprint(basis.fingerprint, section.model_dump_json())
     basis = replace(basis, fingerprint=told)
@@ -154,7 +194,17 @@ def results(section: ClaimsLinkSection, prepared: Prepared, basis: Basis) -> dic
 
 
 def headline(section: ClaimsLinkSection, prepared: Prepared) -> dict[str, float]:
-    """Give the relativity of many alarms, its lower end, the share watched and the claims read."""
+    """Give the relativity of many alarms, its lower end, the share watched and the claims read.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> simulate(folder, members=400, seed=1)
+    >>> tables = {n: pl.read_parquet(folder / n / "*.parquet") for n in TABLES}
+    >>> headline(ClaimsLinkSection(), prepare(ClaimsLinkSection(), tables, Basis()))["messages_aside"]
+    6.0
+    """
     prepared = _again(section, prepared)
     effect = _effect(section, prepared, Basis())
     many = effect.table.filter(level="many_alarms")
@@ -185,7 +235,7 @@ def _effect(section: ClaimsLinkSection, prepared: Prepared, basis: Basis) -> Ala
     ages = pl.Enum(band_labels(section.age_edges))
     rows = rows.with_columns(age_band=band("age", section.age_edges).cast(ages))
     others = [n for n in ("age_band", "sex") if rows[n].n_unique() > 1]
-    return alarm_effect(rows, others, level=section.level, basis=basis)
+    return alarm_effect(rows, others, cluster="policy_id", level=section.level, basis=basis)
 
 
 def _link(prepared: Prepared, basis: Basis) -> ClaimLink:
@@ -204,7 +254,10 @@ def _link(prepared: Prepared, basis: Basis) -> ClaimLink:
     return ClaimLink(
         table=table,
         basis=replace(
-            basis, rows=link.lines.height, claims=float(link.claims.height), notes=(*basis.notes, *notes)
+            basis,
+            rows=link.lines.height,
+            claims=float(link.claims.height),
+            notes=(*basis.notes, *notes),
         ),
         facts=facts,
         frames={
