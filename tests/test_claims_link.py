@@ -66,6 +66,7 @@ def outcome(*bodies, **options):
         (message(number=None), "claim_number"),
         (message(number="  "), "claim_number"),
         (message(number="C" * 65), "claim_number"),
+        (message(number=12345678901234567890123), "claim_number"),
         (message(policy="PA00000001"), "policy_number"),
         (message(policy="aj00000001"), "policy_number"),
         (message(policy=None), "policy_number"),
@@ -87,6 +88,8 @@ def outcome(*bodies, **options):
         (message(amount=[1]), "amount"),
         (message(amount=12345678901234567890123), "amount"),
         (message(benefit=None), "benefit"),
+        (message(benefit=["x"]), "benefit"),
+        (message(number={"a": 1}), "claim_number"),
         (message(), "kept"),
         (message(amount=0), "kept"),
         (message(amount="850.50"), "kept"),
@@ -212,6 +215,25 @@ def test_files_with_marks_blanks_and_wrong_bytes(tmp_path):
         )
     with pytest.raises(InputError, match="lack body"):
         claims_of_messages(pl.DataFrame({"message_line": ["1"]}))
+
+
+def test_lines_read_together_are_those_read_one_by_one():
+    """Bad lines, names twice and long numbers change nothing of the lines beside them."""
+    bodies = [message(number=f"C{i}", amount=i / 4) for i in range(300)]
+    odd = [
+        '{"claim": {"number": "D1", "amount": 1, "amount": 7, "policy": "AJ1", "incurred": "2024-03-01", '
+        '"benefit": "x", "status": "paid"}}',
+        "{broken",
+        message(number="D2", amount=[1]),
+        message(number=["D3"]),
+        message(number=5, amount=3),
+    ]
+    together = told(*bodies[:150], *odd, *bodies[150:])
+    alone = pl.concat([told(b).claims for b in (*bodies[:150], *odd, *bodies[150:])])
+    assert together.claims.sort("claim_id").equals(alone.sort("claim_id"))
+    assert together.claims.filter(claim_id="D1")["amount"].item() == 7.0
+    assert together.claims.filter(claim_id="5").height == 1
+    assert together.aside.height == 3
 
 
 # -- alarms -------------------------------------------------------------------------------------------

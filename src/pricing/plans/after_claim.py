@@ -197,8 +197,8 @@ def results(section: AfterClaimSection, prepared: Prepared, basis: Basis) -> dic
         found["pseudo_score"] = pseudo_score(seen, "chronic", level=level)
     models: dict[str, Model] = {
         "repeat_model": "andersen_gill",
-        "repeat_model:total": "prentice_total",
-        "repeat_model:gap": "prentice_gap",
+        "repeat_model:prentice_total": "prentice_total",
+        "repeat_model:prentice_gap": "prentice_gap",
     }
     for name, model in models.items():
         found[name] = fit_repeat(

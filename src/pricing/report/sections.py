@@ -43,6 +43,14 @@ SECTIONS = {  # one question each, and the kinds of results that answer it
 }
 PLAN_SECTIONS: dict[str, tuple[str, ...]] = {  # of plan studies, before those above
     "programme": ("health_values", "group_flow", "task_values", "lift_summary", "discount_lift"),
+    "after_claim": (
+        "repeat_value",
+        "immortal_time",
+        "repeat_model",
+        "mean_cumulative",
+        "pseudo_score",
+    ),
+    "claims_link": ("alarm_effect", "claim_link"),
 }
 ASIDE = {  # saved, too wide to print
     "schedule": ("exposure", "monotone", "discounted_premium", "loss_ratio_before"),
@@ -73,6 +81,8 @@ ASIDE = {  # saved, too wide to print
         "std_error_model",
         "std_error_robust",
     ),
+    "repeat_model": ("role", "coefficient", "std_error_model", "std_error_robust"),
+    "repeat_value": ("avoided_lower", "avoided_upper", "time_in_service", "break_even"),
     "group_moves": ("weight",),
     "projection": (
         "premium_charged_lower",
@@ -100,7 +110,8 @@ EVERY = {
     "trend_break": 3,
 }  # every how many points of a curve are printed
 DECISION = (
-    "health_values", "scenario_comparison",
+    "health_values", "repeat_value", "immortal_time", "alarm_effect", "claim_link",
+    "scenario_comparison",
     "schedule", "indication", "side_by_side", "aggregate_loss", "programme_effect", "group_effect",
     "frequency", "data_check",
 )  # fmt: skip

@@ -33,6 +33,7 @@ __all__ = ["MeanCumulative", "mean_cumulative", "strata_grids"]
 Of = Literal["events", "amount"]
 Scale = Literal["log", "plain"]
 MOST_STRATA = 200
+MOST_SHOWN = 8  # times of a page
 
 
 class MeanCumulative(Result):
@@ -85,6 +86,15 @@ class MeanCumulative(Result):
             for c in columns
         ]  # fmt: skip
         return found.select(*self.by, "time", *filled).sort(*self.by, "time")
+
+    def titled(self, lang: Language = "en") -> pl.DataFrame:
+        """Give the means at round times, for a page; the table has every step."""
+        del lang
+        step = {"day": 182.0, "month": 6.0, "year": 1.0}[self.facts["unit"]]
+        last = float(self.frames["summary"]["last_time"].max())  # type: ignore[arg-type]
+        step *= np.ceil(last / step / MOST_SHOWN)
+        times = np.arange(step, last + step / 1e6, step).tolist() or [last]
+        return self.at(*times).drop_nulls(self.name)
 
     def finding(self, lang: Language = "en") -> str:
         """Say how many events a person has by the last time, and where most."""

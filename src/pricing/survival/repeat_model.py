@@ -56,6 +56,11 @@ class RepeatModel(Cox):
             do="take mean_cumulative for numbers of events, or fit_cox on the first event",
         )
 
+    def titled(self, lang: Language = "en") -> pl.DataFrame:
+        """Give the table for a page, its ratios called what they are."""
+        del lang
+        return self.table.rename({"hazard_ratio": "rate_ratio"})
+
     def figure(self, lang: Language = "en", factor: str | None = None) -> go.Figure:
         """Draw the ratios of event rates of every level and covariate, or of one factor."""
         named = {"title": {"text": label("rate_ratio", lang)}}
