@@ -374,7 +374,9 @@ def test_the_study_finds_the_truth_and_shows_what_immortal_time_would_say(study)
     assert value.facts["ratio_lower"] < 0.80 < value.facts["ratio_upper"]
     told = dict(immortal.table.select("method", "rate_ratio").rows())
     assert told["joined_before_next"] < 0.7 < told["time_varying"]
-    assert {"repeat_model", "repeat_model:prentice_total", "repeat_model:prentice_gap"} <= set(found)
+    assert {"repeat_model", "repeat_model:prentice_total", "repeat_model:prentice_gap"} <= set(
+        found
+    )
     for one in found.values():
         assert one.finding("en")
         assert one.finding("zh")
