@@ -56,6 +56,14 @@ PLAN_SECTIONS: dict[str, tuple[str, ...]] = {  # of plan studies, before those a
         "service_use",
     ),
     "programme": ("health_values", "group_flow", "task_values", "lift_summary", "discount_lift"),
+    "after_claim": (
+        "repeat_value",
+        "immortal_time",
+        "repeat_model",
+        "mean_cumulative",
+        "pseudo_score",
+    ),
+    "claims_link": ("alarm_effect", "claim_link"),
 }
 ASIDE = {  # saved, too wide to print
     "service_use": ("rate_variance", "unit_cost_seen"),
@@ -87,6 +95,8 @@ ASIDE = {  # saved, too wide to print
         "std_error_model",
         "std_error_robust",
     ),
+    "repeat_model": ("role", "coefficient", "std_error_model", "std_error_robust"),
+    "repeat_value": ("avoided_lower", "avoided_upper", "time_in_service", "break_even"),
     "group_moves": ("weight",),
     "projection": (
         "premium_charged_lower",
@@ -114,7 +124,8 @@ EVERY = {
     "trend_break": 3,
 }  # every how many points of a curve are printed
 DECISION = (
-    "health_values", "scenario_comparison",
+    "health_values", "repeat_value", "immortal_time", "alarm_effect", "claim_link",
+    "scenario_comparison",
     "schedule", "indication", "side_by_side", "aggregate_loss", "programme_effect", "group_effect",
     "level_prices", "green_channel", "service_price", "staffing", "service_cost",
     "frequency", "data_check",
