@@ -128,7 +128,7 @@ def cost_tier(
     >>> round(cost.facts["bill"], 4), round(cost.facts["pure_premium"], 4)
     (437.5, 350.0)
     >>> round(cost.facts["loss_ratio"], 4), round(cost.facts["passes"], 3)
-    (0.7, 0.495)
+    (0.7, 0.496)
     """
     given = subsidy or Subsidy()
     given.price(tier.premium)
@@ -209,7 +209,7 @@ def person_year(tier: Tier, *, first_term: bool = False, **options: Any) -> Aggr
     ...                   year_limit=2000.0)
     >>> year = person_year(Tier(name="premium", benefits=(nursing,), premium=2000.0))
     >>> round(year.facts["no_loss"], 4), round(year.exceeds(2000.0), 4)
-    (0.6065, 0.0)
+    (0.6069, 0.0)
     """
     each: list[tuple[CountLaw, AggregateLoss]] = []
     for benefit in tier.benefits:

@@ -43,7 +43,7 @@ class TierGrid(Result):
 
     ``.table``, a row per design: design (number), the rules that vary, bill, pure_premium,
     actuarial_value, required_premium, premium, member_price, loss_ratio with its median, 95 % and
-    99.5 % points, passes, frontier. ``.frames["distribution"]``: design, probability, loss_ratio.
+    99.5 % points, passes, on_the_frontier. ``.frames["distribution"]``: design, probability, loss_ratio.
     """
 
     kind = "tier_grid"
@@ -56,7 +56,7 @@ class TierGrid(Result):
         """Draw the probability of passing the line over the price, the frontier marked."""
         figure = go.Figure(layout={"template": "pricing"})
         for frontier, colour, size in ((False, "bars", 6), (True, "estimate", 9)):
-            t = self.table.filter(pl.col("frontier") == frontier)
+            t = self.table.filter(pl.col("on_the_frontier") == frontier)
             figure.add_scatter(
                 x=t["member_price"].to_list(),
                 y=t["passes"].to_list(),
@@ -127,7 +127,7 @@ def tier_grid(
     Returns
     -------
     TierGrid
-        ``frontier`` marks designs that no other beats in actuarial value, price and probability of
+        ``on_the_frontier`` marks designs that no other beats in actuarial value, price and probability of
         passing the line together. ``required_premium`` is what the tier's loadings ask.
 
     Raises
@@ -145,7 +145,7 @@ def tier_grid(
     ...                  coinsurance=0.2)
     >>> basic = Tier(name="basic", benefits=(visits,), premium=500.0, terms=Terms(limit=4000.0))
     >>> grid = tier_grid(basic, 1000, {"deductible": [0.0, 50.0], "premium": [450.0, 500.0]})
-    >>> grid.table.select("deductible", "premium", "frontier").rows()
+    >>> grid.table.select("deductible", "premium", "on_the_frontier").rows()
     [(0.0, 450.0, True), (0.0, 500.0, True), (50.0, 450.0, True), (50.0, 500.0, True)]
     """
     given = subsidy or Subsidy()
@@ -194,7 +194,7 @@ def tier_grid(
             "loss_ratio": mean[cover] / income[price],
             **{name: ratio[:, wanted.index(p)] for name, p in SHOWN.items()},
             "passes": passes,
-            "frontier": non_dominated(
+            "on_the_frontier": non_dominated(
                 np.column_stack([-value[cover].round(12), pays[price], passes.round(12)])
             ),
         }
@@ -291,7 +291,7 @@ def _text(value: Any) -> str:
 
 
 def _facts(tier: Tier, persons: int, line: float, table: pl.DataFrame) -> dict[str, Any]:
-    front = table.filter("frontier")
+    front = table.filter("on_the_frontier")
     sound = front.filter(pl.col("passes") <= 0.05)
     best = sound.sort(["actuarial_value", "member_price"], descending=[True, False]).head(1)
     return {
