@@ -67,15 +67,15 @@ class TrueBenefit:
 def _benefits() -> dict[str, TrueBenefit]:
     return {
         "outpatient": TrueBenefit(
-            frequency=2.5, mean=150.0, cv=1.0, slope=0.02, dispersion=1.5, coinsurance=0.2
+            frequency=2.4, mean=150.0, cv=1.0, slope=0.02, dispersion=1.5, coinsurance=0.2
         ),
-        "telehealth": TrueBenefit(frequency=1.0, mean=30.0, cv=0.3),
+        "telehealth": TrueBenefit(frequency=1.0, mean=30.0, cv=0.3, coinsurance=0.2),
         "home_nursing": TrueBenefit(
-            frequency=3.0, mean=360.0, cv=0.8, slope=0.05, dispersion=2.0, coinsurance=0.2,
+            frequency=3.0, mean=290.0, cv=0.8, slope=0.05, dispersion=2.0, coinsurance=0.2,
             waiting_days=30, premium_only=True,
         ),
         "emergency_transfer": TrueBenefit(
-            frequency=0.06, mean=900.0, cv=0.5, slope=0.04, premium_only=True
+            frequency=0.06, mean=900.0, cv=0.5, slope=0.04, coinsurance=0.2, premium_only=True
         ),
     }  # fmt: skip
 

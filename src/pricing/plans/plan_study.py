@@ -69,7 +69,8 @@ class PlanStudy:
             for section in self.settings.plans:
                 for name in plan_of(section).TABLES:
                     if name not in done:
-                        table = Table(files=f"{name}/*.parquet")
+                        more = getattr(plan_of(section), "SIMULATED", {}).get(name, {})
+                        table = Table(files=f"{name}/*.parquet", **more)
                         done[name] = checked_table(name, table, folder / section)
         return dict(check_book(done))
 

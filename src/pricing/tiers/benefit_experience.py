@@ -29,7 +29,7 @@ from pricing.losses.tail import fit_tail, spliced_severity
 from pricing.result.figure import interval_figure
 from pricing.result.shape import Basis, Result
 from pricing.result.words import Language, level_label, say
-from pricing.tiers.benefit import Benefit
+from pricing.tiers.benefit import Benefit, Gate
 
 __all__ = ["BenefitExperience", "benefit_experience"]
 
@@ -60,18 +60,32 @@ class BenefitExperience(Result):
         x = np.repeat(seen["amount"].to_numpy(), seen["claims"].to_numpy())
         return spliced_severity(x, fit_tail(x, threshold))
 
-    def benefit(self, benefit: str, *, age_band: str = ALL, **rules: Any) -> Benefit:
+    def benefit(
+        self,
+        benefit: str,
+        *,
+        age_band: str = ALL,
+        measured_gate: Gate | None = None,
+        **rules: Any,
+    ) -> Benefit:
         """Give a benefit to price, with its frequency and severity from the book.
 
-        ``rules`` are those of :class:`pricing.tiers.benefit.Benefit`.
+        ``rules`` are those of :class:`pricing.tiers.benefit.Benefit`. ``measured_gate`` is the gate
+        in force while the book was observed: frequency and mean bill are taken back to what they
+        would be without it (the shape of the bill stays that of the book), so that a gate among the
+        rules is not counted twice.
         """
         row = self._row(benefit, age_band)
         if not row["claims"]:
             raise InputError(f"{benefit!r} has no claims at {age_band!r}: its frequency is unknown")
         given = {"dispersion": max(row["dispersion"], 1.0), **rules}
-        return Benefit(
-            name=benefit, frequency=row["frequency"], severity=self.severity(benefit), **given
-        )
+        frequency, law = row["frequency"], self.severity(benefit)
+        if measured_gate is not None:
+            past = measured_gate.through
+            kept = 1 - past + past * measured_gate.frequency
+            cost = 1 - past + past * measured_gate.frequency * measured_gate.severity
+            frequency, law = frequency / kept, law.scaled(kept / cost)
+        return Benefit(name=benefit, frequency=frequency, severity=law, **given)
 
     def _row(self, benefit: str, age_band: str | None = None) -> dict[str, Any]:
         names = self.table["benefit"].unique(maintain_order=True).to_list()
