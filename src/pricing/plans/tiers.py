@@ -34,6 +34,10 @@ SIMULATED: dict[str, dict[str, Any]] = {  # what simulated tables have beside th
     "policies": {"factors": {"tier": ["basic", "premium"]}},
     "claims": {"covariates": ["bill"]},
 }
+JUDGED = (
+    *("bill", "pure_premium", "actuarial_value", "required_premium"),
+    *("member_price", "loss_ratio", "passes"),
+)
 
 
 class GateKeys(Strict):
@@ -361,17 +365,16 @@ def headline(section: TiersSection, prepared: Prepared) -> dict[str, float]:
     """Give the figures of the tier that is compared: cost, price, loss ratio, passing of the line."""
     tiers = tiers_of(section, prepared.experience)
     tier = tiers[section.compared or section.tier[0].name]
-    cost = _cost(section, tier, Basis())
-    parts = build_up(tier, cost)
-    return {
-        "bill": cost.facts["bill"],
-        "pure_premium": cost.facts["pure_premium"],
-        "actuarial_value": cost.facts["actuarial_value"],
-        "required_premium": parts.facts["required_premium"],
-        "member_price": cost.facts["member_price"],
-        "loss_ratio": cost.facts["loss_ratio"],
-        "passes": cost.facts["passes"],
-    }
+    row = tier_grid(
+        tier,
+        section.persons,
+        {"premium": [tier.premium]},
+        new_share=section.new_share,
+        subsidy=_subsidy(section),
+        line=section.line,
+        levels=(0.5,),
+    ).table.row(0, named=True)
+    return {name: row[name] for name in JUDGED}
 
 
 def _subsidy(section: TiersSection) -> Subsidy | None:

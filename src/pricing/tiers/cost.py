@@ -36,8 +36,8 @@ FREE = Terms()
 class TierCost(Result):
     """Cost of a tier.
 
-    ``.table``: benefit, frequency, severity (mean bill of a claim), bill, paid (by the terms of the
-    benefit, its sub-limit among them), share_of_bill (paid over bill). ``.frames["levels"]``:
+    ``.table``: benefit, frequency, severity (mean bill of a claim), bill, paid_by_plan (by the terms
+    of the benefit, its sub-limit among them), share_of_bill (paid over bill). ``.frames["levels"]``:
     probability, portfolio_amount, loss_ratio. ``.frames["distribution"]``: loss_ratio, probability.
     ``.facts``: bill, pure_premium (a person's year after all terms), person_sd, portfolio_sd,
     actuarial_value, loss_ratio, passes, line, income, service.
@@ -133,19 +133,25 @@ def cost_tier(
     given = subsidy or Subsidy()
     given.price(tier.premium)
     income = given.income(tier.premium)
-    parts = [(n, person_year(tier, first_term=new)) for n, new in split_persons(tier, persons, new_share)]
+    parts, single = [], []
+    for n, new in split_persons(tier, persons, new_share):
+        each = [_benefit_year(tier, b.name, new, {}) for b in tier.benefits]
+        parts.append((n, _together(tier, each, {})))
+        single.append((n / persons, each))
     whole = aggregate_portfolio(
         [(_lives(n), one) for n, one in parts],
         premium=income * persons,
         line=line,
+        level=tier.loadings.level,
         levels=list(levels),
         basis=basis,
     )
     mean = math.fsum(n * one.mean for n, one in parts) / persons
     square = math.fsum(n * (one.facts["sd"] ** 2 + one.mean**2) for n, one in parts) / persons
     claims = _claims(tier, new_share)
-    table = _table(tier, claims, new_share, basis)
-    at = [whole.value_at_risk(p) for p in levels]
+    paid = [math.fsum(w * each[i].mean for w, each in single) for i in range(len(tier.benefits))]
+    table = _table(tier, claims, paid)
+    at = whole.table["value_at_risk"].to_list()
     amount = pl.DataFrame(
         {
             "probability": list(levels),
@@ -182,7 +188,7 @@ def cost_tier(
             "loss_ratio": mean / income,
             "line": line,
             "passes": whole.facts["passes"],
-            "capital": whole.value_at_risk(tier.loadings.level) / persons - mean,
+            "capital": whole.facts["value_at_risk"] / persons - mean,
             "service": tier.service(claims),
         },
         frames={"levels": amount, "distribution": _drawn(whole, income * persons)},
@@ -211,13 +217,16 @@ def person_year(tier: Tier, *, first_term: bool = False, **options: Any) -> Aggr
     >>> round(year.facts["no_loss"], 4), round(year.exceeds(2000.0), 4)
     (0.6069, 0.0)
     """
-    each: list[tuple[CountLaw, AggregateLoss]] = []
-    for benefit in tier.benefits:
-        each.append((fixed_count(1), _benefit_year(tier, benefit.name, first_term, options)))
+    each = [_benefit_year(tier, b.name, first_term, options) for b in tier.benefits]
+    return _together(tier, each, options)
+
+
+def _together(tier: Tier, each: Sequence[AggregateLoss], options: dict[str, Any]) -> AggregateLoss:
+    """All benefits of a person's year, under the terms of the year."""
     terms = None if tier.terms == FREE else tier.terms
     if len(each) == 1:
-        return each[0][1] if terms is None else each[0][1].under(terms)
-    return aggregate_portfolio(each, per_year=terms, **options)
+        return each[0] if terms is None else each[0].under(terms)
+    return aggregate_portfolio([(fixed_count(1), one) for one in each], per_year=terms, **options)
 
 
 def _benefit_year(
@@ -269,17 +278,7 @@ def _claims(tier: Tier, new_share: float) -> dict[str, float]:
     }
 
 
-def _table(
-    tier: Tier, claims: dict[str, float], new_share: float, basis: Basis | None
-) -> pl.DataFrame:
-    paid = []
-    for b in tier.benefits:
-        if b.year_limit == math.inf:
-            paid.append(claims[b.name] * b.bills().under(b.terms).mean)
-        else:
-            new = _benefit_year(tier, b.name, True, {}).mean if b.waiting_days else None
-            old = _benefit_year(tier, b.name, False, {}).mean
-            paid.append(old if new is None else new_share * new + (1 - new_share) * old)
+def _table(tier: Tier, claims: dict[str, float], paid: Sequence[float]) -> pl.DataFrame:
     bill = [b.bill() for b in tier.benefits]
     return pl.DataFrame(
         {
@@ -287,7 +286,7 @@ def _table(
             "frequency": [claims[b.name] for b in tier.benefits],
             "severity": [b.bills().mean for b in tier.benefits],
             "bill": bill,
-            "paid": paid,
+            "paid_by_plan": list(paid),
             "share_of_bill": [p / g for p, g in zip(paid, bill, strict=True)],
         }
     )
