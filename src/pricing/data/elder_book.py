@@ -206,7 +206,9 @@ def _policies(
         {"start": first.cast(pl.Date), "terms": terms, "age_days": age_days}
     ).with_columns(
         number=pl.int_range(1, pl.len() + 1),
-        birth_date=(pl.col("start").cast(pl.Int32) - pl.col("age_days")).cast(pl.Int32).cast(pl.Date),
+        birth_date=(pl.col("start").cast(pl.Int32) - pl.col("age_days"))
+        .cast(pl.Int32)
+        .cast(pl.Date),
         sex=pl.when(pl.Series(male)).then(pl.lit("male")).otherwise(pl.lit("female")),
         tier=pl.when(pl.Series(premium)).then(pl.lit(TIERS[1])).otherwise(pl.lit(TIERS[0])),
         end=pl.col("start").dt.offset_by(pl.format("{}y", pl.col("terms"))),
@@ -281,7 +283,9 @@ def _claims(
         bill = draw.lognormal(math.log(b.mean) - sigma**2 / 2, sigma, who.size)
         lag = draw.integers(0, 15, who.size)
         found.append(
-            pl.DataFrame({"policy_id": ids[who], "_day": at.astype(np.int32), "bill": bill.round(2)})
+            pl.DataFrame(
+                {"policy_id": ids[who], "_day": at.astype(np.int32), "bill": bill.round(2)}
+            )
             .with_columns(
                 benefit=pl.lit(name),
                 amount=((1 - b.coinsurance) * pl.col("bill")).round(2),

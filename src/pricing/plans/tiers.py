@@ -196,8 +196,8 @@ class TiersSection(Strict):
     subsidy: SubsidyKeys | None = None
     loadings: LoadingKeys = LoadingKeys()
     tier: list[TierKeys] = Field(min_length=1)
-    ages: list[int] = []
-    effects: list[EffectKeys] = []
+    ages: list[int] = Field(default_factory=list)
+    effects: list[EffectKeys] = Field(default_factory=list)
     grid: GridKeys | None = None
 
     @model_validator(mode="after")
@@ -211,7 +211,9 @@ class TiersSection(Strict):
             faults.append("observed: the window must end after it starts")
         lowest = min(t.premium for t in self.tier)
         if self.subsidy and self.subsidy.to == "person" and self.subsidy.amount > lowest:
-            faults.append(f"a subsidy of {self.subsidy.amount:g} lies above a premium of {lowest:g}")
+            faults.append(
+                f"a subsidy of {self.subsidy.amount:g} lies above a premium of {lowest:g}"
+            )
         if faults:
             raise ValueError("; ".join(faults))
         return self
@@ -233,9 +235,7 @@ def simulate(folder: Path, *, members: int, seed: int) -> None:
     (folder / "book").rmdir()
 
 
-def prepare(
-    section: TiersSection, tables: Mapping[str, pl.DataFrame], basis: Basis
-) -> Prepared:
+def prepare(section: TiersSection, tables: Mapping[str, pl.DataFrame], basis: Basis) -> Prepared:
     """Estimate use and bill of each benefit from the accepted rows."""
     policies, claims = tables["policies"], tables["claims"]
     for name, column, table in (
@@ -398,7 +398,9 @@ def _change(effect: EffectKeys) -> dict[str, Any]:
         found["benefits"] = effect.benefits
     if effect.subsidy is not None:
         found["subsidy"] = (
-            Subsidy(**effect.subsidy.model_dump()) if isinstance(effect.subsidy, SubsidyKeys) else False
+            Subsidy(**effect.subsidy.model_dump())
+            if isinstance(effect.subsidy, SubsidyKeys)
+            else False
         )
     return found
 

@@ -245,7 +245,12 @@ def break_even(
     full = gross_of(tier, pure, deviation, cost.facts["capital"], share) - aid
     safe = [whole.value_at_risk(1 - p) / (line * n) - aid for p in probabilities]
     income, loads = cost.facts["income"], tier.loadings
-    ratio = 1 - loads.expense - loads.commission - (loads.fixed_expense + cost.facts["service"]) / income
+    ratio = (
+        1
+        - loads.expense
+        - loads.commission
+        - (loads.fixed_expense + cost.facts["service"]) / income
+    )
     table = pl.DataFrame(
         {
             "target": ["break_even", "with_margins", *["below_the_line"] * len(safe)],

@@ -211,9 +211,7 @@ class Benefit:
             faults += self._contradictions()
         if faults:
             raise InputError("a benefit that cannot be", where=str(self.name), faults=faults)
-        terms = Terms(
-            deductible=self.deductible, coinsurance=self.coinsurance, limit=self.limit
-        )
+        terms = Terms(deductible=self.deductible, coinsurance=self.coinsurance, limit=self.limit)
         object.__setattr__(self, "terms", terms)
 
     def _contradictions(self) -> list[str]:
@@ -264,9 +262,7 @@ class Benefit:
         r = self.frequency / (self.dispersion - 1)
         return negative_binomial(r=r, beta=mean / r)
 
-    def bills(
-        self, laid: Callable[[SeverityLaw], SeverityLaw] = lambda law: law
-    ) -> SeverityLaw:
+    def bills(self, laid: Callable[[SeverityLaw], SeverityLaw] = lambda law: law) -> SeverityLaw:
         """Law of the bill of one claim, behind the gate where there is one."""
         if self.gate is None or self.gate.through == 0 or self.gate.severity == 1:
             return laid(self.law)
@@ -322,9 +318,7 @@ def induced_use(coinsurance: float, measured: float, *, elasticity: float = RAND
 
 
 def _number(value: object) -> bool:
-    return (
-        isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    )
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _amount(value: object) -> bool:

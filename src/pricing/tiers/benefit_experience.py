@@ -56,7 +56,9 @@ class BenefitExperience(Result):
             raise InputError(f"{benefit!r} has no claims with an amount")
         threshold = self.details["thresholds"].get(benefit)
         if threshold is None:
-            return sample_severity(seen["amount"].to_numpy(), seen["claims"].cast(pl.Float64).to_numpy())
+            return sample_severity(
+                seen["amount"].to_numpy(), seen["claims"].cast(pl.Float64).to_numpy()
+            )
         x = np.repeat(seen["amount"].to_numpy(), seen["claims"].to_numpy())
         return spliced_severity(x, fit_tail(x, threshold))
 
@@ -201,7 +203,9 @@ def benefit_experience(
         cover = ("_from", "end")
         placed = place_claims(seen, own, [], lexis, amount=amount, cover=cover)
         outside += placed.unmatched.height
-        rows.append(_row(name, ALL, placed.onto(split_exposure(own, [], lexis, cover=cover)), reach))
+        rows.append(
+            _row(name, ALL, placed.onto(split_exposure(own, [], lexis, cover=cover)), reach)
+        )
         inside = seen.join(own.select("policy_id", "_from", "end"), on="policy_id").filter(
             pl.col("incurred").is_between(pl.max_horizontal("_from", pl.lit(lexis.start)),
                                           pl.min_horizontal("end", pl.lit(lexis.end)), closed="left")

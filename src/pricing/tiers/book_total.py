@@ -198,7 +198,8 @@ def _last_waves(
     above = total > NOTHING
     cut = above.shape[1] - np.argmax(above[:, ::-1], axis=1)  # samples kept, at least one
     kept = np.ceil((cut + 0.5) / points * size).astype(np.int64) + 1
-    return np.minimum(kept, size // 2 + 1)
+    found: npt.NDArray[np.int64] = np.minimum(kept, size // 2 + 1)
+    return found
 
 
 def _transform(
@@ -242,11 +243,11 @@ def _transform(
 @lru_cache(maxsize=4)
 def _roots(m: int) -> npt.NDArray[np.complex128]:
     """All m-th roots of one, in their order."""
-    return np.exp(2j * np.pi / m * np.arange(m))
+    return np.asarray(np.exp(2j * np.pi / m * np.arange(m)), dtype=np.complex128)
 
 
 def _power(z: npt.NDArray[np.complex128], n: int) -> npt.NDArray[np.complex128]:
-    """z to a whole power by squaring, many times as fast as the general power."""
+    """Give a whole power by squaring, many times as fast as the general power."""
     found, square = np.ones_like(z), z
     while n:
         if n & 1:
@@ -291,7 +292,7 @@ def _places(wave: npt.NDArray[np.complex128], m: int, start: int, p: Array) -> A
         full = np.zeros(m // 2 + 1, dtype=complex)
         full[: wave.size] = wave
         mass = np.cumsum(np.roll(irfft(full, m), -(start % m)))
-        return start + np.searchsorted(mass, p - 1e-12).clip(max=m - 1).astype(float)
+        return np.asarray(start + np.searchsorted(mass, p - 1e-12).clip(max=m - 1), dtype=float)
     # the sums at every (m/few)-th place by a short transform; between two of them, straight lines
     w, constant = _weights(wave, m, start)
     k = np.arange(1, wave.size)
@@ -311,4 +312,4 @@ def _places(wave: npt.NDArray[np.complex128], m: int, start: int, p: Array) -> A
             short = ~reached & (middle < high)
             high, above = np.where(reached, middle, high), np.where(reached, seen, above)
             low, below = np.where(short, middle, low), np.where(short, seen, below)
-    return high.astype(float)
+    return np.asarray(high, dtype=float)

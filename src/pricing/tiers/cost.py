@@ -295,11 +295,11 @@ def _table(tier: Tier, claims: dict[str, float], paid: Sequence[float]) -> pl.Da
 def _drawn(whole: AggregateLoss, income: float) -> pl.DataFrame:
     """At most 100 bars of the loss ratio, together the whole distribution."""
     ratio, p = whole.loss / income, whole.probability
-    low, high = ratio[0], max(ratio[-1], ratio[0] + 1e-12)
+    low, high = float(ratio[0]), max(float(ratio[-1]), float(ratio[0]) + 1e-12)
     inside = np.cumsum(p)
     if ratio.size > 100:
         low = float(ratio[np.searchsorted(inside, 1e-4)])
-        high = float(ratio[min(np.searchsorted(inside, 1 - 1e-4), ratio.size - 1)])
+        high = float(ratio[min(int(np.searchsorted(inside, 1 - 1e-4)), ratio.size - 1)])
         high = max(high, low + 1e-12)
     bars = min(100, ratio.size)
     place = np.clip(((ratio - low) / (high - low) * bars).astype(np.int64), 0, bars - 1)

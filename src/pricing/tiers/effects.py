@@ -116,7 +116,9 @@ def tier_effects(
             )
         except InputError as error:
             raise InputError(
-                error.problem, where=f"{name}: {error.where or tier.name}", faults=error.faults,
+                error.problem,
+                where=f"{name}: {error.where or tier.name}",
+                faults=error.faults,
                 do="mend the change",
             ) from error
         costs.append(cost)

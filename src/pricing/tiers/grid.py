@@ -152,8 +152,8 @@ def tier_grid(
     _require(axes, points, span, line, levels)
     names = [name for name in axes if name != "premium"]
     prices = [float(p) for p in axes.get("premium", [tier.premium])]
-    for price in prices:
-        given.price(price)
+    for one in prices:
+        given.price(one)
     covers = _covers(tier, names, axes, benefits, prices[0])
     h = span or year_span(covers, points)
     parts, mean, square = [], np.zeros(len(covers)), np.zeros(len(covers))
@@ -171,9 +171,7 @@ def tier_grid(
     capital = quantile[:, wanted.index(tier.loadings.level)] - mean
     required = [
         gross_of(cover, m, sd, c, new_share)
-        for cover, m, sd, c in zip(
-            covers, mean, total.deviation / persons, capital, strict=True
-        )
+        for cover, m, sd, c in zip(covers, mean, total.deviation / persons, capital, strict=True)
     ]
     k, each = len(prices), len(covers)
     cover, price = np.repeat(np.arange(each), k), np.tile(np.arange(k), each)

@@ -99,9 +99,7 @@ def year_span(tiers: Sequence[Tier], points: int) -> float:
     return float(math.ceil(need / power - 1e-9) * power)
 
 
-def person_laws(
-    tiers: Sequence[Tier], *, first_term: bool, span: float, points: int
-) -> PersonLaws:
+def person_laws(tiers: Sequence[Tier], *, first_term: bool, span: float, points: int) -> PersonLaws:
     """Give the law of a person's year under every cover.
 
     Parameters
@@ -173,7 +171,10 @@ def _laid(
     def laid(law: SeverityLaw) -> SeverityLaw:
         if all(isinstance(part, Points) for part in law.parts):
             return law
-        key = (number, 1.0 if law is benefit.law else benefit.gate.severity if benefit.gate else 1.0)
+        key = (
+            number,
+            1.0 if law is benefit.law else benefit.gate.severity if benefit.gate else 1.0,
+        )
         if key not in fine:
             h = span / FINE
             reach = law.reach(1e-12)

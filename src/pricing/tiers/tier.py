@@ -272,6 +272,4 @@ def change_tier(tier: Tier, *, benefits: Sequence[str] | None = None, **changes:
 
 
 def _finite(value: object) -> bool:
-    return (
-        isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    )
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

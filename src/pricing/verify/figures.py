@@ -309,6 +309,18 @@ def _causal() -> list[Figure]:
     return found
 
 
+def _tiers() -> list[Figure]:
+    from pricing.verify import tiers
+
+    cases = (
+        tiers.coverage(),
+        tiers.excess_layer(),
+        tiers.stop_loss_table(),
+        tiers.tier_algebra(),
+    )
+    return [f for case in cases for f in _compare("tiers", *case)]
+
+
 AREAS: Mapping[str, Callable[[], list[Figure]]] = {
     "aggregate": _aggregate,
     "annuities": _annuities,
@@ -324,6 +336,7 @@ AREAS: Mapping[str, Callable[[], list[Figure]]] = {
     "reserving": _reserving,
     "survival": _survival,
     "tables": _tables,
+    "tiers": _tiers,
 }
 
 WITH_DATASETS: Mapping[str, Callable[[Path], list[Figure]]] = {"motor": _motor, "panel": _panel}
