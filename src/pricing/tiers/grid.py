@@ -247,7 +247,9 @@ def _covers(
     benefits: Sequence[str] | None,
     premium: float,
 ) -> list[Tier]:
-    found, faults, broken = [], [], 0
+    found: list[Tier] = []
+    faults: list[str] = []
+    broken = 0
     for values in product(*(axes[name] for name in names)):
         rules = dict(zip(names, values, strict=True))
         try:
