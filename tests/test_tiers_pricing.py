@@ -135,7 +135,9 @@ def test_a_waiting_period_is_the_exact_share_of_a_first_term():
     waiting = outpatient(waiting_days=73)
     assert waiting.claims(first_term=True) == pytest.approx(1.75 * 0.8)
     assert waiting.claims() == 1.75
-    first, mixed, old = (cost_tier(basic(waiting), 1000, new_share=s).facts for s in (1.0, 0.5, 0.0))
+    first, mixed, old = (
+        cost_tier(basic(waiting), 1000, new_share=s).facts for s in (1.0, 0.5, 0.0)
+    )
     assert first["pure_premium"] == pytest.approx(0.8 * old["pure_premium"], rel=1e-6)
     between = (first["pure_premium"] + old["pure_premium"]) / 2
     assert mixed["pure_premium"] == pytest.approx(between, rel=1e-6)
@@ -217,9 +219,7 @@ def test_the_premium_grows_with_every_generosity(rule, values):
 
 
 def test_units_do_not_matter():
-    fen = basic(
-        outpatient(severity=stats.expon(scale=25_000.0), limit=40_000.0), premium=50_000.0
-    )
+    fen = basic(outpatient(severity=stats.expon(scale=25_000.0), limit=40_000.0), premium=50_000.0)
     yuan = basic(outpatient(limit=400.0))
     a, b = (cost_tier(t, 400).facts for t in (yuan, fen))
     assert b["pure_premium"] == pytest.approx(100 * a["pure_premium"], rel=1e-6)

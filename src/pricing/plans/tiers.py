@@ -227,7 +227,16 @@ class Prepared:
 
 
 def simulate(folder: Path, *, members: int, seed: int) -> None:
-    """Write a simulated book of the elder plan."""
+    """Write a simulated book of the elder plan.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> simulate(folder, members=5, seed=1)
+    >>> sorted(path.name for path in folder.iterdir())
+    ['claims', 'policies', 'renewals', 'truth.json']
+    """
     simulate_elder_book(folder / "book", members=members, seed=seed)
     for name in TABLES:
         (folder / "book" / name).rename(folder / name)
@@ -236,7 +245,20 @@ def simulate(folder: Path, *, members: int, seed: int) -> None:
 
 
 def prepare(section: TiersSection, tables: Mapping[str, pl.DataFrame], basis: Basis) -> Prepared:
-    """Estimate use and bill of each benefit from the accepted rows."""
+    """Estimate use and bill of each benefit from the accepted rows.
+
+    Examples
+    --------
+    >>> window = (date(2023, 1, 1), date(2024, 1, 1))
+    >>> tables = {"policies": pl.DataFrame({"policy_id": ["AJ1"], "tier": ["basic"],
+    ...                                     "start": [window[0]], "end": [window[1]]}),
+    ...           "claims": pl.DataFrame({"policy_id": ["AJ1"] * 2, "benefit": ["outpatient"] * 2,
+    ...                                   "incurred": [date(2023, 5, 1)] * 2, "amount": [100.0, 200.0]})}
+    >>> tier = {"name": "basic", "premium": 500, "benefit": [{"name": "outpatient"}]}
+    >>> section = TiersSection(persons=100, observed=window, on=window[1], tier=[tier])
+    >>> prepare(section, tables, Basis()).experience.table["severity"].to_list()
+    [150.0]
+    """
     policies, claims = tables["policies"], tables["claims"]
     for name, column, table in (
         ("policies", "tier", policies),
@@ -322,7 +344,20 @@ def tiers_of(section: TiersSection, experience: BenefitExperience) -> dict[str, 
 
 
 def results(section: TiersSection, prepared: Prepared, basis: Basis) -> dict[str, Result]:
-    """Give use and bill of each benefit, then per tier its cost, premium, adequacy and effects."""
+    """Give use and bill of each benefit, then per tier its cost, premium, adequacy and effects.
+
+    Examples
+    --------
+    >>> window = (date(2023, 1, 1), date(2024, 1, 1))
+    >>> tables = {"policies": pl.DataFrame({"policy_id": ["AJ1"], "tier": ["basic"],
+    ...                                     "start": [window[0]], "end": [window[1]]}),
+    ...           "claims": pl.DataFrame({"policy_id": ["AJ1"] * 2, "benefit": ["outpatient"] * 2,
+    ...                                   "incurred": [date(2023, 5, 1)] * 2, "amount": [100.0, 200.0]})}
+    >>> tier = {"name": "basic", "premium": 500, "benefit": [{"name": "outpatient"}]}
+    >>> section = TiersSection(persons=100, observed=window, on=window[1], tier=[tier])
+    >>> list(results(section, prepare(section, tables, Basis()), Basis()))[:2]
+    ['benefit_experience', 'tier_cost:basic']
+    """
     found: dict[str, Result] = {"benefit_experience": prepared.experience}
     aid = _subsidy(section)
     for name, tier in tiers_of(section, prepared.experience).items():
@@ -362,7 +397,20 @@ def results(section: TiersSection, prepared: Prepared, basis: Basis) -> dict[str
 
 
 def headline(section: TiersSection, prepared: Prepared) -> dict[str, float]:
-    """Give the figures of the tier that is compared: cost, price, loss ratio, passing of the line."""
+    """Give the figures of the tier that is compared: cost, price, loss ratio, passing of the line.
+
+    Examples
+    --------
+    >>> window = (date(2023, 1, 1), date(2024, 1, 1))
+    >>> tables = {"policies": pl.DataFrame({"policy_id": ["AJ1"], "tier": ["basic"],
+    ...                                     "start": [window[0]], "end": [window[1]]}),
+    ...           "claims": pl.DataFrame({"policy_id": ["AJ1"] * 2, "benefit": ["outpatient"] * 2,
+    ...                                   "incurred": [date(2023, 5, 1)] * 2, "amount": [100.0, 200.0]})}
+    >>> tier = {"name": "basic", "premium": 500, "benefit": [{"name": "outpatient"}]}
+    >>> section = TiersSection(persons=100, observed=window, on=window[1], tier=[tier])
+    >>> round(headline(section, prepare(section, tables, Basis()))["loss_ratio"], 2)
+    0.6
+    """
     tiers = tiers_of(section, prepared.experience)
     tier = tiers[section.compared or section.tier[0].name]
     row = tier_grid(

@@ -29,6 +29,7 @@ __all__ = ["BookTotal", "book_total"]
 Array = npt.NDArray[np.float64]
 NOTHING = -37.0  # ln 1e-16
 BEYOND = 1e-13
+NOISE = 1e-12
 MOST = 1 << 21
 DIRECT = 1024  # up to so many frequencies a product of matrices is the shorter way
 
@@ -73,8 +74,9 @@ class BookTotal:
         return found
 
     def exceeds(self, amount: Array) -> Array:
-        """P(S > x) for amounts of shape (designs, any)."""
-        return (1 - self.upto(amount)).clip(0.0, 1.0)
+        """P(S > x) for amounts of shape (designs, any); below 1e-12, the sums' own error, it is 0."""
+        found = 1 - self.upto(amount)
+        return np.asarray(np.where(found < NOISE, 0.0, np.where(found > 1 - NOISE, 1.0, found)))
 
     def quantiles(self, levels: Sequence[float]) -> Array:
         """VaR_p = inf{x : P(S ≤ x) ≥ p}, shape (designs, levels), by halving down to a point."""

@@ -170,7 +170,7 @@ def cost_tier(
         basis=replace(
             whole.basis,
             notes=(*whole.basis.notes, *notes),
-            fingerprint=fingerprint(whole.basis.fingerprint, repr(tier), str(persons)),
+            fingerprint=fingerprint(whole.basis.fingerprint, table.write_json(), str(persons)),
         ),
         facts={
             "tier": tier.name,

@@ -215,7 +215,9 @@ def tier_grid(
         basis=replace(
             basis,
             notes=(*basis.notes, note),
-            fingerprint=fingerprint(note, repr(tier), drawn["loss_ratio"].to_numpy().tobytes()),
+            fingerprint=fingerprint(
+                note, table.write_json(), drawn["loss_ratio"].to_numpy().tobytes()
+            ),
         ),
         facts=_facts(tier, persons, line, table),
         frames={"distribution": drawn},
