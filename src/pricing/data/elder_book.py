@@ -266,7 +266,7 @@ def _claims(
     days: dict[str, Array],
     draw: np.random.Generator,
 ) -> tuple[pl.DataFrame, dict[str, float]]:
-    ids, found, expected = policies["policy_id"].to_numpy(), [], {}
+    ids, found, expected = policies["policy_id"], [], {}
     for name, b in truth.benefits.items():
         begin = np.minimum(days["start"] + b.waiting_days, days["until"])
         length = (days["until"] - begin) * (days["premium"] if b.premium_only else 1.0)
@@ -284,7 +284,7 @@ def _claims(
         lag = draw.integers(0, 15, who.size)
         found.append(
             pl.DataFrame(
-                {"policy_id": ids[who], "_day": at.astype(np.int32), "bill": bill.round(2)}
+                {"policy_id": ids.gather(who), "_day": at.astype(np.int32), "bill": bill.round(2)}
             )
             .with_columns(
                 benefit=pl.lit(name),

@@ -124,7 +124,7 @@ def book_total(parts: Sequence[tuple[int, Array]], span: float) -> BookTotal:
     >>> one = stats.binom(3, 0.2).pmf(np.arange(4))[None, :]
     >>> total = book_total([(1000, one)], 1.0)
     >>> p = float(total.exceeds(np.array([[640.0]]))[0, 0])
-    >>> abs(p - stats.binom(3000, 0.2).sf(640)) < 1e-12
+    >>> bool(abs(p - stats.binom(3000, 0.2).sf(640)) < 1e-12)
     True
     """
     laws = [np.atleast_2d(np.asarray(f, dtype=float)) for _, f in parts]
