@@ -170,7 +170,10 @@ def test_designs_are_those_priced_one_by_one():
         tier = change_tier(
             plan(),
             benefits=["outpatient", "home_nursing"],
-            **{k: row[k] for k in ("deductible", "coinsurance", "year_most", "premium")},
+            deductible=row["claim_deductible"],
+            coinsurance=row["claim_coinsurance"],
+            year_most=row["year_most"],
+            premium=row["premium"],
             gate=row["gate"] == "gate_on",
         )
         cost = cost_tier(tier, 3000, new_share=0.4, subsidy=Subsidy(amount=200.0))
@@ -212,7 +215,7 @@ def test_a_grid_has_the_whole_distribution_of_each_design():
     cheap, dear = (grid.table.filter(premium=p) for p in (1200.0, 1500.0))
     assert (cheap["passes"] >= dear["passes"]).all()
     assert cheap["pure_premium"].equals(dear["pure_premium"])
-    by_deductible = cheap.sort("deductible")
+    by_deductible = cheap.sort("claim_deductible")
     assert by_deductible["pure_premium"].is_sorted(descending=True)
     assert by_deductible["passes"].is_sorted(descending=True)
 
@@ -231,6 +234,20 @@ def test_the_frontier_is_what_a_comparison_of_all_pairs_says():
             for v, p, q, _ in rows
         )
         assert kept or beaten
+
+
+def test_the_order_of_the_values_does_not_matter():
+    tier = plan(benefits=plan().benefits[:1])
+    some = [60, 0]
+    a, b = (
+        tier_grid(tier, 300, {"waiting_days": w, "deductible": [0.0, 20.0]}, new_share=0.5).table
+        for w in (some, some[::-1])
+    )
+    key = ["waiting_days", "claim_deductible"]
+    a, b = (t.sort(key).drop("design") for t in (a, b))
+    for name in ("pure_premium", "passes", "loss_ratio_p95"):
+        assert a[name].to_list() == pytest.approx(b[name].to_list(), rel=1e-9, abs=1e-11)
+    assert a["pure_premium"][0] > a["pure_premium"][2] > 0.8 * a["pure_premium"][0]
 
 
 def test_a_grid_speaks_draws_and_comes_back(tmp_path):

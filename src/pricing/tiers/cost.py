@@ -61,8 +61,10 @@ class TierCost(Result):
             marker={"color": COLOURS["estimate"], "line": {"width": 0}},
         )
         top = float(shown["probability"].max() or 0.0)  # type: ignore[arg-type]
-        for name, colour in (("loss_ratio", "second"), ("line", "third")):
-            at = self.facts[name]
+        for name, at, colour in (
+            ("loss_ratio", self.facts["loss_ratio"], "second"),
+            ("passing_line", self.facts["line"], "third"),
+        ):
             figure.add_scatter(
                 x=[at, at],
                 y=[0.0, top],
@@ -73,7 +75,7 @@ class TierCost(Result):
         return figure.update_layout(
             bargap=0,
             hovermode="closest",
-            xaxis={"title": {"text": label("loss_ratio", lang)}, "tickformat": ".0%"},
+            xaxis={"title": {"text": label("loss_ratio", lang)}, "tickformat": ".1%"},
             yaxis={"title": {"text": label("probability", lang)}, "rangemode": "tozero"},
         )
 

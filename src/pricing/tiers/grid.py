@@ -34,6 +34,11 @@ __all__ = ["TierGrid", "non_dominated", "tier_grid"]
 
 Array = npt.NDArray[np.float64]
 LEVELS = (*(round(0.05 * k, 2) for k in range(1, 20)), 0.975, 0.99, 0.995, 0.999)
+COLUMNS = {  # the rules of a claim, beside those of the year
+    "deductible": "claim_deductible",
+    "coinsurance": "claim_coinsurance",
+    "limit": "claim_limit",
+}
 SHOWN = {"loss_ratio_median": 0.5, "loss_ratio_p95": 0.95, "loss_ratio_p995": 0.995}
 MOST = 20_000
 
@@ -41,7 +46,8 @@ MOST = 20_000
 class TierGrid(Result):
     """Designs of a tier.
 
-    ``.table``, a row per design: design (number), the rules that vary, bill, pure_premium,
+    ``.table``, a row per design: design (number), the rules that vary (claim_deductible,
+    claim_coinsurance, claim_limit for those of a claim), bill, pure_premium,
     actuarial_value, required_premium, premium, member_price, loss_ratio with its median, 95 % and
     99.5 % points, passes, on_the_frontier. ``.frames["distribution"]``: design, probability, loss_ratio.
     """
@@ -53,37 +59,36 @@ class TierGrid(Result):
         return say("finding.tier_grid", lang, **self.facts, currency=self.basis.currency)
 
     def figure(self, lang: Language = "en") -> go.Figure:
-        """Draw the probability of passing the line over the price, the frontier marked."""
+        """Draw price over actuarial value, the frontier coloured by how often it passes the line."""
         figure = go.Figure(layout={"template": "pricing"})
-        for frontier, colour, size in ((False, "bars", 6), (True, "estimate", 9)):
+        for frontier, size in ((False, 6), (True, 11)):
             t = self.table.filter(pl.col("on_the_frontier") == frontier)
+            marker: dict[str, Any] = {"size": size, "color": COLOURS["bars"]}
+            if frontier:
+                marker |= {
+                    "color": t["passes"].to_list(),
+                    "colorscale": "Cividis",
+                    "cmin": 0.0,
+                    "cmax": 1.0,
+                    "colorbar": {"title": {"text": label("passes", lang)}, "tickformat": ".0%"},
+                    "line": {"width": 1, "color": COLOURS["line"]},
+                }
             figure.add_scatter(
-                x=t["member_price"].to_list(),
-                y=t["passes"].to_list(),
+                x=t["actuarial_value"].to_list(),
+                y=t["member_price"].to_list(),
                 mode="markers",
                 name=level_label("on_frontier" if frontier else "dominated", lang),
-                marker={
-                    "size": size,
-                    "color": t["actuarial_value"].to_list() if frontier else COLOURS[colour],
-                    "colorscale": "Viridis",
-                    "showscale": frontier,
-                    "colorbar": {
-                        "title": {"text": label("actuarial_value", lang)},
-                        "tickformat": ".0%",
-                    },
-                }
-                if frontier
-                else {"size": size, "color": COLOURS[colour]},
-                text=[f"{n}" for n in t["design"]],
+                marker=marker,
+                text=[
+                    f"{label('design', lang)} {n}: {p:.1%}"
+                    for n, p in t.select("design", "passes").rows()
+                ],
+                hovertemplate="%{text}<br>%{x:.1%}, %{y:,.2f}<extra></extra>",
             )
         return figure.update_layout(
             hovermode="closest",
-            xaxis={"title": {"text": f"{label('member_price', lang)} ({self.basis.currency})"}},
-            yaxis={
-                "title": {"text": label("passes", lang)},
-                "tickformat": ".0%",
-                "rangemode": "tozero",
-            },
+            xaxis={"title": {"text": label("actuarial_value", lang)}, "tickformat": ".0%"},
+            yaxis={"title": {"text": f"{label('member_price', lang)} ({self.basis.currency})"}},
         )
 
 
@@ -145,7 +150,7 @@ def tier_grid(
     ...                  coinsurance=0.2)
     >>> basic = Tier(name="basic", benefits=(visits,), premium=500.0, terms=Terms(limit=4000.0))
     >>> grid = tier_grid(basic, 1000, {"deductible": [0.0, 50.0], "premium": [450.0, 500.0]})
-    >>> grid.table.select("deductible", "premium", "on_the_frontier").rows()
+    >>> grid.table.select("claim_deductible", "premium", "on_the_frontier").rows()
     [(0.0, 450.0, True), (0.0, 500.0, True), (50.0, 450.0, True), (50.0, 500.0, True)]
     """
     given = subsidy or Subsidy()
@@ -156,8 +161,9 @@ def tier_grid(
         given.price(one)
     covers = _covers(tier, names, axes, benefits, prices[0])
     h = span or year_span(covers, points)
+    waiting = next((cover for cover in covers if cover.waits), tier)
     parts, mean, square = [], np.zeros(len(covers)), np.zeros(len(covers))
-    for n, first in split_persons(tier if tier.waits else covers[-1], persons, new_share):
+    for n, first in split_persons(waiting, persons, new_share):
         laws = person_laws(covers, first_term=first, span=h, points=points)
         parts.append((n, laws.laws))
         mean += n / persons * laws.mean
@@ -182,7 +188,7 @@ def tier_grid(
     table = pl.DataFrame(
         {
             "design": np.arange(1, cover.size + 1),
-            **{name: _column(covers, axes, name, names, k) for name in names},
+            **{COLUMNS.get(n, n): _column(covers, axes, n, names, k) for n in names},
             "bill": bill[cover],
             "pure_premium": mean[cover],
             "actuarial_value": value[cover],

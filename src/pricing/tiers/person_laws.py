@@ -28,7 +28,8 @@ from pricing.tiers.tier import Tier
 __all__ = ["PersonLaws", "person_laws", "year_span"]
 
 Array = npt.NDArray[np.float64]
-FINE = 8
+FINE = 8  # points of the fine lattice in one of the lattice
+NEAR = 512  # amounts above so many points keep to the lattice
 TILT = 20.0
 CHUNK = 256
 LOST = 1e-6
@@ -183,10 +184,27 @@ def _laid(
             points, p = h * np.arange(size, dtype=float), at.probabilities.clip(0.0)
             if at.mass > 0:
                 points, p = np.append(points, at.money / at.mass), np.append(p, at.mass)
-            fine[key] = sample_severity(points, p)
+            fine[key] = sample_severity(*_coarser(points, p, span))
         return fine[key]
 
     return benefit.bills(laid)
+
+
+def _coarser(points: Array, p: Array, span: float) -> tuple[Array, Array]:
+    """Fewer points where amounts are large: multiples of h, each amount keeping its mean."""
+    large = points > span * NEAR
+    place = points[large] / span
+    low = np.floor(place + 1e-9)
+    share = (place - low).clip(0.0)
+    first = int(low[0]) if low.size else 0
+    at = (low - first).astype(np.int64)
+    sums = np.bincount(
+        np.concatenate([at, at + 1]),
+        weights=np.concatenate([p[large] * (1 - share), p[large] * share]),
+    )
+    some = sums > 0
+    far = span * (first + np.arange(sums.size, dtype=float))
+    return np.append(points[~large], far[some]), np.append(p[~large], sums[some])
 
 
 def _unwound(waves: npt.NDArray[np.complex128], shrink: Array) -> Array:
