@@ -73,7 +73,8 @@ class PlanStudy:
                 ]
                 for name in (*plan.TABLES, *optional):
                     if name not in done:
-                        table = Table(files=f"{name}/*.parquet")
+                        more = getattr(plan_of(section), "SIMULATED", {}).get(name, {})
+                        table = Table(files=f"{name}/*.parquet", **more)
                         done[name] = checked_table(name, table, folder / section)
         return dict(check_book(done))
 

@@ -323,6 +323,18 @@ def _sharing() -> list[Figure]:
     return [figure for found in both for figure in _compare("sharing", *found)]
 
 
+def _tiers() -> list[Figure]:
+    from pricing.verify import tiers
+
+    cases = (
+        tiers.coverage(),
+        tiers.excess_layer(),
+        tiers.stop_loss_table(),
+        tiers.tier_algebra(),
+    )
+    return [f for case in cases for f in _compare("tiers", *case)]
+
+
 AREAS: Mapping[str, Callable[[], list[Figure]]] = {
     "aggregate": _aggregate,
     "annuities": _annuities,
@@ -340,6 +352,7 @@ AREAS: Mapping[str, Callable[[], list[Figure]]] = {
     "sharing": _sharing,
     "survival": _survival,
     "tables": _tables,
+    "tiers": _tiers,
 }
 
 WITH_DATASETS: Mapping[str, Callable[[Path], list[Figure]]] = {"motor": _motor, "panel": _panel}
