@@ -18,6 +18,8 @@ from pricing.result.shape import Basis
 
 __all__ = ["calibrate"]
 
+STEPS = 20
+
 
 def calibrate(
     prices: Mapping[str, float],
@@ -110,28 +112,34 @@ def calibrate(
             dissimilarity,
         )
 
-    def parameters(unknown: Floats) -> Floats:
-        a = np.column_stack([unknown[:size], np.full(size, risk_effect)])[:, : x.shape[1]]
+    def parameters(unknown: Floats, effect: float) -> Floats:
+        a = np.column_stack([unknown[:size], np.full(size, effect)])[:, : x.shape[1]]
         return np.append(a.ravel(), unknown[size] * slope)
 
     here, there = menus(first), menus(second)
 
-    def miss(unknown: Floats) -> Floats:
-        theta = parameters(unknown)
+    def miss(unknown: Floats, effect: float) -> Floats:
+        theta = parameters(unknown, effect)
         now = weights @ here.shares(theta).every[:, 1:]
         later = weights @ there.shares(theta).every[:, 1:]
-        odd = [np.log(now.sum() / take_up), np.log(later.sum() / then)]
+        odd = [_odds(now.sum(), take_up, awareness), _odds(later.sum(), then, awareness)]
         return np.array([*odd, *(now[1:] / now.sum() - parts[1:])])
 
-    start = np.log(known[0] / (1 - known[0])) - slope * first + np.log(parts) * dissimilarity
-    found = root(miss, np.append(start - (weights @ x[:, 1:]).sum() * risk_effect, 1.0), tol=1e-13)
-    if np.abs(miss(found.x)).max() > 1e-9:
+    unknown = np.append(
+        np.log(known[0] / (1 - known[0])) - slope * first + np.log(parts) * dissimilarity, 1.0
+    )
+    mean = float(weights @ x[:, -1]) if x.shape[1] > 1 else 0.0
+    for k in range(1, STEPS + 1):  # the effect of risk grows to its size, the constants follow
+        effect = risk_effect * k / STEPS
+        unknown[:size] -= risk_effect / STEPS * mean
+        unknown = np.asarray(root(miss, unknown, args=(effect,), tol=1e-13).x)
+    if not np.abs(miss(unknown, risk_effect)).max() <= 1e-9:
         raise InputError(
             "no constants pass the points",
             where="calibration",
             do="weaken the risk effect or change λ",
         )
-    theta = parameters(found.x)
+    theta = parameters(unknown, risk_effect)
     columns = [Column("(intercept)", (), ())]
     if x.shape[1] > 1:
         columns.append(Column("risk", ("risk",), (None,)))
@@ -157,6 +165,12 @@ def calibrate(
     note = "calibrated to two published points, not estimated: there is no interval"
     basis = Basis(source=source, notes=(note,), fingerprint=fingerprint(repr(details)))
     return ChoiceModel(table=table, basis=basis, facts=facts, details=details)
+
+
+def _odds(share: float, wanted: float, awareness: float) -> float:
+    """Log odds ratio of a share to the one wanted, among those who know of the plan."""
+    share, wanted = (min(max(s / awareness, 1e-300), 1 - 1e-16) for s in (share, wanted))
+    return float(np.log(share / wanted) - np.log((1 - share) / (1 - wanted)))
 
 
 def _require(

@@ -287,16 +287,17 @@ def _several(rule: BreakEvenRule) -> list[Floats]:
     low, high = rule.edges()
     size = max(float(high.max()), 1.0)
     grid = [np.linspace(a, b, STARTS[len(low)]) for a, b in zip(low, high, strict=True)]
-    found = []
-    for start in product(*grid):
-        at = np.array(start)
-        for _ in range(5):  # towards the attractors first
+    begin = [np.array(start) for start in product(*grid)]
+    for at in (low, high):  # where the spiral leads from either end
+        for _ in range(200):
             at = rule.next(at)
-        for begin in (np.array(start), at):
-            solved = root(lambda p: rule.next(p) - p, begin, tol=1e-13)
-            p = np.asarray(solved.x)
-            if np.isfinite(p).all() and np.abs(rule.next(p) - p).max() <= 1e-8 * size:
-                found.append(p)
+        begin.append(at)
+    found = []
+    for start in begin:
+        solved = root(lambda p: rule.next(p) - p, start, tol=1e-13)
+        p = np.asarray(solved.x)
+        if np.isfinite(p).all() and np.abs(rule.next(p) - p).max() <= 1e-8 * size:
+            found.append(p)
     return _distinct(sorted(found, key=lambda p: tuple(p.round(6))), size)
 
 

@@ -36,6 +36,8 @@ class Market:
     aware : float
         Share who know of the plan.
     basis : Basis
+    blank : Menus
+        Menus of the types, their prices not yet filled in.
     """
 
     model: ChoiceModel
@@ -44,6 +46,7 @@ class Market:
     cost: Floats
     aware: float
     basis: Basis
+    blank: Menus
 
     @property
     def tiers(self) -> tuple[str, ...]:
@@ -63,7 +66,8 @@ class Market:
     def menus(self, paid: Floats) -> Menus:
         """Menus of the types at prices paid for the tiers (one per tier, or types × tiers)."""
         every = np.concatenate([np.zeros((*np.shape(paid)[:-1], 1)), paid], axis=-1)
-        return self.model.menus(self.types, every, aware=self.aware)
+        every = np.broadcast_to(every, self.blank.paid.shape)
+        return replace(self.blank, paid=every, aware=self.aware)
 
     def shares(self, paid: Floats, parameters: Floats | None = None) -> Shares:
         """Shares of every type at prices paid for the tiers."""
@@ -203,12 +207,11 @@ def choice_market(
         model.basis.fingerprint, types.write_csv(), repr(cost[kept].tolist()), repr(aware)
     )
     basis = replace(basis or model.basis, fingerprint=told, exposure=float(many.sum()))
-    found = Market(
-        model=model, types=types, persons=many[kept], cost=cost[kept],
-        aware=model.aware if aware is None else float(aware), basis=basis,
+    known = model.aware if aware is None else float(aware)
+    blank = model.menus(types, np.zeros(len(model.tiers) + 1), aware=known)
+    return Market(
+        model=model, types=types, persons=many[kept], cost=cost[kept], aware=known, basis=basis, blank=blank
     )  # fmt: skip
-    found.menus(np.zeros(len(model.tiers)))  # every attribute is there, every level known
-    return found
 
 
 def money_by_tier(
