@@ -107,7 +107,7 @@ def linear_market(
     demand : (float, float)
         D(p) = α + β p, share of persons insured; β below zero.
     average_cost : (float, float)
-        AC(p) = γ + δ p, cost a year of the insured; δ below 1 and not so large that no price breaks even.
+        AC(p) = γ + δ p, cost a year of the insured; δ below 1.
     source, currency : str
         Where the lines come from, and the money they are in.
 
@@ -119,7 +119,7 @@ def linear_market(
     Notes
     -----
     Total cost is D·AC, so MC = AC + δ D/β = γ + δ α/β + 2 δ p. Equilibrium: p = AC = γ/(1 − δ). Efficient:
-    p = MC = (γ + δ α/β)/(1 − 2δ), where take-up there lies between 0 and 1, else all or nobody insured.
+    p = MC = (γ + δ α/β)/(1 − 2δ) where δ < ½ and take-up there is a share, else all or nobody insured.
     Welfare lost: the area between demand and MC, ½ (Q_eff − Q_eq)(p_eq − MC_eq), a person of the population.
     MC as the quantity rises has the slope 2δ/β: falling (adverse selection) where δ > 0.
 
@@ -254,9 +254,9 @@ def _least_squares(seen: Experience, price: str, cluster: str | None) -> tuple[F
 def _solved(lines: Floats) -> Floats:
     a, b, c, d = lines
     price = c / (1 - d)
-    best_take_up = min(
-        max(a + b * (c + d * a / b) / (1 - 2 * d), 0.0), 1.0
-    )  # all or nobody at most
+    best_take_up = 1.0  # where marginal cost falls faster than demand, all are worth insuring
+    if d < 0.5:
+        best_take_up = float(np.clip(a + b * (c + d * a / b) / (1 - 2 * d), 0.0, 1.0))
     take_up, best = a + b * price, (best_take_up - a) / b
     marginal, at_best = (c + d * a / b + 2 * d * p for p in (price, best))
     loss = (best_take_up - take_up) * (price - marginal + best - at_best) / 2
@@ -270,10 +270,8 @@ def _result(
     faults = [] if np.isfinite(lines).all() else ["a number is not finite"]
     if not faults and b >= 0:
         faults.append(f"demand does not fall with the price: slope {b:.4g}")
-    if not faults and d >= 0.5:
-        faults.append(
-            f"average cost rises by {d:.3g} for 1 of price: no efficient price below the equilibrium"
-        )
+    if not faults and d >= 1:
+        faults.append(f"average cost rises by {d:.3g} for 1 of price: no price breaks even")
     if not faults and not 0 < a + b * c / (1 - d) <= 1:
         faults.append(
             f"at the break-even price {c / (1 - d):,.1f} take-up would be {a + b * c / (1 - d):.1%}: "
