@@ -305,7 +305,7 @@ def test_intervals_cover_the_truth_as_often_as_they_say():
             base={"age_band": "60-79"},
         )
         low, high = (fitted.table[c].to_numpy() for c in ("lower", "upper"))
-        truth = [1.2, 0.4, 0.3, 4.6, 0.9, 0.3, -0.004, 0.6]
+        truth = [TRUTH.basic, 0.4, 0.3, TRUTH.premium, 0.9, 0.3, TRUTH.price, 0.6]
         order = [TRUTH.basic, 0.3, 0.4, TRUTH.premium, 0.3, 0.9, TRUTH.price, 0.6]
         names = fitted.table["coefficient_name"].to_list()
         at = truth if names[1] == "log_risk" else order

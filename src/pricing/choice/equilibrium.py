@@ -119,8 +119,15 @@ class Equilibrium(Result):
         prices = at.join(
             f"{level_label(a, lang)} {p:,.0f} {f['currency']} ({s:.1%})"
             for a, p, s in best.select("alternative", "premium", "share").iter_rows()
+            if s >= f["floor"]
         )
-        return say("finding.tier_equilibrium", lang, **{**f, "prices": prices})
+        said = {
+            **f,
+            "prices": prices,
+            "emptied": ", ".join(level_label(t, lang) for t in f["emptied"]),
+        }
+        key = "sentence.equilibrium_empties" if f["emptied"] else "finding.tier_equilibrium"
+        return say(key, lang, **said)
 
     def figure(self, lang: Language = "en") -> go.Figure:
         """Draw the map of one tier with its fixed points, or premium and share of each tier by point."""
@@ -130,27 +137,22 @@ class Equilibrium(Result):
         names = self.table["alternative"].unique(maintain_order=True).to_list()
         points = self.table.select("point", "stability").unique(maintain_order=True)
         x = [f"{p} · {level_label(s, lang)}" for p, s in points.iter_rows()]
-        for name, (colour, symbol) in zip(names, SERIES, strict=False):
+        for name, (colour, _) in zip(names, SERIES, strict=False):
             own = self.table.filter(pl.col("alternative") == name)
             figure.add_bar(
                 x=x,
                 y=own["premium"].to_list(),
+                text=[f"{p:,.0f} · {s:.1%}" for p, s in own.select("premium", "share").rows()],
+                textposition="outside",
+                cliponaxis=False,
                 name=level_label(name, lang),
                 marker_color=colour,
-                offsetgroup=name,
             )
-            figure.add_scatter(
-                x=x, y=own["share"].to_list(), mode="markers", yaxis="y2", offsetgroup=name, showlegend=False,
-                name=label("share", lang), marker={"color": "#1F2937", "symbol": symbol, "size": 10},
-            )  # fmt: skip
         return figure.update_layout(
             barmode="group",
-            scattermode="group",
             xaxis={"title": {"text": label("point", lang)}, "type": "category"},
-            yaxis={"title": {"text": label("premium", lang)}},
-            yaxis2={"title": {"text": label("share", lang)}, "overlaying": "y", "side": "right",
-                    "range": [0, 1], "tickformat": ".0%", "showgrid": False},
-        )  # fmt: skip
+            yaxis={"title": {"text": f"{label('premium', lang)} · {label('share', lang)}"}},
+        )
 
     def _map(self, figure: go.Figure, lang: Language) -> go.Figure:
         m = self.frames["map"]
@@ -191,8 +193,8 @@ def equilibrium(rule: BreakEvenRule, *, floor: float = 0.01) -> Equilibrium:
     ----------
     rule : BreakEvenRule
     floor : float
-        Share of persons below which a tier counts as empty. The plan unravels where no stable
-        equilibrium keeps every tier above it.
+        Share of persons below which a tier, or the plan, counts as empty. The plan unravels where no
+        stable equilibrium keeps as many; tiers that empty are named.
 
     Raises
     ------
@@ -238,7 +240,7 @@ def equilibrium(rule: BreakEvenRule, *, floor: float = 0.01) -> Equilibrium:
             (
                 k,
                 stable,
-                bool((share >= floor).all()),
+                bool(share.sum() >= floor),
                 float(share.sum()),
                 surplus(market, rule.paid(premium)),
             )
@@ -252,8 +254,10 @@ def equilibrium(rule: BreakEvenRule, *, floor: float = 0.01) -> Equilibrium:
         }))  # fmt: skip
     lasting = [s for s in seen if s[1] and s[2]]
     best = max(lasting or seen, key=lambda s: s[3])
+    found = market.demand(rule.paid(points[best[0] - 1]))[0]
+    emptied = [t for t, share in zip(market.tiers, found, strict=True) if share < floor]
     facts = {
-        "points": len(points), "stable_points": sum(s[1] for s in seen), "unravels": not lasting, "best": best[0],
+        "points": len(points), "stable_points": sum(s[1] for s in seen), "unravels": not lasting, "emptied": emptied, "best": best[0],
         "take_up": best[3], "consumer_surplus": best[4], "floor": floor, "currency": market.basis.currency,
     }  # fmt: skip
     told = fingerprint(

@@ -14,8 +14,8 @@ from pricing.choice.market import Market, money_by_tier
 from pricing.errors import InputError, nearest
 from pricing.estimate.design import Floats
 from pricing.files import fingerprint
-from pricing.result.figure import COLOURS
-from pricing.result.series import SERIES, heat_figure
+from pricing.result.figure import COLOURS, error_bars
+from pricing.result.series import SERIES
 from pricing.result.shape import Result
 from pricing.result.words import Language, label, level_label, say
 from pricing.survival.interval import normal_quantile
@@ -45,13 +45,29 @@ class ChoiceElasticities(Result):
         return say("finding.choice_elasticities", lang, **{**self.facts, **named})
 
     def figure(self, lang: Language = "en") -> go.Figure:
-        """Draw the matrix of elasticities."""
-        t = self.table
-        rows, columns = (
-            t[c].unique(maintain_order=True).to_list() for c in ("alternative", "price_of")
-        )
-        return heat_figure(
-            t, "alternative", "price_of", rows, columns, name="choice_elasticity", lang=lang
+        """Draw the elasticities of every alternative, one series for each price."""
+        figure = go.Figure(layout={"template": "pricing", "height": 380})
+        prices = self.table["price_of"].unique(maintain_order=True)
+        for name, (colour, symbol) in zip(prices, SERIES, strict=False):
+            own = self.table.filter(pl.col("price_of") == name)
+            values = [own[c].to_list() for c in ("choice_elasticity", "lower", "upper")]
+            figure.add_scatter(
+                x=values[0],
+                y=[level_label(a, lang) for a in own["alternative"]],
+                error_x=error_bars(*values),
+                mode="markers",
+                name=f"{label('price_of', lang)}: {level_label(name, lang)}",
+                marker={"size": 10, "color": colour, "symbol": symbol},
+            )
+        figure.add_vline(x=0.0, line={"dash": "dot", "color": COLOURS["line"]})
+        return figure.update_layout(
+            hovermode="closest",
+            xaxis={"title": {"text": label("choice_elasticity", lang)}},
+            yaxis={
+                "type": "category",
+                "autorange": "reversed",
+                "title": {"text": label("alternative", lang)},
+            },
         )
 
 
@@ -96,7 +112,7 @@ class TakeUpCurve(Result):
                 y=own["share"].to_list(),
                 mode="lines",
                 name=label("any_tier", lang) if name == "all" else level_label(name, lang),
-                line={"width": 3 if name == "all" else 2, "color": colour},
+                line={"width": 3 if name == "all" else 2, "color": colour, "shape": "spline"},
             )
         return figure.update_layout(
             xaxis={"title": {"text": label("price_paid", lang)}},

@@ -39,8 +39,10 @@ class Spiral(Result):
             else "moves"
         )
         end = say(f"sentence.spiral_{key}", lang, **self.facts)
-        left = level_label(self.facts["left_most"], lang)
-        return say("finding.tier_spiral", lang, **{**self.facts, "end": end, "left_most": left})
+        f = {**self.facts, "left_most": level_label(self.facts["left_most"], lang)}
+        f["band_name"] = label(self.frames["leavers"].columns[0], lang)
+        left = say("sentence.spiral_leavers", lang, **f) if f["left_last"] < f["left_first"] else ""
+        return say("finding.tier_spiral", lang, **{**f, "end": end, "left_text": left})
 
     def figure(self, lang: Language = "en") -> go.Figure:
         """Draw premiums by year, and the shares of persons in each tier against the right axis."""

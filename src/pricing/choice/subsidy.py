@@ -54,12 +54,14 @@ class SubsidyEffect(Result):
                     x=[level_label(r, lang) for r in own["route"]],
                     y=own["take_up"].to_list(),
                     text=[f"{v:.0%}" for v in own["take_up"]],
+                    textposition="outside",
+                    cliponaxis=False,
                     name=level_label(pricing, lang),
                     marker_color=colour,
                 )
         return figure.update_layout(
             xaxis={"title": {"text": label("route", lang)}, "type": "category"},
-            yaxis={"title": {"text": label("take_up", lang)}, "tickformat": ".0%", "range": [0, 1]},
+            yaxis={"title": {"text": label("take_up", lang)}, "tickformat": ".0%"},
         )
 
 

@@ -64,7 +64,7 @@ class OfferParameters:
     subsidies: tuple[float, ...] = (0.0, 100.0, 200.0)
     aware: float = 0.30
     basic: float = 1.2
-    premium: float = 4.6
+    premium: float = 5.4
     price: float = -0.004
     basic_risk: float = 0.4
     premium_risk: float = 0.9

@@ -166,7 +166,7 @@ def results(section: ChoiceSection, prepared: PreparedChoice, basis: Basis) -> d
         "tier_demand": demand(market, section.prices, _subsidies(section)),
         "choice_elasticities": choice_elasticities(market, section.prices, _subsidies(section)),
         "take_up_curve": take_up_curve(
-            market, first, [top * k / 40 for k in range(41)], others=others
+            market, first, [top * k / 10 for k in range(11)], others=others
         ),
         "willingness_to_pay": willingness_to_pay(market),
     }
@@ -194,7 +194,7 @@ def headline(section: ChoiceSection, prepared: PreparedChoice) -> dict[str, floa
     return {
         "take_up": float(now.facts["take_up"]),
         "choosers_loss_ratio": float(now.facts["loss_ratio"] or 0.0),
-        "cost_per_member": float(share.dot(insured["cost_per_member"])) / float(share.sum()),
+        "cost_per_member": float((share / share.sum() * insured["cost_per_member"]).sum()),
         "public_cost": float(now.facts["public_cost"]) / float(now.facts["persons"]),
         "consumer_surplus": float(now.facts["consumer_surplus"]),
         "break_even_take_up": float(even.facts["take_up"]),
@@ -238,7 +238,7 @@ def _claim(
     )
     cost = section.cost_share.get(claim.tier, 1.0)
     market = choice_market(model, prepared.types, {claim.tier: cost}, persons="persons")
-    grid = [claim.price * k / 40 for k in range(1, 61)]
+    grid = [claim.price * k / 10 for k in range(1, 16)]
     return {
         "choice_model:claim": model,
         "take_up_curve:claim": take_up_curve(market, claim.tier, grid),

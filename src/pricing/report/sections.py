@@ -43,6 +43,14 @@ SECTIONS = {  # one question each, and the kinds of results that answer it
 }
 PLAN_SECTIONS: dict[str, tuple[str, ...]] = {  # of plan studies, before those above
     "programme": ("health_values", "group_flow", "task_values", "lift_summary", "discount_lift"),
+    "choosing": (
+        "tier_demand",
+        "choice_model",
+        "take_up_curve",
+        "choice_elasticities",
+        "willingness_to_pay",
+    ),
+    "lasting": ("subsidy_effect", "tier_equilibrium", "tier_spiral", "linear_market"),
 }
 ASIDE = {  # saved, too wide to print
     "schedule": ("exposure", "monotone", "discounted_premium", "loss_ratio_before"),
@@ -100,7 +108,7 @@ EVERY = {
     "trend_break": 3,
 }  # every how many points of a curve are printed
 DECISION = (
-    "health_values", "scenario_comparison",
+    "health_values", "tier_demand", "tier_equilibrium", "scenario_comparison",
     "schedule", "indication", "side_by_side", "aggregate_loss", "programme_effect", "group_effect",
     "frequency", "data_check",
 )  # fmt: skip
