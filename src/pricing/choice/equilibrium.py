@@ -178,7 +178,7 @@ class Equilibrium(Result):
         return figure.update_layout(
             hovermode="closest",
             xaxis={"title": {"text": label("premium", lang)}},
-            yaxis={"title": {"text": label("next_premium", lang)}},
+            yaxis={"title": {"text": label("amount_a_year", lang)}},
         )
 
 
