@@ -261,7 +261,7 @@ def _link(prepared: Prepared, basis: Basis) -> ClaimLink:
         ),
         facts=facts,
         frames={
-            "lines": link.aside.with_columns(pl.col("set_aside_reason").cast(pl.String)),
+            "messages_aside": link.aside.with_columns(pl.col("set_aside_reason").cast(pl.String)),
             "history": history,
             "reasons": prepared.refused,
         },

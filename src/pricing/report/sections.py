@@ -64,6 +64,14 @@ PLAN_SECTIONS: dict[str, tuple[str, ...]] = {  # of plan studies, before those a
         "pseudo_score",
     ),
     "claims_link": ("alarm_effect", "claim_link"),
+    "choosing": (
+        "tier_demand",
+        "choice_model",
+        "take_up_curve",
+        "choice_elasticities",
+        "willingness_to_pay",
+    ),
+    "lasting": ("subsidy_effect", "tier_equilibrium", "tier_spiral", "linear_market"),
 }
 ASIDE = {  # saved, too wide to print
     "service_use": ("rate_variance", "unit_cost_seen"),
@@ -124,8 +132,8 @@ EVERY = {
     "trend_break": 3,
 }  # every how many points of a curve are printed
 DECISION = (
-    "health_values", "repeat_value", "immortal_time", "alarm_effect", "claim_link",
-    "scenario_comparison",
+    "health_values", "tier_demand", "tier_equilibrium", "repeat_value", "immortal_time", "alarm_effect",
+    "claim_link", "scenario_comparison",
     "schedule", "indication", "side_by_side", "aggregate_loss", "programme_effect", "group_effect",
     "level_prices", "green_channel", "service_price", "staffing", "service_cost",
     "frequency", "data_check",

@@ -197,11 +197,15 @@ def _loss_ratio() -> list[Figure]:
 
 
 def _models() -> list[Figure]:
-    from pricing.verify import models
+    from pricing.verify import choice, models
 
     return [
         figure
-        for source, printed, ours in models.families()
+        for source, printed, ours in (
+            *models.families(),
+            choice.linear_case(),
+            choice.red_and_blue_bus(),
+        )
         for figure in _compare("models", source, printed, ours)
     ]
 
