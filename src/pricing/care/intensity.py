@@ -135,8 +135,9 @@ def _sums(table: pl.DataFrame, over: list[str]) -> list[str]:
     by = [*over, "age", "from_state"]
     stays = pl.col("from_state").cast(pl.String) == pl.col("to_state").cast(pl.String)
     sums = table.group_by(by, maintain_order=True).agg(
-        total=pl.col("probability").sum(), closed=stays.any()
+        total=pl.col("probability").sum(), closed=stays.any(), top=pl.col("probability").max()
     )
+    sums = sums.filter(pl.col("top") <= 1).drop("top")  # named already
     high = sums.filter(~pl.col("closed") & (pl.col("total") > 1 + 1e-9)).drop("closed")
     apart = sums.filter(pl.col("closed") & ((pl.col("total") - 1).abs() > ROUNDED)).drop("closed")
     return [
