@@ -55,9 +55,13 @@ class DefinitionRisk(Result):
         """Draw prevalence by age, a colour per definition; women solid, men dotted."""
         figure = go.Figure(layout={"template": "pricing", "height": 480})
         rows = self.frames["prevalence"]
-        for name, (colour, _) in zip(rows["definition"].unique(maintain_order=True), SERIES, strict=False):
+        for name, (colour, _) in zip(
+            rows["definition"].unique(maintain_order=True), SERIES, strict=False
+        ):
             for sex, dash in (("female", "solid"), ("male", "dot")):
-                part = rows.filter(pl.col("definition") == name, pl.col("sex").cast(pl.String) == sex)
+                part = rows.filter(
+                    pl.col("definition") == name, pl.col("sex").cast(pl.String) == sex
+                )
                 figure.add_scatter(
                     x=part["age"].to_list(), y=part["prevalence"].to_list(), mode="lines",
                     name=f"{level_label(name, lang)}, {level_label(sex, lang)}",
@@ -102,7 +106,8 @@ def definition_model(name: str, sex: str, *, year: int = 2026, age: int = FIRST)
         rates = grade_rates()
     elif name == "clhls_trend":
         rates = pl.concat(
-            disability_rates("clhls", [x], model="trend", year=max(year + x - age, 1998)) for x in ages
+            disability_rates("clhls", [x], model="trend", year=max(year + x - age, 1998))
+            for x in ages
         )
     elif name == "clhls_now":
         rates = disability_rates("clhls", ages, model="trend", year=year)
@@ -164,7 +169,11 @@ def definition_risk(
     """
     wrong = [name for name in definitions if name not in DEFINITIONS]
     if wrong or not definitions:
-        raise InputError(f"no definition {wrong[0]!r}{nearest(wrong[0], DEFINITIONS)}" if wrong else "no definitions")
+        raise InputError(
+            f"no definition {wrong[0]!r}{nearest(wrong[0], DEFINITIONS)}"
+            if wrong
+            else "no definitions"
+        )
     if not np.isfinite(monthly) or monthly <= 0:
         raise InputError(f"the monthly benefit must be above 0, got {monthly!r}")
     if not (FIRST <= age <= KNOWN and FIRST <= later_age <= KNOWN):

@@ -84,7 +84,9 @@ class GradingStandard:
         if not faults:
             faults = self._table_faults()
         if faults:
-            raise InputError("a grading standard that contradicts itself", where=self.id, faults=faults)
+            raise InputError(
+                "a grading standard that contradicts itself", where=self.id, faults=faults
+            )
 
     def _table_faults(self) -> list[str]:
         high = len(self.indicators[self.rows].cuts) + 1
@@ -245,7 +247,11 @@ def grade(frame: pl.DataFrame, standard: GradingStandard | None = None) -> Grade
         .with_columns(pl.col("assessments").fill_null(0))
         .with_columns(share=pl.col("assessments") / graded.height)
     )
-    severe = int(table.filter(pl.col("care_level").cast(pl.String).str.starts_with("severe"))["assessments"].sum())
+    severe = int(
+        table.filter(pl.col("care_level").cast(pl.String).str.starts_with("severe"))[
+            "assessments"
+        ].sum()
+    )
     facts = {
         "assessments": graded.height, "severe": severe, "severe_share": severe / graded.height,
         "standard": rule.id,

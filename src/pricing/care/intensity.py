@@ -77,10 +77,14 @@ def checked_intensities(
         raise InputError(f"columns {', '.join(lacking)} are missing", where=name)
     if table.is_empty():
         raise InputError("the table has no rows", where=name)
-    wrong = [c for c in ("age", "duration", measure) if c in table.columns and not table.schema[c].is_numeric()]
+    wrong = [
+        c
+        for c in ("age", "duration", measure)
+        if c in table.columns and not table.schema[c].is_numeric()
+    ]
     if wrong:
         raise InputError(f"{', '.join(wrong)} must be numbers", where=name)
-    over = [c for c in ("sex", "duration") if c in table.columns]
+    over: list[str] = [c for c in ("sex", "duration") if c in table.columns]
     value, move = pl.col(measure).cast(pl.Float64), [*over, "from_state", "to_state"]
     whole = pl.col("age").cast(pl.Float64)
     bad = {
@@ -207,7 +211,11 @@ def matrix_gaps(horizon: Literal[1, 3] = 1) -> MatrixGaps:
     >>> found.facts["matrices"], found.facts["not_embeddable"], found.facts["cube_over"]
     (14, 12, 5)
     """
-    printed, rates_clip, rates_fit = _blocks(horizon), _rates(horizon, "clip"), _rates(horizon, "fit")
+    printed, rates_clip, rates_fit = (
+        _blocks(horizon),
+        _rates(horizon, "clip"),
+        _rates(horizon, "fit"),
+    )
     one, three = _blocks(1), _blocks(3)
     rows: list[dict[str, Any]] = []
     for key, p in printed.items():
@@ -268,7 +276,11 @@ def grade_rates(horizon: Literal[1, 3] = 1, *, method: Method = "fit") -> pl.Dat
         for i, j in PLACES.tolist()
     ]
     names = ["sex", "age", "from_state", "to_state", "rate"]
-    return pl.DataFrame(rows, schema=names, orient="row").cast({"sex": SEXES}).sort("sex", "age", maintain_order=True)
+    return (
+        pl.DataFrame(rows, schema=names, orient="row")
+        .cast({"sex": SEXES})
+        .sort("sex", "age", maintain_order=True)
+    )
 
 
 @cache
@@ -305,9 +317,13 @@ def _intensities(p: Floats, horizon: int, method: Method) -> Floats:
         n, rate = np.arange(len(logs)), np.exp(logs) * horizon
         ways[n, PLACES[:, 0], PLACES[:, 1]] = rate
         ways[n, PLACES[:, 0], PLACES[:, 0]] = -rate
-        return np.asarray(series(q(logs)[None] * horizon, ways[None])[1][0][:, :3].reshape(len(logs), -1).T)
+        return np.asarray(
+            series(q(logs)[None] * horizon, ways[None])[1][0][:, :3].reshape(len(logs), -1).T
+        )
 
-    found = least_squares(miss, start, jac=slope, bounds=(np.log(1e-9), np.log(20.0)), xtol=1e-12, ftol=1e-12)
+    found = least_squares(
+        miss, start, jac=slope, bounds=(np.log(1e-9), np.log(20.0)), xtol=1e-12, ftol=1e-12
+    )
     return q(found.x)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -85,7 +86,7 @@ class Morbidity:
         Examples
         --------
         >>> base = morbidity()
-        >>> float(base.stressed(recovery=0.8).rates[1, 0, 70] / base.rates[1, 0, 70])
+        >>> round(float(base.stressed(recovery=0.8).rates[1, 0, 70] / base.rates[1, 0, 70]), 12)
         0.8
         """
         wrong = [m for m in factors if m not in MOVES]
@@ -131,6 +132,7 @@ def morbidity(
     table: RateTable | None = None,
     year: int | None = None,
     trend: bool = False,
+    deaths: Literal["study", "table"] = "study",
     duration_months: tuple[int, ...] = (0,),
     recovery_by_duration: tuple[float, ...] = (1.0,),
     mortality_by_duration: tuple[float, ...] = (1.0,),
@@ -149,6 +151,9 @@ def morbidity(
         Calendar year of the rates, by the model with trend; the static model where left out.
     trend : bool
         Let the trend go on after ``year``; a year must be given.
+    deaths : {"study", "table"}
+        Deaths as the study has them, or scaled at each age so that healthy and disabled together die
+        as the life table says, their ratio as the study has it.
     duration_months, recovery_by_duration, mortality_by_duration : tuple
         How recovery and mortality depend on months since onset: none where left out.
 
@@ -163,8 +168,12 @@ def morbidity(
     >>> found.rates[:, 1, 65].round(5).tolist()  # men of 65
     [0.00811, 0.10875, 0.02491, 0.10808]
     """
+    if deaths not in ("study", "table"):
+        raise InputError(f"deaths must be study or table, not {deaths!r}")
     if trend and (year is None or study != "clhls"):
-        raise InputError("a trend needs a year and study='clhls'", do="give year=2026, or leave trend out")
+        raise InputError(
+            "a trend needs a year and study='clhls'", do="give year=2026, or leave trend out"
+        )
     known = rate_table("cn_life_2025", "cl3") if table is None else table
     if isinstance(study, str):
         if study not in ("clhls", "hrs"):
@@ -175,11 +184,14 @@ def morbidity(
     else:
         frame, said = study, "own rates"
     rates, first = _laid_out(checked_intensities(frame, name=source or said), source or said)
-    deaths = -np.log1p(-np.minimum(deaths_of(known), 0.9999))
+    force = -np.log1p(-np.minimum(deaths_of(known), 0.9999))
     below = np.arange(OLDEST + 1) < first
-    rates[2][:, below] = rates[3][:, below] = deaths[:, below]
+    rates[2][:, below] = rates[3][:, below] = force[:, below]
+    if deaths == "table":
+        rates = _as_the_table(rates, force, first)
     notes = (
         f"intensities: {said}; below age {first} nobody becomes disabled and deaths are those of {known.name}",
+        "deaths of the ages above: " + (known.name if deaths == "table" else "those of the study"),
         "exact chances over each month from intensities level over it (matrix exponentials)",
     )
     return Morbidity(
@@ -217,8 +229,12 @@ def _laid_out(frame: pl.DataFrame, name: str) -> tuple[Floats, int]:
     found = set(frame.select(text).unique().rows())
     if found != keys:
         lacking, other = sorted(keys - found), sorted(found - keys)
-        faults = [f"lacks {', '.join(k)}" for k in lacking] + [f"knows no {', '.join(k)}" for k in other]
-        raise InputError("the moves must be those of healthy, disabled and dead", where=name, faults=faults)
+        faults = [f"lacks {', '.join(k)}" for k in lacking] + [
+            f"knows no {', '.join(k)}" for k in other
+        ]
+        raise InputError(
+            "the moves must be those of healthy, disabled and dead", where=name, faults=faults
+        )
     first, last = int(frame["age"].min()), int(frame["age"].max())  # type: ignore[arg-type]
     if not 1 <= first <= OLDEST:
         raise InputError(f"the first age must lie in 1 to {OLDEST}, got {first}", where=name)
@@ -233,6 +249,23 @@ def _laid_out(frame: pl.DataFrame, name: str) -> tuple[Floats, int]:
     rates[place] = frame["rate"].cast(pl.Float64).to_numpy()
     rates[:, :, last + 1 :] = rates[:, :, last : last + 1]
     return rates[:, :, : OLDEST + 1], first
+
+
+def _as_the_table(rates: Floats, force: Floats, first: int) -> Floats:
+    """Scale both deaths, age by age along a cohort, so that together they are the life table's."""
+    found, ill = rates.copy(), np.zeros(2)
+    for age in range(first, OLDEST + 1):
+        ratio = rates[3, :, age] / rates[2, :, age]
+        found[2, :, age] = force[:, age] / (1 - ill + ill * ratio)
+        found[3, :, age] = found[2, :, age] * ratio
+        q = np.zeros((2, 3, 3))
+        q[:, 0, 1], q[:, 1, 0] = found[0, :, age], found[1, :, age]
+        q[:, 0, 2], q[:, 1, 2] = found[2, :, age], found[3, :, age]
+        q[:, range(3), range(3)] = -q.sum(axis=-1)
+        p = exponentials(q, np.ones(2))
+        lives = np.stack([1 - ill, ill], axis=1)[:, None, :] @ p[:, :2, :2]
+        ill = lives[:, 0, 1] / lives[:, 0].sum(axis=-1)
+    return found
 
 
 def _without_onset(q: Floats) -> Floats:

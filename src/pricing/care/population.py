@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from itertools import pairwise
+
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
@@ -10,7 +13,7 @@ from scipy.optimize import brentq
 from pricing.data.rates import SEXES, RateTable, rate_table
 from pricing.errors import InputError
 
-__all__ = ["OLDEST", "Insured", "insured_of", "stable_population"]
+__all__ = ["OLDEST", "Insured", "banded_population", "deaths_of", "insured_of", "stable_population"]
 
 Floats = NDArray[np.float64]
 OLDEST = 105  # the last age of the Chinese tables; held by all who are older
@@ -90,9 +93,7 @@ def stable_population(
     if not (np.isfinite(insured) and insured > 0):
         raise InputError(f"the number insured must be above 0, got {insured!r}")
     known = rate_table("cn_life_2025", "cl3") if table is None else table
-    q = deaths_of(known)
-    alive = np.concatenate([np.ones((2, 1)), np.cumprod(1 - q[:, :-1], axis=1)], axis=1)
-    alive *= np.array([[1.0], [SEX_RATIO]]) / (1 + SEX_RATIO)
+    alive = _survivors(known)
     ages = np.arange(alive.shape[1])
 
     def grown(rate: float) -> Floats:
@@ -118,6 +119,72 @@ def stable_population(
         f"{lives[:, 65:].sum() / lives.sum():.1%} aged 65 and over (an assumption where not delivered)",
     )
     return Insured(lives, lives[:, 0].copy(), notes)
+
+
+def banded_population(
+    insured: float, shares: Mapping[str, float], *, table: RateTable | None = None
+) -> Insured:
+    """Lay out insured by bands of age, within each as a stationary population of a life table.
+
+    Parameters
+    ----------
+    insured : float
+        All of them.
+    shares : mapping of str to float
+        Share of the insured by band, such as ``{"0-59": 0.8, "60+": 0.2}``: every age once, from 0.
+    table : RateTable, optional
+        CL3 of 2025 where left out.
+
+    Raises
+    ------
+    InputError
+        For bands that overlap or leave ages out, and shares that do not add to 1.
+
+    Examples
+    --------
+    >>> found = banded_population(1_000, {"0-64": 0.83, "65+": 0.17})
+    >>> round(found.total), round(found.aged_share, 12)
+    (1000, 0.17)
+    """
+    if not (np.isfinite(insured) and insured > 0):
+        raise InputError(f"the number insured must be above 0, got {insured!r}")
+    known = rate_table("cn_life_2025", "cl3") if table is None else table
+    spans, faults = [], []
+    for band, share in shares.items():
+        ends = band.removesuffix("+").split("-")
+        if not all(e.isdigit() for e in ends) or len(ends) != (1 if band.endswith("+") else 2):
+            faults.append(f"{band!r} is no band of ages: write 0-9 or 80+")
+            continue
+        spans.append((int(ends[0]), OLDEST if band.endswith("+") else int(ends[1])))
+        if not (np.isfinite(share) and share >= 0):
+            faults.append(f"the share of {band} is {share!r}")
+    held = sorted(spans)
+    if not faults and (
+        not held or held[0][0] != 0 or held[-1][1] != OLDEST
+        or any(a[1] + 1 != b[0] for a, b in pairwise(held))
+    ):  # fmt: skip
+        faults.append("the bands must hold every age once, from 0 to an open last band such as 80+")
+    if not faults and abs(sum(shares.values()) - 1) > 1e-6:
+        faults.append(f"the shares add to {sum(shares.values()):g}, not 1")
+    if faults:
+        raise InputError("bands of age that cannot be used", faults=faults)
+    lives = _survivors(known)
+    for (low, high), share in zip(spans, shares.values(), strict=True):
+        part = lives[:, low : high + 1]
+        part *= insured * share / part.sum()
+    lives *= insured / lives.sum()
+    notes = (
+        "insured: shares by band of age as given, within each as in " + known.name,
+        "shares: " + ", ".join(f"{band} {share:.1%}" for band, share in shares.items()),
+    )
+    return Insured(lives, lives[:, 0].copy(), notes)
+
+
+def _survivors(table: RateTable) -> Floats:
+    """Lives of a stationary population by sex and age, the sexes in their share at birth."""
+    q = deaths_of(table)
+    alive = np.concatenate([np.ones((2, 1)), np.cumprod(1 - q[:, :-1], axis=1)], axis=1)
+    return np.asarray(alive * np.array([[1.0], [SEX_RATIO]]) / (1 + SEX_RATIO))
 
 
 def insured_of(frame: pl.DataFrame) -> Insured:

@@ -27,7 +27,7 @@ from pricing.result.series import SERIES
 from pricing.result.shape import Basis, Result
 from pricing.result.words import Language, label, level_label, say
 
-__all__ = ["CareProjection", "Course", "closing_growth", "fund_path", "course", "project_care"]
+__all__ = ["CareProjection", "Course", "closing_growth", "course", "fund_path", "project_care"]
 
 Floats = NDArray[np.float64]
 TRACKED = 24  # months since onset told apart, at least
@@ -52,7 +52,9 @@ class CareProjection(Result):
         never = say("sentence.care_never", lang)
         facts = dict(self.facts)
         for name in ("deficit_year", "exhausted_year"):
-            facts[name] = never if facts[name] is None else say("sentence.care_year", lang, year=facts[name])
+            facts[name] = (
+                never if facts[name] is None else say("sentence.care_year", lang, year=facts[name])
+            )
         none = say("sentence.care_no_growth", lang)
         closing = facts["closing_growth"]
         facts["closing"] = none if closing is None else f"{closing:.2%}"
@@ -79,7 +81,9 @@ class CareProjection(Result):
     def settings(self, lang: Language = "en") -> go.Figure:
         """Draw the cost by year, stacked by setting."""
         rows = self.frames["settings"]
-        return _stacked(rows, "setting", "outgo", f"{label('outgo', lang)} ({self.basis.currency})", lang)
+        return _stacked(
+            rows, "setting", "outgo", f"{label('outgo', lang)} ({self.basis.currency})", lang
+        )
 
     def occupancy(self, lang: Language = "en") -> go.Figure:
         """Draw the disabled by year, stacked by time since onset."""
@@ -194,7 +198,9 @@ def course(
         bands[year] = np.add.reduceat(ill.sum(axis=(0, 1)), BANDS)
         for _ in range(12):
             owed = ill[..., waiting_months:].sum(axis=-1)
-            flows["months"][year] += float(owed.sum() if weights is None else (owed * weights).sum())
+            flows["months"][year] += float(
+                owed.sum() if weights is None else (owed * weights).sum()
+            )
             healthy, ill, moved = _month(healthy, ill, p[0, ..., 0, :], old)
             for name, lives in moved.items():
                 flows[name][year] += lives
@@ -392,7 +398,7 @@ def project_care(
     >>> found = project_care(stable_population(18_000_000, aged_share=0.17), morbidity(), scheme,
     ...                      Fund(contribution=90.0), years=30)
     >>> round(found.table["in_payment"][0] / 18_000_000, 4)
-    0.0072
+    0.0071
     """
     moved = lives or course(
         insured, rates, years=years, waiting_months=scheme.waiting_months,
@@ -444,7 +450,10 @@ def project_care(
     states = ["disabled_first_year", "disabled_second_year", "disabled_longer"]
     occupancy = pl.concat(
         pl.DataFrame({"year": np.arange(years), "in_state": name, "lives": values})
-        for name, values in (("healthy", moved.healthy[:-1]), *zip(states, moved.bands.T, strict=True))
+        for name, values in (
+            ("healthy", moved.healthy[:-1]),
+            *zip(states, moved.bands.T, strict=True),
+        )
     )
     basis = Basis(
         source=rates.source, currency=currency, exposure=float(moved.insured[:-1].sum()),
@@ -466,7 +475,9 @@ def _calibration(moved: Course, scheme: Scheme, insured: float) -> float:
     if scheme.observed_share is None:
         return scheme.uptake
     if not moved.entitled > 0:
-        raise InputError("nobody is entitled at the start, so no uptake leads to the share observed")
+        raise InputError(
+            "nobody is entitled at the start, so no uptake leads to the share observed"
+        )
     return scheme.observed_share * insured / moved.entitled
 
 

@@ -83,11 +83,15 @@ class Scheme:
             if name not in self.grades
         ]
         if self.grades.get("severe") != 1 or self.admitted.get("severe", 0) != 0:
-            faults.append("the grade severe must be paid from the start and count 1, the others per one of it")
+            faults.append(
+                "the grade severe must be paid from the start and count 1, the others per one of it"
+            )
         if not (np.isfinite(self.price_growth) and self.price_growth > -1):
             faults.append(f"growth of prices must be above -1, got {self.price_growth!r}")
         if self.waiting_months != int(self.waiting_months) or not 0 <= self.waiting_months <= 60:
-            faults.append(f"the waiting months must be whole and 0 to 60, got {self.waiting_months!r}")
+            faults.append(
+                f"the waiting months must be whole and 0 to 60, got {self.waiting_months!r}"
+            )
         if not (np.isfinite(self.uptake) and 0 <= self.uptake <= 1):
             faults.append(f"uptake is a share, 0 to 1, got {self.uptake!r}")
         share = self.observed_share
