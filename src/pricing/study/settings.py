@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, ValidationError
 
-from pricing.errors import InputError, nearest
+from pricing.errors import InputError
 from pricing.study.cross_checks import cross_faults
 from pricing.study.sections import (
     Band,
-    Bilingual,
     Causal,
-    CutOff,
     Discount,
     Effect,
-    Elsewhere,
-    Expenses,
     Head,
-    Limits,
     Losses,
     Model,
     Outlooks,
     Premium,
-    RateChange,
     RateReview,
     Regulated,
     Renewed,
@@ -36,6 +28,7 @@ from pricing.study.sections import (
     Table,
     Validation,
 )
+from pricing.study.toml_file import faults_said, read_toml
 
 __all__ = ["Settings", "read_settings"]
 
@@ -85,25 +78,13 @@ def read_settings(path: str | Path) -> Settings:
     0.2
     """
     path = Path(path)
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError:
-        there = [str(f) for f in path.parent.glob("*.toml")] if path.parent.is_dir() else []
-        raise InputError(
-            f"no such study file{nearest(str(path), there)}", where=str(path)
-        ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise InputError(
-            f"not a readable TOML file: {error}",
-            where=str(path),
-            do="correct that place; the file is TOML in UTF-8, as those in data/studies",
-        ) from error
+    raw = read_toml(path)
     faults: list[str] = []
     settings: Settings | None = None
     try:
         settings = Settings.model_validate(raw)
     except ValidationError as error:
-        faults += [_said(fault) for fault in error.errors(include_url=False)]
+        faults += faults_said(error, Settings)
     faults += cross_faults(raw)
     if faults or settings is None:
         raise InputError(
@@ -113,49 +94,3 @@ def read_settings(path: str | Path) -> Settings:
             do="correct them all and run again; docs/study_file.md lists every key",
         )
     return settings
-
-
-def _said(fault: Mapping[str, Any]) -> str:
-    place = ".".join(str(part) for part in fault["loc"] if part != "[key]")
-    if fault["type"] == "extra_forbidden":
-        return f"{place}: unknown key{nearest(str(fault['loc'][-1]), _siblings(fault['loc']))}"
-    message = str(fault["msg"]).removeprefix("Value error, ")
-    if fault["type"] == "model_type" and fault.get("ctx", {}).get("class_name") == "Bilingual":
-        message = 'give both languages, { en = "…", zh = "…" }'
-    given = "" if fault["type"] == "missing" else f", got {fault['input']!r}"
-    return f"{place or 'file'}: {message}{given if len(given) < 80 else ''}"
-
-
-def _siblings(place: tuple[str | int, ...]) -> list[str]:
-    """The keys that may stand where an unknown one stands."""
-    model: Any = Settings
-    by_section = {
-        "study": Head,
-        "tables": Table,
-        "simulate": Simulated,
-        "bands": Band,
-        "model": Model,
-        "discount": Discount,
-        "premium": Premium,
-        "programme_effect": Effect,
-        "validation": Validation,
-        "losses": Losses,
-        "loss_ratio": RateReview,
-        "regulation": Regulated,
-        "persistency": Retention,
-        "causal": Causal,
-        "projection": Outlooks,
-        "renewal": Renewed,
-    }
-    nested = {"expenses": Expenses, "complement": Elsewhere, "rate_changes": RateChange}
-    if len(place) > 1:
-        model = by_section.get(str(place[0]), Settings)
-    if place[0] == "loss_ratio" and len(place) > 2:
-        model = nested.get(str(place[1]), RateReview)
-    if place[0] == "persistency" and len(place) > 2:
-        model = CutOff
-    if place[0] == "discount" and len(place) > 2:
-        model = Limits
-    if place[0] == "study" and len(place) > 2:
-        model = Bilingual
-    return list(model.model_fields)
