@@ -22,7 +22,7 @@ __all__ = ["AssessedCost", "assessed_cost"]
 class AssessedCost(Result):
     """Months of benefit that the amount paid stands for, by benefit.
 
-    ``.table``: benefit, monthly, months_per_assessment, months_per_admitted. ``.frames["stays"]``:
+    ``.table``: benefit, monthly_benefit, months_per_assessment, months_per_admitted. ``.frames["stays"]``:
     expected months disabled of a life disabled now, by sex and age, to hold the months against.
     """
 
@@ -51,7 +51,7 @@ class AssessedCost(Result):
             )  # fmt: skip
         return figure.update_layout(
             xaxis={"title": {"text": label("benefit", lang)}, "type": "category"},
-            yaxis={"title": {"text": label("months", lang)}},
+            yaxis={"title": {"text": label("benefit_months", lang)}},
         )
 
 
@@ -113,9 +113,9 @@ def assessed_cost(
     if faults:
         raise InputError("assessments that cannot be read", faults=faults)
     each = paid / assessments
-    table = pl.DataFrame({"benefit": list(benefits), "monthly": list(map(float, benefits.values()))}).with_columns(
-        months_per_assessment=each / pl.col("monthly"),
-        months_per_admitted=each / admitted / pl.col("monthly"),
+    table = pl.DataFrame({"benefit": list(benefits), "monthly_benefit": list(map(float, benefits.values()))}).with_columns(
+        months_per_assessment=each / pl.col("monthly_benefit"),
+        months_per_admitted=each / admitted / pl.col("monthly_benefit"),
     )  # fmt: skip
     stays = pl.DataFrame([
         {

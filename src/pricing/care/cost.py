@@ -74,7 +74,7 @@ class Range:
 class CostOfChange(Result):
     """Cost a year before, each step, and after; the steps add up.
 
-    ``.table``: step, amount, lower, upper (90 %), per_insured, cases. ``.frames["drivers"]``: for each
+    ``.table``: step, care_outgo, lower, upper (90 %), per_insured, cases_paid. ``.frames["drivers"]``: for each
     uncertain figure the cost of all changes at the ends of its interval, the others central.
     """
 
@@ -88,7 +88,7 @@ class CostOfChange(Result):
     def figure(self, lang: Language = "en") -> go.Figure:
         """Draw the cost before, each step on what stands, and the cost after, with intervals."""
         t = self.table
-        amounts = t["amount"].to_list()
+        amounts = t["care_outgo"].to_list()
         below = [0.0, *np.cumsum(amounts[:-2]).tolist(), 0.0]
         steps = t["step"].to_list()
         figure = go.Figure(layout={"template": "pricing"})
@@ -156,7 +156,7 @@ def cost_of_change(
     --------
     >>> found = cost_of_change(insured=18_000_000, share=Range(0.00711), before=450.0, after=600.0,
     ...                        admitted={"moderate": Range(0.9)}, draws=100)
-    >>> found.table.select("step", pl.col("amount").round()).rows()
+    >>> found.table.select("step", pl.col("care_outgo").round()).rows()
     [('before', 691092000.0), ('rise', 230364000.0), ('moderate', 829310400.0), ('after', 1750766400.0)]
     """
     grades, times = dict(admitted or {}), dict(factors or {})
@@ -213,9 +213,9 @@ def cost_of_change(
     cost["after"] = sum(v for k, v in cost.items() if k != "after")
     names = list(central)
     table = pl.DataFrame({
-        "step": names, "amount": [float(v) for v in central.values()], "lower": lower, "upper": upper,
+        "step": names, "care_outgo": [float(v) for v in central.values()], "lower": lower, "upper": upper,
         "per_insured": [float(v) / insured for v in central.values()],
-        "cases": [float(cost.get(n, 0.0)) for n in names],
+        "cases_paid": [float(cost.get(n, 0.0)) for n in names],
     })  # fmt: skip
     change = central["after"] - central["before"]
     drawn_change = drawn["after"] - drawn["before"]
@@ -226,16 +226,16 @@ def cost_of_change(
             for v in one.ends
         ]
         drivers.append({
-            "driver": name, "low": float(ends[0]["after"] - ends[0]["before"]),
-            "high": float(ends[1]["after"] - ends[1]["before"]),
+            "cost_driver": name, "cost_low": float(ends[0]["after"] - ends[0]["before"]),
+            "cost_high": float(ends[1]["after"] - ends[1]["before"]),
         })  # fmt: skip
-    widest = max(drivers, key=lambda row: abs(row["high"] - row["low"]))
+    widest = max(drivers, key=lambda row: abs(row["cost_high"] - row["cost_low"]))
     facts = {
         "insured": float(insured), "before": float(before), "after": float(after),
         "cost_before": float(central["before"]), "cost_after": float(central["after"]),
         "rise": float(central["rise"]), "change": float(change), "currency": currency,
         "change_lower": float(np.quantile(drawn_change, 0.05)),
-        "change_upper": float(np.quantile(drawn_change, 0.95)), "driver": widest["driver"],
+        "change_upper": float(np.quantile(drawn_change, 0.95)), "driver": widest["cost_driver"],
         **{f"cost_{g}": float(central[g]) for g in grades},
     }  # fmt: skip
     basis = Basis(

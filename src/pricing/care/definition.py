@@ -63,13 +63,13 @@ class DefinitionRisk(Result):
                     pl.col("definition") == name, pl.col("sex").cast(pl.String) == sex
                 )
                 figure.add_scatter(
-                    x=part["age"].to_list(), y=part["prevalence"].to_list(), mode="lines",
+                    x=part["age"].to_list(), y=part["disabled_share"].to_list(), mode="lines",
                     name=f"{level_label(name, lang)}, {level_label(sex, lang)}",
                     line={"color": colour, "dash": dash, "width": 2.5},
                 )  # fmt: skip
         return figure.update_layout(
             xaxis={"title": {"text": label("age", lang)}},
-            yaxis={"title": {"text": label("prevalence", lang)}, "tickformat": ".0%"},
+            yaxis={"title": {"text": label("disabled_share", lang)}, "tickformat": ".0%"},
             legend={"y": -0.2, "yanchor": "top"},
             margin={"t": 24, "b": 150},
             hovermode="closest",
@@ -269,5 +269,5 @@ def _prevalence(
         definition=pl.lit(name),
         sex=pl.lit(sex),
         age=pl.col("years_since_start") + age,
-        prevalence=pl.col("ill") / pl.col("alive"),
+        disabled_share=pl.col("ill") / pl.col("alive"),
     )

@@ -23,9 +23,8 @@ from pricing.care.scheme import Fund, Scheme
 from pricing.errors import InputError
 from pricing.files import fingerprint
 from pricing.result.figure import COLOURS
-from pricing.result.series import SERIES
 from pricing.result.shape import Basis, Result
-from pricing.result.words import Language, label, level_label, say
+from pricing.result.words import Language, label, say
 
 __all__ = ["CareProjection", "Course", "closing_growth", "course", "fund_path", "project_care"]
 
@@ -64,10 +63,10 @@ class CareProjection(Result):
         """Draw income, outgo and reserve by year."""
         figure, t = go.Figure(layout={"template": "pricing"}), self.table
         figure.add_bar(
-            x=t["year"].to_list(), y=t["reserve"].to_list(), name=label("reserve", lang),
+            x=t["year"].to_list(), y=t["fund_reserve"].to_list(), name=label("fund_reserve", lang),
             marker={"color": COLOURS["bars"]},
         )  # fmt: skip
-        for name, colour in (("income", "estimate"), ("outgo", "second")):
+        for name, colour in (("fund_income", "estimate"), ("care_outgo", "second")):
             figure.add_scatter(
                 x=t["year"].to_list(), y=t[name].to_list(), mode="lines", name=label(name, lang),
                 line={"color": COLOURS[colour], "width": 3},
@@ -77,34 +76,6 @@ class CareProjection(Result):
             yaxis={"title": {"text": f"{label('amount_a_year', lang)} ({self.basis.currency})"},
                    "zeroline": True, "zerolinecolor": COLOURS["line"]},
         )  # fmt: skip
-
-    def settings(self, lang: Language = "en") -> go.Figure:
-        """Draw the cost by year, stacked by setting."""
-        rows = self.frames["settings"]
-        return _stacked(
-            rows, "setting", "outgo", f"{label('outgo', lang)} ({self.basis.currency})", lang
-        )
-
-    def occupancy(self, lang: Language = "en") -> go.Figure:
-        """Draw the disabled by year, stacked by time since onset."""
-        rows = self.frames["occupancy"].filter(pl.col("in_state") != "healthy")
-        return _stacked(rows, "in_state", "lives", label("lives", lang), lang)
-
-
-def _stacked(rows: pl.DataFrame, by: str, name: str, title: str, lang: Language) -> go.Figure:
-    figure = go.Figure(layout={"template": "pricing"})
-    for level, (colour, _) in zip(rows[by].unique(maintain_order=True), SERIES, strict=False):
-        part = rows.filter(pl.col(by) == level)
-        figure.add_bar(
-            x=part["year"].to_list(), y=part[name].to_list(), name=level_label(level, lang),
-            marker={"color": colour},
-        )  # fmt: skip
-    return figure.update_layout(
-        barmode="stack",
-        xaxis={"title": {"text": label("projection_year_from_0", lang)}},
-        yaxis={"title": {"text": title}},
-        legend={"traceorder": "normal"},
-    )
 
 
 @dataclass(frozen=True)
@@ -291,7 +262,7 @@ def fund_path(outgo: Floats, insured: Floats, fund: Fund) -> dict[str, Floats]:
     Examples
     --------
     >>> path = fund_path(np.array([100.0]), np.array([1.0]), Fund(contribution=90.0, reserve=50.0, interest=0.0))
-    >>> path["reserve"].tolist()
+    >>> path["fund_reserve"].tolist()
     [40.0]
     """
     contributions = np.round(_contributions(insured, fund, fund.growth), 2)
@@ -304,8 +275,8 @@ def fund_path(outgo: Floats, insured: Floats, fund: Fund) -> dict[str, Floats]:
         interest[t] = np.round(now * fund.interest + flow * half, 2)
         now = reserve[t] = np.round(now + flow + interest[t], 2)
     return {
-        "contributions": contributions, "subsidy": subsidy, "outgo": paid,
-        "interest_earned": interest, "reserve": reserve,
+        "fund_contributions": contributions, "fund_subsidy": subsidy, "care_outgo": paid,
+        "fund_interest": interest, "fund_reserve": reserve,
     }  # fmt: skip
 
 
@@ -411,45 +382,47 @@ def project_care(
     heads = np.array([sum(scheme.per_severe(t).values()) for t in range(years)])
     months = moved.months * factor
     path = fund_path(months * cost, moved.insured[:-1], fund)
-    income = path["contributions"] + path["subsidy"]
-    needed = (path["outgo"] - path["subsidy"]) / moved.insured[:-1]
-    charged = path["contributions"] / moved.insured[:-1]
+    income = path["fund_contributions"] + path["fund_subsidy"]
+    needed = (path["care_outgo"] - path["fund_subsidy"]) / moved.insured[:-1]
+    charged = path["fund_contributions"] / moved.insured[:-1]
     table = pl.DataFrame({
-        "year": np.arange(years), "insured": moved.insured[:-1], "healthy": moved.healthy[:-1],
+        "year": np.arange(years), "insured_lives": moved.insured[:-1], "healthy": moved.healthy[:-1],
         "disabled": moved.disabled[:-1], "aged_share": moved.aged[:-1] / moved.insured[:-1],
         "entrants": moved.entrants, "deaths": moved.deaths, "onsets": moved.onsets,
-        "recoveries": moved.recoveries, "in_payment": months * heads / 12, "outgo": path["outgo"],
-        "contributions": path["contributions"], "subsidy": path["subsidy"], "income": income,
-        "interest_earned": path["interest_earned"], "reserve": path["reserve"],
+        "recoveries": moved.recoveries, "in_payment": months * heads / 12, "care_outgo": path["care_outgo"],
+        "fund_contributions": path["fund_contributions"], "fund_subsidy": path["fund_subsidy"], "fund_income": income,
+        "fund_interest": path["fund_interest"], "fund_reserve": path["fund_reserve"],
         "payg_contribution": needed,
         "payg_ratio": needed / charged if fund.contribution > 0 else [None] * years,
-        "reserve_ratio": np.divide(path["reserve"], path["outgo"], out=np.full(years, np.nan),
-                                   where=path["outgo"] > 0),
+        "reserve_ratio": np.divide(path["fund_reserve"], path["care_outgo"], out=np.full(years, np.nan),
+                                   where=path["care_outgo"] > 0),
     }).with_columns(pl.col("reserve_ratio").fill_nan(None))  # fmt: skip
     closes = {
-        n: closing_growth(path["outgo"], moved.insured[:-1], fund, n) for n in closing if n <= years
+        n: closing_growth(path["care_outgo"], moved.insured[:-1], fund, n)
+        for n in closing
+        if n <= years
     }
     last = max(closes, default=None)
     facts: dict[str, Any] = {
-        "years": years, "insured": insured.total, "outgo_first": float(path["outgo"][0]),
-        "outgo_last": float(path["outgo"][-1]), "in_payment_first": float(table["in_payment"][0]),
+        "years": years, "insured": insured.total, "outgo_first": float(path["care_outgo"][0]),
+        "outgo_last": float(path["care_outgo"][-1]), "in_payment_first": float(table["in_payment"][0]),
         "payg_first": float(needed[0]), "payg_last": float(needed[-1]),
-        "reserve_last": float(path["reserve"][-1]), "calibration": float(factor), "currency": currency,
-        "deficit_year": _first(income < path["outgo"]),
-        "exhausted_year": _first(path["reserve"] < 0),
+        "reserve_last": float(path["fund_reserve"][-1]), "calibration": float(factor), "currency": currency,
+        "deficit_year": _first(income < path["care_outgo"]),
+        "exhausted_year": _first(path["fund_reserve"] < 0),
         "closing_years": last, "closing_growth": None if last is None else closes[last],
         **{f"closing_growth_{n}": g for n, g in closes.items()},
     }  # fmt: skip
     settings = pl.concat(
         pl.DataFrame({
             "year": np.arange(years), "setting": s,
-            "outgo": months * np.array([scheme.by_setting(t)[s] for t in range(years)]),
+            "care_outgo": months * np.array([scheme.by_setting(t)[s] for t in range(years)]),
         })
         for s in scheme.settings
     )  # fmt: skip
     states = ["disabled_first_year", "disabled_second_year", "disabled_longer"]
     occupancy = pl.concat(
-        pl.DataFrame({"year": np.arange(years), "in_state": name, "lives": values})
+        pl.DataFrame({"year": np.arange(years), "in_state": name, "people": values})
         for name, values in (
             ("healthy", moved.healthy[:-1]),
             *zip(states, moved.bands.T, strict=True),

@@ -56,7 +56,7 @@ class CareStress(Result):
         for i, name in enumerate(self.table["scenario"].to_list()):
             part = self.frames["paths"].filter(pl.col("scenario") == name)
             figure.add_scatter(
-                x=part["year"].to_list(), y=part["reserve"].to_list(), mode="lines",
+                x=part["year"].to_list(), y=part["fund_reserve"].to_list(), mode="lines",
                 name=level_label(name, lang),
                 line={"color": SERIES[i % len(SERIES)][0], "width": 4 if i == 0 else 2,
                       "dash": "solid" if i == 0 else "dash"},
@@ -98,11 +98,11 @@ def definition_weights(risk: DefinitionRisk, wide: str) -> Floats:
         raise InputError(f"no definition {wide!r} in the side by side{nearest(wide, known)}")
     own = rows.filter(pl.col("definition") == known[0])
     both = own.join(rows.filter(pl.col("definition") == wide), on=["sex", "age"], suffix="_wide")
-    both = both.filter(pl.col("prevalence") > 0).sort("sex", "age")
+    both = both.filter(pl.col("disabled_share") > 0).sort("sex", "age")
     weights = np.ones((2, OLDEST + 1))
     for place, sex in enumerate(("female", "male")):
         part = both.filter(pl.col("sex") == sex)
-        ratio = (part["prevalence_wide"] / part["prevalence"]).to_numpy()
+        ratio = (part["disabled_share_wide"] / part["disabled_share"]).to_numpy()
         weights[place] = np.interp(np.arange(OLDEST + 1), part["age"].to_numpy(), ratio)
     return weights
 
@@ -181,11 +181,11 @@ def stress_care(
             entrants_growth=entrants_growth, weights=run.get("weights"), start=rates,
             calibration=first.facts["calibration"], lives=run.get("lives"),
         )  # fmt: skip
-    total = {name: float(one.table["outgo"].sum()) for name, one in found.items()}
+    total = {name: float(one.table["care_outgo"].sum()) for name, one in found.items()}
     table = pl.DataFrame([
         {
             "scenario": name, "in_payment_last": one.table["in_payment"][-1],
-            "outgo_last": one.table["outgo"][-1], "outgo_total": total[name],
+            "outgo_last": one.table["care_outgo"][-1], "outgo_total": total[name],
             "outgo_change": total[name] / total["base"] - 1, "payg_last": one.facts["payg_last"],
             "reserve_last": one.facts["reserve_last"], "deficit_year": one.facts["deficit_year"],
             "exhausted_year": one.facts["exhausted_year"],
@@ -199,7 +199,7 @@ def stress_care(
     single = table.filter(pl.col("scenario") != "base")
     worst = single.sort("outgo_total", descending=True, maintain_order=True).row(0, named=True)
     paths = pl.concat(
-        one.table.select(scenario=pl.lit(name), year="year", outgo="outgo", reserve="reserve",
+        one.table.select(scenario=pl.lit(name), year="year", care_outgo="care_outgo", fund_reserve="fund_reserve",
                          payg_contribution="payg_contribution")
         for name, one in found.items()
     )  # fmt: skip
