@@ -49,7 +49,9 @@ class DefinitionRisk(Result):
     def finding(self, lang: Language = "en") -> str:
         """Say the least and the greatest value, by definition."""
         named = {n: level_label(self.facts[n], lang) for n in ("first", "least", "most")}
-        return say(f"finding.{self.kind}", lang, **{**self.facts, **named})
+        said = say(f"finding.{self.kind}", lang, **{**self.facts, **named})
+        pair = self.facts["pair"]
+        return said if pair is None else said + say("sentence.definition_pair", lang, pair=pair)
 
     def figure(self, lang: Language = "en") -> go.Figure:
         """Draw prevalence by age, a colour per definition; women solid, men dotted."""
@@ -213,9 +215,12 @@ def definition_risk(
         pl.col("value_healthy", "ratio_to_first").mean()
     )
     ordered = mean.sort("value_healthy")
+    other = mean.filter(pl.col("definition") == "cui_severe")["value_healthy"]
+    two = definitions[0].startswith("clhls") and len(other) == 1
     facts = {
         "monthly": float(monthly), "age": age, "later_age": later_age, "interest": float(interest),
         "year": year, "waiting": float(waiting), "currency": currency, "first": definitions[0],
+        "pair": other[0] / mean["value_healthy"][0] if two else None,
         "first_value": mean["value_healthy"][0], "least": ordered["definition"][0],
         "least_value": ordered["value_healthy"][0], "most": ordered["definition"][-1],
         "most_value": ordered["value_healthy"][-1], "spread": ordered["value_healthy"][-1] / ordered["value_healthy"][0],

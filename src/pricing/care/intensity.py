@@ -216,7 +216,7 @@ def matrix_gaps(horizon: Literal[1, 3] = 1) -> MatrixGaps:
         _rates(horizon, "clip"),
         _rates(horizon, "fit"),
     )
-    one, three = _blocks(1), _blocks(3)
+    one, three = _printed(1), _printed(3)
     rows: list[dict[str, Any]] = []
     for key, p in printed.items():
         log = np.asarray(logm(p)).real / horizon
@@ -239,7 +239,7 @@ def matrix_gaps(horizon: Literal[1, 3] = 1) -> MatrixGaps:
         source=source_of("clhls_disability"),
         rows=table.height,
         fingerprint=fingerprint("matrix_gaps", repr(table.rows())),
-        notes=("rows of a print that miss 1 by its rounding were brought to 1",),
+        notes=("rows of a print that miss 1 by its rounding were brought to 1, but for cube_gap",),
     )
     return MatrixGaps(table=table, basis=basis, facts=facts)
 
@@ -285,12 +285,18 @@ def grade_rates(horizon: Literal[1, 3] = 1, *, method: Method = "fit") -> pl.Dat
 
 @cache
 def _blocks(horizon: Literal[1, 3]) -> dict[tuple[str, str], Floats]:
-    """Printed matrices with the row of the dead, brought to 1."""
+    """Printed matrices, rows that miss 1 by their rounding brought to it."""
+    return {key: p / p.sum(axis=1, keepdims=True) for key, p in _printed(horizon).items()}
+
+
+@cache
+def _printed(horizon: Literal[1, 3]) -> dict[tuple[str, str], Floats]:
+    """Matrices as printed, with the row of the dead."""
     found: dict[tuple[str, str], Floats] = {}
     for row in disability_matrices(horizon).iter_rows(named=True):
         block = found.setdefault((row["sex"], row["age_band"]), np.diag([0.0, 0.0, 0.0, 1.0]))
         block[int(row["from_state"]) - 1, int(row["to_state"]) - 1] = row["probability"]
-    return {key: p / p.sum(axis=1, keepdims=True) for key, p in found.items()}
+    return found
 
 
 @cache

@@ -60,11 +60,11 @@ class CareProjection(Result):
         return say(f"finding.{self.kind}", lang, **facts)
 
     def figure(self, lang: Language = "en") -> go.Figure:
-        """Draw income, outgo and reserve by year."""
+        """Draw income and outgo by year, and the reserve as bars on an axis of its own."""
         figure, t = go.Figure(layout={"template": "pricing"}), self.table
         figure.add_bar(
-            x=t["year"].to_list(), y=t["fund_reserve"].to_list(), name=label("fund_reserve", lang),
-            marker={"color": COLOURS["bars"]},
+            x=t["year"].to_list(), y=t["fund_reserve"].to_list(), yaxis="y2",
+            name=label("fund_reserve", lang), marker={"color": COLOURS["bars"]},
         )  # fmt: skip
         for name, colour in (("fund_income", "estimate"), ("care_outgo", "second")):
             figure.add_scatter(
@@ -73,9 +73,19 @@ class CareProjection(Result):
             )  # fmt: skip
         return figure.update_layout(
             xaxis={"title": {"text": label("projection_year_from_0", lang)}},
-            yaxis={"title": {"text": f"{label('amount_a_year', lang)} ({self.basis.currency})"},
-                   "zeroline": True, "zerolinecolor": COLOURS["line"]},
-        )  # fmt: skip
+            yaxis={
+                "title": {"text": f"{label('amount_a_year', lang)} ({self.basis.currency})"},
+                "overlaying": "y2",
+                "rangemode": "tozero",
+            },
+            yaxis2={
+                "title": {"text": label("fund_reserve", lang)},
+                "side": "right",
+                "showgrid": False,
+                "zeroline": True,
+                "zerolinecolor": COLOURS["line"],
+            },
+        )
 
 
 @dataclass(frozen=True)

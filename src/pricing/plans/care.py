@@ -226,7 +226,14 @@ def results(section: CareSection, prepared: Prepared, basis: Basis) -> dict[str,
 def headline(section: CareSection, prepared: Prepared) -> dict[str, float]:
     """Give those in payment, benefits, the pay-as-you-go contribution and the reserve, first and last."""
     facts = _project(section, prepared, "CNY").facts
-    names = ("in_payment_first", "outgo_first", "outgo_last", "payg_first", "payg_last", "reserve_last")
+    names = (
+        "outgo_first",
+        "in_payment_first",
+        "outgo_last",
+        "payg_first",
+        "payg_last",
+        "reserve_last",
+    )
     found = {name: float(facts[name]) for name in names}
     growth = facts[f"closing_growth_{section.years}"]
     return found if growth is None else {**found, "closing_growth": float(growth)}
@@ -270,7 +277,9 @@ def _wide(section: CareSection, name: str) -> DefinitionRisk:
 
 def _of_the_study(result: Result, basis: Basis, name: str) -> Result:
     own = result.basis
-    source = f"{basis.source}: {own.source}" if own.source not in ("", basis.source) else basis.source
+    source = (
+        f"{basis.source}: {own.source}" if own.source not in ("", basis.source) else basis.source
+    )
     return replace(
         result,
         basis=replace(

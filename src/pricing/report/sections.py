@@ -43,6 +43,17 @@ SECTIONS = {  # one question each, and the kinds of results that answer it
 }
 PLAN_SECTIONS: dict[str, tuple[str, ...]] = {  # of plan studies, before those above
     "programme": ("health_values", "group_flow", "task_values", "lift_summary", "discount_lift"),
+    "care": (
+        "definition_risk",
+        "care_grades",
+        "cost_of_change",
+        "care_projection",
+        "care_settings",
+        "care_occupancy",
+        "care_stress",
+        "assessed_cost",
+        "matrix_gaps",
+    ),
 }
 ASIDE = {  # saved, too wide to print
     "schedule": ("exposure", "monotone", "discounted_premium", "loss_ratio_before"),
@@ -92,15 +103,25 @@ ASIDE = {  # saved, too wide to print
         "other_exits",
     ),
 }
+ASIDE |= {
+    "care_projection": (
+        "healthy", "entrants", "deaths", "onsets", "recoveries", "fund_income", "fund_interest",
+        "payg_ratio",
+    ),
+    "care_stress": ("outgo_last",),
+}  # fmt: skip
 LAST = {"completion": 24}  # of a long series, the periods that are printed
 EVERY = {
     "lorenz": 10,
     "value_effect": 4,
     "mean_excess": 4,
     "trend_break": 3,
+    "care_projection": 5,
+    "care_settings": 5,
+    "care_occupancy": 5,
 }  # every how many points of a curve are printed
 DECISION = (
-    "health_values", "scenario_comparison",
+    "health_values", "definition_risk", "cost_of_change", "care_projection", "scenario_comparison",
     "schedule", "indication", "side_by_side", "aggregate_loss", "programme_effect", "group_effect",
     "frequency", "data_check",
 )  # fmt: skip

@@ -309,9 +309,24 @@ def _causal() -> list[Figure]:
     return found
 
 
+def _care() -> list[Figure]:
+    from pricing.verify import care
+
+    found: list[Figure] = []
+    for source, printed, ours in (
+        care.definitions(),
+        care.matrices(),
+        care.grading_table(),
+        care.scheme_arithmetic(),
+    ):
+        found += _compare("care", source, printed, ours)
+    return found
+
+
 AREAS: Mapping[str, Callable[[], list[Figure]]] = {
     "aggregate": _aggregate,
     "annuities": _annuities,
+    "care": _care,
     "causal": _causal,
     "claims": _claims,
     "credibility": _credibility,
