@@ -1,5 +1,6 @@
 """Grading of disability and the benefits paid for it."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -65,13 +66,15 @@ def test_a_worse_item_never_gives_a_better_level(item):
             for i, s in STANDARD_2021.items.items()
         )
         course = [levels(held.with_columns(pl.lit(score).alias(item))) for score in scores]
-        for better, worse in zip(course, course[1:], strict=False):
+        for better, worse in pairwise(course):
             assert (worse >= better).all()
 
 
 def test_order_and_other_columns_do_not_matter():
     frame = drawn(200).with_row_index("assessment_id")
-    back = grade(frame.reverse().select(sorted(frame.columns))).frames["graded"].sort("assessment_id")
+    back = (
+        grade(frame.reverse().select(sorted(frame.columns))).frames["graded"].sort("assessment_id")
+    )
     assert back["care_level"].equals(grade(frame).frames["graded"]["care_level"])
     assert grade(frame).table["assessments"].sum() == 200
 
@@ -170,7 +173,9 @@ def test_a_row_split_in_two_is_paid_the_same():
     rule = Hours(price=45.0, most=30.0)
     whole = pl.DataFrame({"months": [6.0], "hours": [240.0]})
     parts = pl.DataFrame({"months": [3.0, 3.0], "hours": [120.0, 120.0]})
-    assert benefit_paid(whole, rule)["paid"].sum() == benefit_paid(parts, rule)["paid"].sum() == 8100
+    assert (
+        benefit_paid(whole, rule)["paid"].sum() == benefit_paid(parts, rule)["paid"].sum() == 8100
+    )
 
 
 @pytest.mark.parametrize(
@@ -186,7 +191,10 @@ def test_a_row_split_in_two_is_paid_the_same():
         (lambda: PerDay(flat=30.0, cap=20.0), "cap of 20 is below"),
         (lambda: Hours(price=45.0, most=800.0), "more than a month has"),
         (lambda: Hours(price=45.0, most=30.0, coinsurance=2.0), "over 1"),
-        (lambda: IndexedCap(base=5960.0, grade_factors={"a": 1.5}, carer_factors={"b": 1}), "over 1"),
+        (
+            lambda: IndexedCap(base=5960.0, grade_factors={"a": 1.5}, carer_factors={"b": 1}),
+            "over 1",
+        ),
         (lambda: IndexedCap(base=5960.0), "no grade factors"),
     ],
 )

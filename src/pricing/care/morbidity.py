@@ -99,28 +99,46 @@ class Morbidity:
             rates[MOVES.index(move)] *= factor
         return replace(self, rates=rates)
 
-    def months(self, year: int = 0) -> Floats:
+    def by_month(self, kept: int) -> tuple[Floats, NDArray[np.intp]]:
+        """Multiples of recovery and disabled mortality, and which of them each month since onset takes.
+
+        Who has been disabled for m whole months and up to one more at the start of a month spends half
+        of it, on average, on either side of m + 1: the mean of both multiples. The last holds on.
+        """
+        at = np.searchsorted(self.duration_months, np.arange(kept + 1), side="right") - 1
+        given = np.array([self.recovery_by_duration, self.mortality_by_duration], dtype=float).T[at]
+        multiples, place = np.unique((given[:-1] + given[1:]) / 2, axis=0, return_inverse=True)
+        return multiples, np.asarray(place, dtype=np.intp).reshape(-1)
+
+    def months(self, year: int = 0, multiples: Floats | None = None) -> Floats:
         """Chances over a month in a year of the projection, exact where rates are level over it.
+
+        Parameters
+        ----------
+        year : int
+            Of the projection, from 0; the trend is compounded to it.
+        multiples : array, n × 2, optional
+            Of :meth:`by_month`; those of a new stay where left out.
 
         Returns
         -------
-        array, durations × 2 × 106 × 4 × 4
+        array, n × 2 × 106 × 4 × 4
             States: healthy, disabled since before the month, disabled since the month, dead. A stay
-            that began in the month has the multiple of duration 0.
+            that began in the month has the multiples of duration 0.
         """
         grown = np.exp(np.array([self.trend.get(m, 0.0) for m in MOVES]) * year)
         onset, back, dead, worse = self.rates * grown[:, None, None]
-        r, m = np.asarray(self.recovery_by_duration), np.asarray(self.mortality_by_duration)
+        r0, m0 = self.recovery_by_duration[0], self.mortality_by_duration[0]
+        r, m = (np.array([[r0, m0]]) if multiples is None else multiples).T[:, :, None, None]
         q = np.zeros((len(r), *onset.shape, 4, 4))
         q[..., 0, 2], q[..., 0, 3] = onset, dead
-        q[..., 1, 0] = back * r[:, None, None]
-        q[..., 1, 3] = worse * m[:, None, None]
-        q[..., 2, 0], q[..., 2, 3] = back * r[0], worse * m[0]
+        q[..., 1, 0], q[..., 1, 3] = back * r, worse * m
+        q[..., 2, 0], q[..., 2, 3] = back * r0, worse * m0
         i = np.arange(4)
         q[..., i, i] = -q.sum(axis=-1)
         flat = q.reshape(-1, 4, 4)
         chances = np.empty_like(flat)
-        ill = flat.any(axis=(1, 2)) & (flat[:, 0, 2] > 0)
+        ill = flat[:, 0, 2] > 0
         chances[ill] = exponentials(flat[ill], np.full(int(ill.sum()), 1 / 12))
         chances[~ill] = _without_onset(flat[~ill])
         return chances.reshape(q.shape)

@@ -165,15 +165,15 @@ def course(
     ill = insured.lives[..., None] * ill_share
     entitled = float(ill[..., waiting_months:].sum() if weights is None
                      else (ill[..., waiting_months:].sum(axis=-1) * weights).sum())  # fmt: skip
-    at = np.searchsorted(rates.duration_months, np.arange(kept), side="right") - 1
+    multiples, at = rates.by_month(kept)
     names = ("entrants", "deaths", "onsets", "recoveries", "months")
     flows = {name: np.zeros(years) for name in names}
     ends: dict[str, list[float]] = {name: [] for name in ("healthy", "disabled", "aged")}
     bands = np.zeros((years, len(BANDS)))
-    p = rates.months(0)
+    p = rates.months(0, multiples)
     for year in range(years):
         if year and rates.trend:
-            p = rates.months(year)
+            p = rates.months(year, multiples)
         old = np.moveaxis(p[at], 0, -3)  # sexes × ages × months since onset × 4 × 4
         _note(ends, healthy, ill)
         bands[year] = np.add.reduceat(ill.sum(axis=(0, 1)), BANDS)
@@ -235,8 +235,8 @@ def _note(ends: dict[str, list[float]], healthy: Floats, ill: Floats) -> None:
 
 def _cohort(rates: Morbidity, kept: int) -> tuple[Floats, Floats]:
     """Shares of the living by age: healthy, and disabled by months since onset, all healthy at 0."""
-    p = rates.months(0)
-    at = np.searchsorted(rates.duration_months, np.arange(kept), side="right") - 1
+    multiples, at = rates.by_month(kept)
+    p = rates.months(0, multiples)
     old = np.moveaxis(p[at], 0, -3)
     healthy, ill = np.ones((2, OLDEST + 1)), np.zeros((2, OLDEST + 1, kept))
     one, none = np.ones(2), np.zeros((2, kept))
