@@ -164,13 +164,30 @@ class Prepared:
 
 
 def simulate(folder: object, *, members: int, seed: int) -> None:
-    """Refuse: the plan is priced from published intensities and its section."""
+    """Refuse: the plan is priced from published intensities and its section.
+
+    Examples
+    --------
+    >>> simulate("folder", members=1, seed=1)
+    Traceback (most recent call last):
+    pricing.errors.InputError: a care plan reads no simulated tables
+      do: take [simulate] out of the file
+    """
     del folder, members, seed
     raise InputError("a care plan reads no simulated tables", do="take [simulate] out of the file")
 
 
 def prepare(section: CareSection, tables: Mapping[str, pl.DataFrame], basis: Basis) -> Prepared:
-    """Keep the tables as the rooms take them; rates with gaps are refused here."""
+    """Keep the tables as the rooms take them; rates with gaps are refused here.
+
+    Examples
+    --------
+    >>> from pricing.data.tables import bundled
+    >>> from pricing.study.toml_file import read_toml
+    >>> section = CareSection(**read_toml(bundled("studies/home_care.toml"))["care"])
+    >>> prepare(section, {}, Basis()).insured is None
+    True
+    """
     del basis
     origin = pl.selectors.starts_with("_")
     held = {name: tables[name].drop(origin) if name in tables else None for name in OPTIONAL}
@@ -180,7 +197,17 @@ def prepare(section: CareSection, tables: Mapping[str, pl.DataFrame], basis: Bas
 
 
 def results(section: CareSection, prepared: Prepared, basis: Basis) -> dict[str, Result]:
-    """Give definition risk first, then the cost of changes, the fund and its stresses."""
+    """Give definition risk first, then the cost of changes, the fund and its stresses.
+
+    Examples
+    --------
+    >>> from pricing.data.tables import bundled
+    >>> from pricing.study.toml_file import read_toml
+    >>> section = CareSection(**read_toml(bundled("studies/home_care.toml"))["care"])
+    >>> short = section.model_copy(update={"years": 2, "definitions": ["clhls"], "wider": []})
+    >>> list(results(short, prepare(short, {}, Basis()), Basis()))
+    ['definition_risk', 'care_projection', 'care_settings', 'care_occupancy', 'care_stress']
+    """
     insured, rates = _insured(section, prepared), _rates(section, prepared)
     scheme, fund = section.scheme(), section.money()
     wanted = list(dict.fromkeys([*section.definitions, "clhls", *section.wider]))
@@ -224,7 +251,16 @@ def results(section: CareSection, prepared: Prepared, basis: Basis) -> dict[str,
 
 
 def headline(section: CareSection, prepared: Prepared) -> dict[str, float]:
-    """Give those in payment, benefits, the pay-as-you-go contribution and the reserve, first and last."""
+    """Give benefits, those in payment, the pay-as-you-go contribution and the reserve, first and last.
+
+    Examples
+    --------
+    >>> from pricing.data.tables import bundled
+    >>> from pricing.study.toml_file import read_toml
+    >>> section = CareSection(**read_toml(bundled("studies/home_care.toml"))["care"])
+    >>> list(headline(section, prepare(section, {}, Basis())))[:2]
+    ['outgo_first', 'in_payment_first']
+    """
     facts = _project(section, prepared, "CNY").facts
     names = (
         "outgo_first",
