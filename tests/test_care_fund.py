@@ -1,5 +1,7 @@
 """The insured of a care scheme over the years, its fund, its stresses and its studies."""
 
+import re
+
 import numpy as np
 import polars as pl
 import pytest
@@ -375,7 +377,10 @@ def test_the_study_by_setting_adds_up_and_speaks(tmp_path):
         if not name.startswith("scenario"):
             assert [c for c in one.table.columns if f"term.{c}" not in catalogue()] == []
             assert one.finding("zh") != one.finding("en")
-            assert one.figure("zh").data
+            drawn = one.figure("zh")
+            assert drawn.data
+            for axis in (drawn.layout.xaxis, drawn.layout.yaxis):
+                assert not axis.title.text or re.search(r"[\u4e00-\u9fff]", axis.title.text)
             assert "home_care" in one.basis.source
     head = study.headline()
     assert head["outgo_first"] == found["care_projection"].facts["outgo_first"]

@@ -74,7 +74,7 @@ class Range:
 class CostOfChange(Result):
     """Cost a year before, each step, and after; the steps add up.
 
-    ``.table``: step, care_outgo, lower, upper (90 %), per_insured, cases_paid. ``.frames["drivers"]``: for each
+    ``.table``: step, care_outgo, lower, upper (90 %, whole units), per_insured, cases_paid. ``.frames["drivers"]``: for each
     uncertain figure the cost of all changes at the ends of its interval, the others central.
     """
 
@@ -202,7 +202,7 @@ def cost_of_change(
     normal = np.random.default_rng(seed).standard_normal((len(inputs), draws))
     drawn = steps({name: one.at(z) for (name, one), z in zip(inputs.items(), normal, strict=True)})
     lower, upper = (
-        [float(np.quantile(np.broadcast_to(v, draws), p)) for v in drawn.values()]
+        [round(float(np.quantile(np.broadcast_to(v, draws), p))) for v in drawn.values()]
         for p in (0.05, 0.95)
     )
     cost = {**dict.fromkeys(("before", "rise"), 0.0)}

@@ -341,7 +341,7 @@ def project_care(
     weights: Floats | None = None,
     start: Morbidity | None = None,
     calibration: float | None = None,
-    closing: tuple[int, ...] = (30, 50),
+    closing: tuple[int, ...] | None = None,
     lives: Course | None = None,
     currency: str = "CNY",
 ) -> CareProjection:
@@ -356,8 +356,9 @@ def project_care(
     calibration : float, optional
         Those in payment per one entitled; found from the scheme where left out. Give that of the base
         to a stress.
-    closing : tuple of int
-        Years over which the balance is closed by growth of the contribution; those within ``years``.
+    closing : tuple of int, optional
+        Years over which the balance is closed by growth of the contribution, those within ``years``;
+        30, 50 and all of them where left out.
     lives : Course, optional
         What :func:`course` gave, where only money differs.
 
@@ -407,9 +408,10 @@ def project_care(
         "reserve_ratio": np.divide(path["fund_reserve"], path["care_outgo"], out=np.full(years, np.nan),
                                    where=path["care_outgo"] > 0),
     }).with_columns(pl.col("reserve_ratio").fill_nan(None))  # fmt: skip
+    spans = {30, 50, years} if closing is None else set(closing)
     closes = {
         n: closing_growth(path["care_outgo"], moved.insured[:-1], fund, n)
-        for n in closing
+        for n in sorted(spans)
         if n <= years
     }
     last = max(closes, default=None)

@@ -63,7 +63,7 @@ class CareStress(Result):
             )  # fmt: skip
         return figure.update_layout(
             xaxis={"title": {"text": label("projection_year_from_0", lang)}},
-            yaxis={"title": {"text": f"{label('reserve', lang)} ({self.basis.currency})"},
+            yaxis={"title": {"text": f"{label('fund_reserve', lang)} ({self.basis.currency})"},
                    "zeroline": True, "zerolinecolor": "#6B7280"},
             legend={"y": 1.04},
             margin={"t": 96},

@@ -233,7 +233,8 @@ def results(section: CareSection, prepared: Prepared, basis: Basis) -> dict[str,
         )  # fmt: skip
     base = _project(section, prepared, basis.currency)
     found["care_projection"] = base
-    found["care_settings"] = care_settings(base)
+    if len(section.settings) > 1:
+        found["care_settings"] = care_settings(base)
     found["care_occupancy"] = care_occupancy(base)
     moderate = section.grades.get("moderate")
     found["care_stress"] = stress_care(
@@ -279,7 +280,6 @@ def _project(section: CareSection, prepared: Prepared, currency: str) -> CarePro
     return project_care(
         _insured(section, prepared), _rates(section, prepared), section.scheme(), section.money(),
         years=section.years, entrants_growth=section.entrants_growth, currency=currency,
-        closing=tuple(sorted({min(30, section.years), section.years})),
     )  # fmt: skip
 
 
