@@ -14,10 +14,10 @@ from pricing.plans.health_programme import headline
 from pricing.plans.open_file import open_file
 from pricing.plans.plan_file import changed, read_plan
 from pricing.plans.plan_study import PlanStudy
-from pricing.plans.scenarios import scenario_results
 from pricing.result.attribution import shapley_values
 from pricing.result.shape import Basis
 from pricing.study.chain import Study
+from pricing.study.scenarios import scenario_results
 
 TEXT = bundled("studies/huoli_members.toml").read_text(encoding="utf-8")
 
@@ -115,7 +115,7 @@ def test_a_change_that_moves_nothing_has_nought_and_equals_have_equal():
         ('"smaller_steps"', '"lower_cut_offs"', "scenarios: 'lower_cut_offs' stands twice"),
         ('"programme.hysteresis" = 0.0', '"programme.hysteresis" = -1.0', "scenarios.smaller_steps: programme.hysteresis"),
         ('"programme.hysteresis" = 0.0', '"programme.hysteris" = 0.0', "scenarios.smaller_steps: programme.hysteris: unknown key; did you mean 'hysteresis'?"),
-        ('"programme.hysteresis" = 0.0', '"study.name" = "x"', "scenarios.smaller_steps: 'study.name' is no key of a plan's section"),
+        ('"programme.hysteresis" = 0.0', '"study.name" = "x"', "scenarios.smaller_steps: 'study.name' is no key of programme"),
         ('"programme.hysteresis" = 0.0', '"programme.a.b" = 1', "scenarios.smaller_steps: 'programme.a.b' is no key of the file"),
         ("change = { \"programme.cut_offs\" = { G1 = 350, G2 = 500, G3 = 650, G4 = 800 } }", "change = {}", "scenarios.0.change"),
     ],
@@ -197,11 +197,11 @@ def test_a_change_of_a_list_goes_by_name_or_number():
 def test_a_headline_is_not_asked_for_more_often_than_states(study):
     asked = []
 
-    def counted(settings):
-        asked.append(settings)
-        return study.headline(settings)
+    def counted(change):
+        asked.append(change)
+        return study.headline(change)
 
-    scenario_results(study.settings, counted, Basis())
+    scenario_results(study.settings.scenarios, counted, Basis())
     assert len(asked) == 1 + 1 + 3
 
 

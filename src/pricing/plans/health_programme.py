@@ -25,16 +25,7 @@ from pricing.result.shape import Basis, Result
 from pricing.result.words import Language, label, level_label, say
 from pricing.study.sections import Strict
 
-__all__ = [
-    "GroupFlow",
-    "LiftSummary",
-    "ProgrammeSection",
-    "TaskValues",
-    "headline",
-    "prepare",
-    "results",
-    "simulate",
-]
+__all__ = ["GroupFlow", "LiftSummary", "Prepared", "ProgrammeSection", "TaskValues"]
 
 TABLES = ("programme_members", "activity_days", "programme_events")
 
@@ -42,14 +33,26 @@ TABLES = ("programme_members", "activity_days", "programme_events")
 class ProgrammeSection(Strict):
     """``[programme]``: which programme, what of it is tried otherwise, when one asks for a lift."""
 
-    file: str
-    cut_offs: dict[str, float] = Field(default_factory=dict)
-    rates: dict[str, float] = Field(default_factory=dict)
-    kappa: float | None = Field(default=None, ge=0)
-    hysteresis: float | None = Field(default=None, ge=0)
-    min_valid_days: int | None = Field(default=None, ge=0, le=731)
-    asked_on: date | None = None
-    askers: int = Field(default=100, ge=1, le=2000)
+    file: str = Field(description="A bundled programme's name, or the path of a programme file")
+    cut_offs: dict[str, float] = Field(
+        default_factory=dict, description="Health value at which a group begins, tried instead"
+    )
+    rates: dict[str, float] = Field(
+        default_factory=dict, description="Discount of a group, tried instead"
+    )
+    kappa: float | None = Field(
+        default=None, ge=0, description="Valid days of credibility one half, tried instead"
+    )
+    hysteresis: float | None = Field(
+        default=None, ge=0, description="Points beyond a cut-off it takes to move, tried instead"
+    )
+    min_valid_days: int | None = Field(
+        default=None, ge=0, le=731, description="Valid days it takes to be measured, tried instead"
+    )
+    asked_on: date | None = Field(
+        default=None, description="Day on which members ask what would lift their discount"
+    )
+    askers: int = Field(default=100, ge=1, le=2000, description="How many ask, over the whole book")
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from copy import deepcopy
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -14,10 +13,11 @@ from pydantic import Field, ValidationError, create_model
 
 from pricing.data.delivered import TABLES
 from pricing.errors import InputError, nearest
-from pricing.study.sections import Bilingual, Head, Strict, Table
+from pricing.study.changes import scenario_faults, with_changes
+from pricing.study.sections import Head, Scenario, Strict, Table
 from pricing.study.toml_file import faults_said, read_toml
 
-__all__ = ["PLANS", "PlanSettings", "Scenario", "SimulatedPlan", "changed", "plan_of", "read_plan"]
+__all__ = ["PLANS", "PlanSettings", "SimulatedPlan", "changed", "plan_of", "read_plan"]
 
 PLANS: dict[str, tuple[str, str]] = {  # section of the file: its module, and the class of its keys
     "programme": ("pricing.plans.health_programme", "ProgrammeSection"),
@@ -30,22 +30,13 @@ PLANS: dict[str, tuple[str, str]] = {  # section of the file: its module, and th
     "services": ("pricing.plans.services", "ServicesSection"),
     "after_claim": ("pricing.plans.after_claim", "AfterClaimSection"),
 }
-MOST_CHANGES = 5  # of a scenario: 32 states to attribute
 
 
 class SimulatedPlan(Strict):
     """``[simulate]``: tables with known truth instead of delivered ones."""
 
-    members: int = Field(ge=1)
-    seed: int = Field(ge=0)
-
-
-class Scenario(Strict):
-    """``[[scenarios]]``: the same plan with some keys changed."""
-
-    name: str = Field(pattern=r"^[a-z0-9_-]+$")
-    title: Bilingual
-    change: dict[str, Any] = Field(min_length=1, max_length=MOST_CHANGES)
+    members: int = Field(ge=1, description="How many members, cases or policies to make")
+    seed: int = Field(ge=0, description="The same seed gives the same rows")
 
 
 class PlanSettings(Strict):
@@ -108,8 +99,7 @@ def read_plan(path: str | Path) -> PlanSettings:
     settings, faults = _held(raw)
     if settings is not None:
         faults += _data_faults(settings)
-        names = [scenario.name for scenario in settings.scenarios]
-        faults += [f"scenarios: {n!r} stands twice" for n in set(names) if names.count(n) > 1]
+        faults += scenario_faults(settings.scenarios, PLANS)
         for scenario in settings.scenarios:
             faults += _scenario_faults(raw, scenario)
     if faults or settings is None:
@@ -146,7 +136,7 @@ def changed(settings: PlanSettings, change: Mapping[str, Any]) -> PlanSettings:
     'USD'
     """
     raw = settings.model_dump(mode="python", exclude_unset=True)
-    after, faults = _held(_with(raw, change))
+    after, faults = _held(with_changes(raw, change))
     if faults or after is None:
         raise InputError("a change that breaks the plan", faults=faults)
     return after
@@ -194,48 +184,10 @@ def _data_faults(settings: PlanSettings) -> list[str]:
 
 def _scenario_faults(raw: Mapping[str, Any], scenario: Scenario) -> list[str]:
     place = f"scenarios.{scenario.name}"
-    outside = [key for key in scenario.change if key.partition(".")[0] not in PLANS]
-    if outside:
-        return [f"{place}: {key!r} is no key of a plan's section" for key in outside]
+    if any(key.partition(".")[0] not in PLANS for key in scenario.change):
+        return []  # said already
     try:
-        after = _with(raw, scenario.change)
+        after = with_changes(raw, scenario.change)
     except InputError as error:
         return [f"{place}: {error.problem}"]
     return [f"{place}: {fault}" for fault in _held(after)[1]]
-
-
-def _with(raw: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
-    """Set dotted keys; each but the last must be there, and the last where the file has it or may."""
-    after: dict[str, Any] = deepcopy(dict(raw))
-    for key, value in change.items():
-        *way, last = key.split(".")
-        found: Any = after
-        for part in way:
-            found = _step(found, part, key)
-        if isinstance(found, list):
-            found[_place(found, last, key)] = value
-        elif isinstance(found, dict):
-            found[last] = value
-        else:
-            raise InputError(f"{key!r} leads into {found!r}, which has no keys")
-    return after
-
-
-def _step(found: Any, part: str, key: str) -> Any:
-    if isinstance(found, list):
-        return found[_place(found, part, key)]
-    if not isinstance(found, dict) or part not in found:
-        there = found if isinstance(found, dict) else []
-        raise InputError(f"{key!r} is no key of the file{nearest(part, there)}")
-    return found[part]
-
-
-def _place(entries: list[Any], part: str, key: str) -> int:
-    names = [
-        str(e.get("name", i)) if isinstance(e, dict) else str(i) for i, e in enumerate(entries)
-    ]
-    if part in names:
-        return names.index(part)
-    if part.isdigit() and int(part) < len(entries):
-        return int(part)
-    raise InputError(f"{key!r} is no entry of the file{nearest(part, names)}")

@@ -12,12 +12,12 @@ import polars as pl
 from pricing.data.check import Checked, check_book, write_rejected
 from pricing.errors import InputError
 from pricing.files import fingerprint, replacing
-from pricing.plans.plan_file import PlanSettings, plan_of, read_plan
-from pricing.plans.scenarios import scenario_results
+from pricing.plans.plan_file import PlanSettings, changed, plan_of, read_plan
 from pricing.result.shape import Basis, Result
 from pricing.result.words import Language
 from pricing.study.data_check import DataCheck, data_check
 from pricing.study.founded import founded
+from pricing.study.scenarios import scenario_results
 from pricing.study.sections import Table
 from pricing.study.tables import checked_table
 
@@ -130,11 +130,12 @@ class PlanStudy:
             for name, section in self.settings.plans.items()
         }
 
-    def headline(self, settings: PlanSettings | None = None) -> dict[str, float]:
-        """Give the figures a scenario is judged by, of all plans of the file."""
+    def headline(self, change: Mapping[str, Any] | None = None) -> dict[str, float]:
+        """Give the figures a scenario is judged by, of all plans of the file, with some keys changed."""
+        settings = changed(self.settings, change) if change else self.settings
         return {
             name: float(value)
-            for section, held in (settings or self.settings).plans.items()
+            for section, held in settings.plans.items()
             for name, value in plan_of(section).headline(held, self.prepared[section]).items()
         }
 
@@ -149,7 +150,7 @@ class PlanStudy:
             results |= plan_of(name).results(section, self.prepared[name], self.basis)
         if self.settings.scenarios:
             progress("scenarios")
-            results |= scenario_results(self.settings, self.headline, self.basis)
+            results |= scenario_results(self.settings.scenarios, self.headline, self.basis)
         return founded(results, self.basis)
 
     def data_check(self) -> DataCheck:

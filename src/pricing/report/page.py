@@ -27,7 +27,6 @@ from pricing.claims.product import Product
 from pricing.claims.rating import RatingModel
 from pricing.files import replacing, require_replaceable
 from pricing.plans.plan_study import PlanStudy
-from pricing.plans.scenarios import ScenarioSteps
 from pricing.programme.value import HealthValues
 from pricing.report.sections import ASIDE, DECISION, EVERY, LAST, NOTES, PLAN_SECTIONS, SECTIONS
 from pricing.report.tables import about_label, render
@@ -36,6 +35,7 @@ from pricing.result.figure import FONTS
 from pricing.result.shape import Result
 from pricing.result.words import LANGUAGES, Language, label, say
 from pricing.study.chain import Study
+from pricing.study.scenarios import ScenarioSteps
 from pricing.survival.competing import CumulativeIncidence
 
 __all__ = ["MARK", "packed_plotly", "write"]

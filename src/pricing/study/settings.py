@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
 from pricing.errors import InputError
+from pricing.study.changes import scenario_faults, with_changes
 from pricing.study.cross_checks import cross_faults
 from pricing.study.sections import (
     Band,
@@ -23,6 +25,7 @@ from pricing.study.sections import (
     Regulated,
     Renewed,
     Retention,
+    Scenario,
     Simulated,
     Strict,
     Table,
@@ -30,7 +33,7 @@ from pricing.study.sections import (
 )
 from pricing.study.toml_file import faults_said, read_toml
 
-__all__ = ["Settings", "read_settings"]
+__all__ = ["Settings", "changed_settings", "read_settings"]
 
 
 class Settings(Strict):
@@ -54,6 +57,7 @@ class Settings(Strict):
     causal: Causal | None = None
     projection: Outlooks | None = None
     renewal: Renewed | None = None
+    scenarios: list[Scenario] = Field(default_factory=list)
 
 
 def read_settings(path: str | Path) -> Settings:
@@ -86,6 +90,14 @@ def read_settings(path: str | Path) -> Settings:
     except ValidationError as error:
         faults += faults_said(error, Settings)
     faults += cross_faults(raw)
+    if settings is not None:
+        faults += scenario_faults(settings.scenarios, ["discount"])
+        for scenario in settings.scenarios if not faults else ():
+            try:
+                changed_settings(settings, scenario.change)
+            except InputError as error:
+                said = error.faults or (error.problem,)
+                faults += [f"scenarios.{scenario.name}: {fault}" for fault in said]
     if faults or settings is None:
         raise InputError(
             f"{len(faults)} fault(s) in the study file",
@@ -94,3 +106,32 @@ def read_settings(path: str | Path) -> Settings:
             do="correct them all and run again; docs/study_file.md lists every key",
         )
     return settings
+
+
+def changed_settings(settings: Settings, change: Mapping[str, Any]) -> Settings:
+    """Give the settings with some keys of ``[discount]`` changed, held against the contract again.
+
+    Raises
+    ------
+    InputError
+        For a key that is not there, and for values that break a rule.
+
+    Examples
+    --------
+    >>> from pricing.data.tables import bundled
+    >>> settings = read_settings(bundled("studies/randhie.toml"))
+    >>> changed_settings(settings, {"discount.cap": 0.1}).discount.cap
+    0.1
+    """
+    raw = with_changes(settings.model_dump(mode="json", exclude_unset=True), change)
+    try:
+        after = Settings.model_validate(raw)
+    except ValidationError as error:
+        raise InputError(
+            "a change that breaks the study", faults=faults_said(error, Settings)
+        ) from None
+    if faults := cross_faults(
+        settings.model_dump(mode="python", exclude_unset=True) | {"discount": raw["discount"]}
+    ):
+        raise InputError("a change that breaks the study", faults=faults)
+    return after

@@ -323,6 +323,13 @@ def _care() -> list[Figure]:
     return found
 
 
+def _sharing() -> list[Figure]:
+    from pricing.verify import sharing
+
+    both = (sharing.four_members(), sharing.mutual_aid_share())
+    return [figure for found in both for figure in _compare("sharing", *found)]
+
+
 AREAS: Mapping[str, Callable[[], list[Figure]]] = {
     "aggregate": _aggregate,
     "annuities": _annuities,
@@ -337,6 +344,7 @@ AREAS: Mapping[str, Callable[[], list[Figure]]] = {
     "multistate": _multistate,
     "regulation": _regulation,
     "reserving": _reserving,
+    "sharing": _sharing,
     "survival": _survival,
     "tables": _tables,
 }

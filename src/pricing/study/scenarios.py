@@ -1,9 +1,9 @@
-"""Scenarios of a plan, old against new: side by side, and each difference explained."""
+"""Scenarios of a study, old against new: side by side, and each difference explained."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,20 +12,20 @@ import plotly.graph_objects as go
 import polars as pl
 
 from pricing.files import fingerprint
-from pricing.plans.plan_file import PlanSettings, Scenario, changed
 from pricing.result.attribution import shapley_values
 from pricing.result.figure import COLOURS
 from pricing.result.series import SERIES
 from pricing.result.shape import Basis, Result
 from pricing.result.words import Language, label, say
+from pricing.study.sections import Scenario
 
 __all__ = ["ScenarioComparison", "ScenarioSteps", "scenario_results"]
 
-Headline = Callable[[PlanSettings], dict[str, float]]
+Headline = Callable[[Mapping[str, Any]], dict[str, float]]
 
 
 class ScenarioComparison(Result):
-    """The plan as it stands beside each scenario; ``.table``: quantity, scenario, before, after, difference."""
+    """The study as it stands beside each scenario; ``.table``: quantity, scenario, before, after, difference."""
 
     kind = "scenario_comparison"
 
@@ -133,8 +133,10 @@ class ScenarioSteps(Result):
         )
 
 
-def scenario_results(settings: PlanSettings, headline: Headline, basis: Basis) -> dict[str, Result]:
-    """Compare every scenario of a plan file with the plan as it stands.
+def scenario_results(
+    scenarios: Sequence[Scenario], headline: Headline, basis: Basis
+) -> dict[str, Result]:
+    """Compare every scenario of a study file with the study as it stands.
 
     Each figure is computed again with the scenario's keys changed. Where a scenario changes
     several keys, a change is given its Shapley value: the mean of what it does over all orders
@@ -142,10 +144,11 @@ def scenario_results(settings: PlanSettings, headline: Headline, basis: Basis) -
 
     Parameters
     ----------
-    settings : PlanSettings
-        The plan as it stands, with its scenarios.
+    scenarios : sequence of Scenario
+        Each with the keys it changes.
     headline : callable
-        Settings to the figures by name; called once a scenario, and 2ⁿ times for n changes.
+        What is changed (dotted key to value, empty for the plan as it stands) to the figures by
+        name; called 2ⁿ − 1 times for a scenario of n changes.
     basis : Basis
         The study's.
 
@@ -160,17 +163,15 @@ def scenario_results(settings: PlanSettings, headline: Headline, basis: Basis) -
 
     Examples
     --------
-    >>> from pricing.data.tables import bundled
-    >>> from pricing.plans.plan_file import read_plan
-    >>> settings = read_plan(bundled("studies/huoli_members.toml"))
-    >>> found = scenario_results(settings, lambda s: {"premium": 1.0}, Basis())
-    >>> found["scenario_comparison"].table["difference"].unique().to_list()
-    [0.0]
+    >>> rise = Scenario(name="rise", title={"en": "Rise", "zh": "上调"}, change={"care.monthly": 600})
+    >>> found = scenario_results([rise], lambda c: {"outgo": c.get("care.monthly", 450) * 12.0}, Basis())
+    >>> found["scenario_comparison"].table["difference"].to_list()
+    [1800.0]
     """
-    before = headline(settings)
+    before = headline({})
     rows, steps = [], {}
-    for scenario in settings.scenarios:
-        states = _states(settings, scenario, headline, before)
+    for scenario in scenarios:
+        states = _states(scenario, headline, before)
         after = states[-1]
         for name, old in before.items():
             new = after[name]
@@ -184,22 +185,22 @@ def scenario_results(settings: PlanSettings, headline: Headline, basis: Basis) -
         **dict.fromkeys(("before", "after", "difference", "relative_difference"), pl.Float64),
     }
     table = pl.DataFrame(rows, schema=schema, orient="row")
-    titles = {s.name: s.title.model_dump() for s in settings.scenarios}
-    said = [json.dumps(s.model_dump(mode="json"), sort_keys=True) for s in settings.scenarios]
+    titles = {s.name: s.title.model_dump() for s in scenarios}
+    said = [json.dumps(s.model_dump(mode="json"), sort_keys=True) for s in scenarios]
     held = replace(basis, fingerprint=fingerprint(basis.fingerprint, *said))
     compared = ScenarioComparison(table=table, basis=held, details={"titles": titles})
     return {"scenario_comparison": compared, **steps}
 
 
 def _states(
-    settings: PlanSettings, scenario: Scenario, headline: Headline, before: dict[str, float]
+    scenario: Scenario, headline: Headline, before: dict[str, float]
 ) -> list[dict[str, float]]:
     """The figures after every subset of the changes; bit k of a place is change k."""
     keys = list(scenario.change)
     states = [before]
     for state in range(1, 1 << len(keys)):
         made: dict[str, Any] = {k: scenario.change[k] for i, k in enumerate(keys) if state >> i & 1}
-        states.append(headline(changed(settings, made)))
+        states.append(headline(made))
     return states
 
 
