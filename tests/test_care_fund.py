@@ -19,6 +19,7 @@ from pricing.care.stress import definition_weights, stress_care
 from pricing.data.check import check
 from pricing.data.rates import rate_table
 from pricing.data.tables import bundled
+from pricing.data.transitions import disability_rates
 from pricing.errors import InputError
 from pricing.plans.plan_file import read_plan
 from pricing.plans.plan_study import PlanStudy
@@ -409,6 +410,27 @@ def test_delivered_rates_and_insured_take_the_place_of_the_published(tmp_path):
     study = PlanStudy(tmp_path / "own.toml", work=tmp_path)
     assert study.prepared["care"].insured.height == 212
     assert study.headline()["outgo_first"] > 0
+
+
+@pytest.mark.parametrize("fault", ["lacks", "negative"])
+def test_delivered_rates_with_a_gap_stop_the_study(tmp_path, fault):
+    text = bundled("studies/home_care.toml").read_text(encoding="utf-8")
+    text = text.replace("[care]", '[tables.care_rates]\nfiles = "rates.parquet"\n\n[care]', 1)
+    (tmp_path / "own.toml").write_text(text, encoding="utf-8")
+    rates = disability_rates("clhls", range(65, 106))
+    sound = PlanStudy(tmp_path / "own.toml", work=tmp_path)
+    rates.write_parquet(tmp_path / "rates.parquet")
+    assert sound.headline()["outgo_first"] > 0
+    gone = (pl.col("age") == 80) & (pl.col("to_state") == "dead") & (pl.col("sex") == "male")
+    if fault == "lacks":
+        broken = rates.filter(~gone)
+    else:
+        broken = rates.with_columns(rate=pl.when(gone).then(-0.1).otherwise("rate"))
+    broken.write_parquet(tmp_path / "rates.parquet")
+    study = PlanStudy(tmp_path / "own.toml", work=tmp_path)
+    with pytest.raises(InputError, match=r"no value in 2 of 328 moves and ages: male, .*80"):
+        study.run()
+    assert study.checked["care_rates"].rejected.height == (2 if fault == "negative" else 0)
 
 
 @pytest.mark.parametrize(

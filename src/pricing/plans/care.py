@@ -35,9 +35,13 @@ SEVERE = "severe"
 class RangeKeys(Strict):
     """A figure with its 90 % interval."""
 
-    central: float = Field(ge=0)
-    low: float | None = Field(default=None, gt=0)
-    high: float | None = Field(default=None, gt=0)
+    central: float = Field(ge=0, description="Central value")
+    low: float | None = Field(
+        default=None,
+        gt=0,
+        description="Lower end of the 90 % interval; the central value where left out",
+    )
+    high: float | None = Field(default=None, gt=0, description="Upper end")
 
     @model_validator(mode="after")
     def _in_order(self) -> RangeKeys:
@@ -52,72 +56,157 @@ class RangeKeys(Strict):
 class GradeKeys(Strict):
     """``[care.grades.NAME]``: a further grade that is paid, per one severe case."""
 
-    per_severe: RangeKeys
-    factor: float = Field(default=1.0, ge=0)
-    from_year: int = Field(default=0, ge=0, le=100)
-    admitted: bool = True
+    per_severe: RangeKeys = Field(description="Cases per one severe case")
+    factor: float = Field(default=1.0, ge=0, description="Amount over that of the severe")
+    from_year: int = Field(
+        default=0,
+        ge=0,
+        le=100,
+        description="First year of the projection, from 0, in which the grade is paid",
+    )
+    admitted: bool = Field(
+        default=True, description="Whether it is paid; if not, moderate is a stress"
+    )
 
 
 class FundKeys(Strict):
     """``[care.fund]``: how the scheme is paid for."""
 
-    contribution: float = Field(ge=0)
-    growth: float = Field(default=0.0, ge=-0.5, le=0.5)
-    subsidy: float = Field(default=0.0, ge=0)
-    reserve: float = Field(default=0.0, ge=0)
-    interest: float = Field(default=0.025, ge=-0.5, le=0.5)
+    contribution: float = Field(ge=0, description="Per insured and year, in the first year")
+    growth: float = Field(default=0.0, ge=-0.5, le=0.5, description="Of the contribution, a year")
+    subsidy: float = Field(default=0.0, ge=0, description="A year, from outside, level")
+    reserve: float = Field(default=0.0, ge=0, description="At the start")
+    interest: float = Field(default=0.025, ge=-0.5, le=0.5, description="On the reserve, a year")
 
 
 class AssessedKeys(Strict):
     """``[care.assessed]``: assessments made and amounts paid since the start."""
 
-    assessments: int = Field(ge=1)
-    paid: float = Field(ge=0)
-    admitted: float = Field(default=1.0, gt=0, le=1)
-    age: int = Field(default=80, ge=65, le=100)
-    benefits: dict[str, float] = Field(min_length=1)
+    assessments: int = Field(ge=1, description="Assessments made since the start")
+    paid: float = Field(ge=0, description="Amount paid since the start")
+    admitted: float = Field(
+        default=1.0, gt=0, le=1, description="Share of assessments that led to a benefit"
+    )
+    age: int = Field(
+        default=80,
+        ge=65,
+        le=100,
+        description="Age at which the expected months disabled are compared",
+    )
+    benefits: dict[str, float] = Field(
+        min_length=1, description="Benefit a month, by name: each a reading of what a case is paid"
+    )
 
 
 class CareSection(Strict):
     """``[care]``: the insured, who becomes disabled, what is promised, how it is paid for."""
 
-    insured: float = Field(gt=0)
-    age_bands: dict[str, float] | None = None
-    aged_share: float | None = Field(default=None, gt=0, lt=1)
-    entrants_growth: float = Field(default=0.0, gt=-0.5, lt=0.5)
-    years: int = Field(default=50, ge=2, le=100)
+    insured: float = Field(
+        gt=0, description="Number insured; the table insured_population takes its place"
+    )
+    age_bands: dict[str, float] | None = Field(
+        default=None,
+        description="Share of the insured by band of age, such as 0-9 and 80+; every age once",
+    )
+    aged_share: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="Share aged 65 and over of a stable population, in the place of age_bands",
+    )
+    entrants_growth: float = Field(
+        default=0.0, gt=-0.5, lt=0.5, description="Growth of births, a year"
+    )
+    years: int = Field(default=50, ge=2, le=100, description="Years projected")
 
-    study: Literal["clhls", "hrs"] = "clhls"
-    deaths: Literal["study", "table"] = "table"
-    calendar_year: int = Field(default=2026, ge=1998, le=2100)
-    trend: Literal["off", "held", "on"] = "off"
-    duration_months: list[int] = Field(default=[0], min_length=1)
-    recovery_by_duration: list[float] = Field(default=[1.0], min_length=1)
-    mortality_by_duration: list[float] = Field(default=[1.0], min_length=1)
+    study: Literal["clhls", "hrs"] = Field(
+        default="clhls", description="Published intensities; the table care_rates takes their place"
+    )
+    deaths: Literal["study", "table"] = Field(
+        default="table",
+        description="Deaths as in the study, or as in the life table with the ratio of the study",
+    )
+    calendar_year: int = Field(
+        default=2026, ge=1998, le=2100, description="First calendar year, for the trend"
+    )
+    trend: Literal["off", "held", "on"] = Field(
+        default="off",
+        description="Trend of the intensities: off, held at the calendar year, or going on",
+    )
+    duration_months: list[int] = Field(
+        default=[0],
+        min_length=1,
+        description="Months since onset at which recovery and mortality of the disabled change, from 0",
+    )
+    recovery_by_duration: list[float] = Field(
+        default=[1.0], min_length=1, description="Multiple of recovery from each of them on"
+    )
+    mortality_by_duration: list[float] = Field(
+        default=[1.0],
+        min_length=1,
+        description="Multiple of the mortality of the disabled from each of them on",
+    )
 
-    monthly: float = Field(gt=0)
-    monthly_before: float | None = Field(default=None, gt=0)
-    response: RangeKeys | None = None
-    settings: dict[str, float] = Field(default={"home": 1.0}, min_length=1)
-    prices: dict[str, float] = Field(default={})
-    price_growth: float = Field(default=0.0, gt=-0.5, lt=0.5)
-    waiting_months: int = Field(default=6, ge=0, le=60)
-    uptake: float = Field(default=1.0, ge=0, le=1)
-    observed_share: RangeKeys | None = None
-    grades: dict[str, GradeKeys] = Field(default={})
-    fund: FundKeys
-    assessed: AssessedKeys | None = None
+    monthly: float = Field(gt=0, description="Benefit a month")
+    monthly_before: float | None = Field(
+        default=None,
+        gt=0,
+        description="Benefit a month before the rise; asks for the cost of the change",
+    )
+    response: RangeKeys | None = Field(
+        default=None,
+        description="Further severe cases that the rise brings, as a share of those before",
+    )
+    settings: dict[str, float] = Field(
+        default={"home": 1.0},
+        min_length=1,
+        description="Share of those in payment by setting; they add to 1",
+    )
+    prices: dict[str, float] = Field(
+        default={},
+        description="Cost a month by setting, in the first year; the benefit where left out",
+    )
+    price_growth: float = Field(default=0.0, gt=-0.5, lt=0.5, description="Of the prices, a year")
+    waiting_months: int = Field(
+        default=6,
+        ge=0,
+        le=60,
+        description="Months of disability before payment, anew for each stay",
+    )
+    uptake: float = Field(
+        default=1.0,
+        ge=0,
+        le=1,
+        description="Share of those entitled who are in payment, where observed_share is not given",
+    )
+    observed_share: RangeKeys | None = Field(
+        default=None,
+        description="Severe cases in payment as a share of the insured, which sets the uptake",
+    )
+    grades: dict[str, GradeKeys] = Field(default={}, description="Further grades that are paid")
+    fund: FundKeys = Field(description="How the scheme is paid for")
+    assessed: AssessedKeys | None = Field(
+        default=None, description="Assessments and payments so far"
+    )
 
-    interest: float = Field(default=0.025, ge=0, le=0.5)
-    definitions: list[str] = Field(default=list(DEFINITIONS), min_length=1)
-    wider: list[str] = Field(default=["cui_severe"])
+    interest: float = Field(
+        default=0.025, ge=0, le=0.5, description="For the value of the benefit, a year"
+    )
+    definitions: list[str] = Field(
+        default=list(DEFINITIONS),
+        min_length=1,
+        description="Definitions of disability side by side; the first is the one the others are held against",
+    )
+    wider: list[str] = Field(
+        default=["cui_severe"], description="Definitions that the fund is stressed by"
+    )
 
     @model_validator(mode="after")
     def _rules(self) -> CareSection:
         if self.age_bands is not None and self.aged_share is not None:
             raise ValueError("give age_bands or aged_share, one of the two")
-        if self.trend == "on" and self.study != "clhls":
-            raise ValueError("the trend goes on for study = 'clhls' only")
+        if self.trend != "off" and self.study != "clhls":
+            raise ValueError("a trend is known for study = 'clhls' only")
         unknown = [d for d in [*self.definitions, *self.wider] if d not in DEFINITIONS]
         if unknown:
             raise ValueError(f"no definition {unknown[0]!r}; there are {', '.join(DEFINITIONS)}")
