@@ -48,7 +48,7 @@ def matrices() -> Found:
     12.0
     """
     printed = {
-        "blocks that differ by more than 0.01, of 14": "5",
+        "blocks that differ by more than 0.01, of 14": "5.0",
         "blocks of three years that no intensities give, of 14": "12",
         "men 70-75": ".088", "women 70-75": ".118", "men 75-80": ".017", "men 85-90": ".088",
         "women 95+": ".015",
@@ -67,35 +67,23 @@ def matrices() -> Found:
 
 
 def grading_table() -> Found:
-    """Levels of the combination table by impairment, as recalled from the standard of 2021.
+    """Read the combination table by rows: levels by the worst of cognition and senses, 0 to 3, as one number.
 
     Examples
     --------
-    >>> grading_table()[2]["severe in daily living and in cognition"]
-    5.0
+    >>> grading_table()[2]["daily living severe"]
+    3345.0
     """
-    table = grading_standard().table
     printed = {
-        "intact": "0", "severe in daily living only": "3", "severe in daily living and in cognition": "5",
-        "moderate in daily living, severe in cognition": "3", "severe in cognition only": "1",
-        "places where a worse impairment gives a better level": "0",
+        "daily living intact": "0011", "daily living mild": "1112",
+        "daily living moderate": "2223", "daily living severe": "3345",
     }  # fmt: skip
-    falls = sum(
-        (i > 0 and level < table[i - 1][j]) or (j > 0 and level < row[j - 1])
-        for i, row in enumerate(table)
-        for j, level in enumerate(row)
-    )
-    ours = {
-        "intact": table[0][0], "severe in daily living only": table[3][0],
-        "severe in daily living and in cognition": table[3][3],
-        "moderate in daily living, severe in cognition": table[2][3],
-        "severe in cognition only": table[0][3],
-        "places where a worse impairment gives a better level": falls,
-    }  # fmt: skip
+    rows = grading_standard().table
+    ours = {name: float("".join(map(str, row))) for name, row in zip(printed, rows, strict=True)}
     source = (
         "医保办发〔2021〕37号, combination table as recalled (unchecked against the official text)"
     )
-    return source, printed, {name: float(value) for name, value in ours.items()}
+    return source, printed, ours
 
 
 def scheme_arithmetic() -> Found:
