@@ -448,10 +448,10 @@ def test_the_study_of_the_link(tmp_path):
     assert set(GOOD) & set(found["claim_link"].table["set_aside_reason"])
     line = study.headline()
     assert line["many_alarms_ratio"] > 1.5
-    other = study.headline(changed(study.settings, {"claims_link.prefix": "AJ0000"}))
+    other = study.headline({"claims_link.prefix": "AJ0000"})
     assert 0 < other["claims_linked"] <= line["claims_linked"]
     with pytest.raises(InputError, match="hold no claim"):
-        study.headline(changed(study.settings, {"claims_link.prefix": "XX"}))
+        study.headline({"claims_link.prefix": "XX"})
     with pytest.raises(InputError, match="least_watched must lie within"):
         changed(study.settings, {"claims_link.least_watched": 1.5})
     for name in ("claim_link", "alarm_effect"):

@@ -387,20 +387,16 @@ def test_scenarios_change_the_value_as_they_must(study):
     from pricing.plans.plan_file import changed
 
     plain = study.headline()
-    late = study.headline(changed(study.settings, {"after_claim.joins_at": 3.0}))
+    late = study.headline({"after_claim.joins_at": 3.0})
     assert late["avoided"] < plain["avoided"]
     assert late["rate_ratio"] == pytest.approx(plain["rate_ratio"])
-    free = study.headline(
-        changed(
-            study.settings, {"after_claim.service_cost": 0.0, "after_claim.cost_per_month": 0.0}
-        )
-    )
+    free = study.headline({"after_claim.service_cost": 0.0, "after_claim.cost_per_month": 0.0})
     assert free["net_value"] == pytest.approx(free["saving"])
     with pytest.raises(InputError, match="horizons must lie after joins_at"):
         changed(study.settings, {"after_claim.joins_at": 12.0})
     with pytest.raises(InputError, match="no claim has the benefit 'inpatien'"):
-        study.headline(changed(study.settings, {"after_claim.benefits": ["inpatien"]}))
+        study.headline({"after_claim.benefits": ["inpatien"]})
     import datetime as dt
 
     with pytest.raises(InputError, match="no claimant is followed"):
-        study.headline(changed(study.settings, {"after_claim.until": dt.date(2020, 1, 1)}))
+        study.headline({"after_claim.until": dt.date(2020, 1, 1)})

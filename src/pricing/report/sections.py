@@ -72,6 +72,17 @@ PLAN_SECTIONS: dict[str, tuple[str, ...]] = {  # of plan studies, before those a
         "willingness_to_pay",
     ),
     "lasting": ("subsidy_effect", "tier_equilibrium", "tier_spiral", "linear_market"),
+    "care": (
+        "definition_risk",
+        "care_grades",
+        "cost_of_change",
+        "care_projection",
+        "care_settings",
+        "care_occupancy",
+        "care_stress",
+        "assessed_cost",
+        "matrix_gaps",
+    ),
 }
 ASIDE = {  # saved, too wide to print
     "service_use": ("rate_variance", "unit_cost_seen"),
@@ -124,16 +135,25 @@ ASIDE = {  # saved, too wide to print
         "other_exits",
     ),
 }
+ASIDE |= {
+    "care_projection": (
+        "healthy", "entrants", "deaths", "onsets", "recoveries", "fund_income", "fund_interest",
+        "payg_ratio",
+    ),
+    "care_stress": ("outgo_last",),
+}  # fmt: skip
 LAST = {"completion": 24}  # of a long series, the periods that are printed
 EVERY = {
     "lorenz": 10,
     "value_effect": 4,
     "mean_excess": 4,
     "trend_break": 3,
+    "care_projection": 5,
+    "care_settings": 5,
+    "care_occupancy": 5,
 }  # every how many points of a curve are printed
 DECISION = (
-    "health_values", "tier_demand", "tier_equilibrium", "repeat_value", "immortal_time", "alarm_effect",
-    "claim_link", "scenario_comparison",
+    "health_values", "tier_demand", "tier_equilibrium", "repeat_value", "immortal_time", "alarm_effect", "claim_link", "definition_risk", "cost_of_change", "care_projection", "scenario_comparison",
     "schedule", "indication", "side_by_side", "aggregate_loss", "programme_effect", "group_effect",
     "level_prices", "green_channel", "service_price", "staffing", "service_cost",
     "frequency", "data_check",

@@ -320,6 +320,20 @@ def _services() -> list[Figure]:
     return [figure for said in every for figure in _compare("services", *said)]
 
 
+def _care() -> list[Figure]:
+    from pricing.verify import care
+
+    found: list[Figure] = []
+    for source, printed, ours in (
+        care.definitions(),
+        care.matrices(),
+        care.grading_table(),
+        care.scheme_arithmetic(),
+    ):
+        found += _compare("care", source, printed, ours)
+    return found
+
+
 def _sharing() -> list[Figure]:
     from pricing.verify import sharing
 
@@ -342,6 +356,7 @@ def _tiers() -> list[Figure]:
 AREAS: Mapping[str, Callable[[], list[Figure]]] = {
     "aggregate": _aggregate,
     "annuities": _annuities,
+    "care": _care,
     "causal": _causal,
     "claims": _claims,
     "credibility": _credibility,
