@@ -29,7 +29,7 @@ from pricing.experience.cells import Experience
 from pricing.files import fingerprint
 from pricing.reassessment.domain import Floats, numbers, require_rows_there
 from pricing.result.shape import Basis
-from pricing.result.words import Language, say
+from pricing.result.words import Language, label, level_label, say
 from pricing.survival.hazard_model import FAMILIES, HazardModel
 from pricing.survival.interval import normal_quantile
 from pricing.survival.ratios import factor_levels, ratio_figure, ratio_rows, widest
@@ -78,7 +78,9 @@ class IneligibleOdds(HazardModel):
         """Say how many visits found what, and which level differs most."""
         said = say(f"finding.{self.kind}", lang, **self.facts)
         if self.facts["widest"] and self.facts["ratio_lower"] is not None:
-            said += say(f"sentence.{self.ratio}", lang, **self.facts)
+            term, _, at = self.facts["widest"].partition(": ")
+            widest_said = f"{label(term, lang)}: {level_label(at, lang)}"
+            said += say(f"sentence.{self.ratio}", lang, **{**self.facts, "widest": widest_said})
         return said
 
     def figure(self, lang: Language = "en") -> go.Figure:
