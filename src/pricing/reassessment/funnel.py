@@ -20,6 +20,7 @@ from pricing.result.words import Language, label, level_label, say
 __all__ = ["Funnel", "Spread", "control_limit", "funnel", "overdispersion"]
 
 Spread = Literal["additive", "multiplicative", "none"]
+PRINTED = 15  # rows on a page; all are in the workbook
 VERDICTS = ("few", "in_control", "high", "low")
 
 
@@ -37,6 +38,13 @@ class Funnel(Result):
     def finding(self, lang: Language = "en") -> str:
         """Say how many stand out, of how many, and how dispersed they are."""
         return say(f"finding.{self.kind}", lang, **self.facts)
+
+    def titled(self, lang: Language = "en") -> pl.DataFrame:
+        """Give the units that lie furthest out, as many as a page holds."""
+        del lang
+        furthest = pl.col("z_adjusted").abs()
+        judged = self.table.filter(pl.col("verdict").cast(pl.String) != "few")
+        return judged.sort(furthest, descending=True, maintain_order=True).head(PRINTED)
 
     def figure(self, lang: Language = "en") -> go.Figure:
         """Draw shares (or ratios) against numbers seen, with exact limits and the verdicts marked."""
@@ -66,7 +74,8 @@ class Funnel(Result):
                     marker={"color": colour, "symbol": symbol, "size": 8, "line": {"width": 1, "color": COLOURS["line"]}},
                 )  # fmt: skip
         figure.add_hline(y=self.facts["target"], line={"color": COLOURS["text"], "width": 1})
-        top = max(float(table[y_name].max() or 0.0), self.facts["target"]) * 1.15  # type: ignore[arg-type]
+        half = float(lines["limit_998_upper"].median() or 0.0)  # type: ignore[arg-type]
+        top = max(float(table[y_name].max() or 0.0), self.facts["target"], half) * 1.15  # type: ignore[arg-type]
         return figure.update_layout(
             xaxis={"title": {"text": label(x_name, lang)}, "rangemode": "tozero"},
             yaxis={"title": {"text": label(y_name, lang)}, "tickformat": None if ratio else ".0%", "range": [0, top]},

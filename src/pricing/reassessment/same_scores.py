@@ -27,6 +27,11 @@ class SameScores(Result):
         """Say who repeats most."""
         return say(f"finding.{self.kind}", lang, **self.facts)
 
+    def titled(self, lang: Language = "en") -> pl.DataFrame:
+        """Give the assessors who repeat most, as many as a page holds."""
+        del lang
+        return self.table.head(10)
+
 
 def same_scores(
     rows: pl.DataFrame, *, assessor: str = "assessor", scores: str = "item_scores", least: int = 10

@@ -43,6 +43,16 @@ SECTIONS = {  # one question each, and the kinds of results that answer it
 }
 PLAN_SECTIONS: dict[str, tuple[str, ...]] = {  # of plan studies, before those above
     "programme": ("health_values", "group_flow", "task_values", "lift_summary", "discount_lift"),
+    "reassessment": (
+        *("visit_plan", "visit_values", "two_stage", "visit_interval", "leakage", "funnel"),
+        *(
+            "same_scores",
+            "loss_of_eligibility",
+            "ineligible_odds",
+            "visit_calibration",
+            "targeting",
+        ),
+    ),
 }
 ASIDE = {  # saved, too wide to print
     "schedule": ("exposure", "monotone", "discounted_premium", "loss_ratio_before"),
@@ -74,6 +84,8 @@ ASIDE = {  # saved, too wide to print
         "std_error_robust",
     ),
     "group_moves": ("weight",),
+    "funnel": ("target", "z", "lower_limit"),
+    **dict.fromkeys(("loss_of_eligibility", "ineligible_odds"), ("coefficient", "std_error")),
     "projection": (
         "premium_charged_lower",
         "premium_charged_upper",
@@ -100,7 +112,7 @@ EVERY = {
     "trend_break": 3,
 }  # every how many points of a curve are printed
 DECISION = (
-    "health_values", "scenario_comparison",
+    "health_values", "visit_plan", "leakage", "scenario_comparison",
     "schedule", "indication", "side_by_side", "aggregate_loss", "programme_effect", "group_effect",
     "frequency", "data_check",
 )  # fmt: skip

@@ -309,6 +309,19 @@ def _causal() -> list[Figure]:
     return found
 
 
+def _reassessment() -> list[Figure]:
+    from pricing.verify import reassessment as own
+
+    found: list[Figure] = []
+    for source, printed, ours in (
+        own.yantai_round(),
+        own.american_reviews(),
+        own.interval_condition(),
+    ):
+        found += _compare("reassessment", source, printed, ours)
+    return found
+
+
 AREAS: Mapping[str, Callable[[], list[Figure]]] = {
     "aggregate": _aggregate,
     "annuities": _annuities,
@@ -320,6 +333,7 @@ AREAS: Mapping[str, Callable[[], list[Figure]]] = {
     "loss_ratio": _loss_ratio,
     "models": _models,
     "multistate": _multistate,
+    "reassessment": _reassessment,
     "regulation": _regulation,
     "reserving": _reserving,
     "survival": _survival,
