@@ -16,8 +16,6 @@ from pricing.reassessment.same_scores import same_scores
 from pricing.reassessment.visit_plan import plan_visits
 from pricing.result.shape import Result
 
-DRAWS = 2_000
-
 
 @pytest.fixture(scope="module")
 def book():
@@ -43,53 +41,16 @@ def truth_of(book):
     }
 
 
-@pytest.mark.parametrize("draw", ["stratified", "poisson"])
-def test_estimates_are_unbiased_and_cover_over_two_thousand_draws(book, draw):
-    """The estimator on its own, in arrays: the same formulas are held to the frame's below."""
-    from pricing.reassessment.leakage import _rows, _Sample
-
-    rng = np.random.default_rng(3)
-    y_all, amount = book["ineligible"].to_numpy().astype(float), book["monthly_benefit"].to_numpy()
-    p = book["probability"].to_numpy()
-    code = (book["setting"] == "institution").to_numpy().astype(int)
-    size = np.bincount(code).astype(float)
-    drawn = np.ceil(0.15 * size)
-    total = truth_of(book)["monthly_leakage"]
-    found = {n: np.zeros((DRAWS, 4)) for n in ("horvitz_thompson", "hajek", "difference")}
-    for k in range(DRAWS):
-        if draw == "poisson":
-            made = rng.random(600) < 0.15
-            pi = np.full(made.sum(), 0.15)
-            s = _Sample(1 / pi, pi, np.zeros(len(pi), int), np.zeros(0), np.zeros(0), draw, 600)
-        else:
-            u = rng.random(600)
-            made = np.zeros(600, bool)
-            for h in (0, 1):
-                own = np.flatnonzero(code == h)
-                made[own[np.argsort(u[own])[: int(drawn[h])]]] = True
-            pi = (drawn / size)[code[made]]
-            s = _Sample(1 / pi, pi, code[made], size, drawn, draw, 600)
-        for row in _rows("monthly_leakage", amount, y_all[made], made, s, p, 0.95):
-            found[row["estimator"]][k] = [row["estimate"], row["std_error"], row["lower"], row["upper"]]  # fmt: skip
-    for name, sample in found.items():
-        estimate, error, lower, upper = sample.T
-        bias = (estimate.mean() - total) / (estimate.std(ddof=1) / np.sqrt(DRAWS))
-        assert abs(bias) < 3.0, name
-        assert np.sqrt((error**2).mean()) == pytest.approx(estimate.std(ddof=1), rel=0.05), name
-        assert 0.925 < ((lower <= total) & (total <= upper)).mean() < 0.97, name
-    assert found["difference"][:, 0].std() < found["horvitz_thompson"][:, 0].std()
-
-
 def test_all_visits_of_a_plan_are_unbiased_too_and_sharper(book):
     total = truth_of(book)["ineligible_cases"]
     means = []
-    for seed in range(150):
+    for seed in range(100):
         plan = plan_visits(book, {"home": 300.0, "institution": 80.0}, random_share=0.12, seed=seed).cases  # fmt: skip
         lot = estimate_leakage(plan, visited="random", stratum="setting").table
         every = estimate_leakage(plan, visited="planned", probability="probability").table
         means.append([lot["estimate"][0], every["estimate"][0], every["estimate"][2], every["lower"][2] <= total <= every["upper"][2]])  # fmt: skip
     means = np.array(means)
-    error = means[:, :3].std(axis=0, ddof=1) / np.sqrt(150)
+    error = means[:, :3].std(axis=0, ddof=1) / np.sqrt(100)
     assert (np.abs(means[:, :3].mean(axis=0) - total) < 3 * error).all()
     assert error[1] < 0.8 * error[0]
     # of the rest some forty are visited and one in twenty is found: a skew the interval feels
@@ -293,7 +254,7 @@ def test_funnels_refuse():
         funnel(two.with_columns(ineligible=0.5))
     with pytest.raises(InputError, match="is empty in"):
         funnel(two.with_columns(provider=None))
-    with pytest.raises(InputError, match="expected|probability"):
+    with pytest.raises(InputError, match="probability must be above 0"):
         funnel(two.with_columns(probability=0.0), expected="probability")
     with pytest.raises(InputError, match="limit"):
         funnel(two, limit=1.0)

@@ -97,7 +97,7 @@ def draw_random_share(
         raise InputError(f"{empty[0]!r} is empty in {cases[empty[0]].null_count():,} cases: they are in no stratum")  # fmt: skip
     over = list(strata)
     many = pl.len().over(over) if over else pl.len()
-    number = pl.struct("random_number", pl.col(key).cast(pl.String)).rank("ordinal")
+    number = pl.col("random_number").rank("ordinal")  # two cases share one in 2⁵³ at most
     place = number.over(over) if over else number
     wanted = (many * share - 1e-9).ceil().clip(2).cast(pl.Int64)
     size = pl.min_horizontal(wanted, many.cast(pl.Int64))

@@ -313,11 +313,7 @@ def _reassessment() -> list[Figure]:
     from pricing.verify import reassessment as own
 
     found: list[Figure] = []
-    for source, printed, ours in (
-        own.yantai_round(),
-        own.american_reviews(),
-        own.interval_condition(),
-    ):
+    for source, printed, ours in (own.yantai_round(), own.american_reviews()):
         found += _compare("reassessment", source, printed, ours)
     return found
 

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import expm1
-
-import polars as pl
-from scipy.integrate import quad
 
 from pricing.reassessment.booked import recovery_per_visit, review_economics
-from pricing.reassessment.interval import best_interval, leaking_share
+from pricing.verify.annuities import chinese_disability
 
-__all__ = ["american_reviews", "interval_condition", "yantai_round"]
+__all__ = ["american_reviews", "yantai_round"]
 
 Found = tuple[str, Mapping[str, str], Mapping[str, float]]
 
@@ -20,7 +16,8 @@ def yantai_round() -> Found:
     """Recompute what Yantai's visits of 2024 recovered each, and the stops that equal it.
 
     The value of a claim in force at 80, 22,790 for men and 25,107 for women at 2.5 %, is that of the
-    static Chinese intensities of Fu, Sherris and Xu, which the area ``annuities`` reproduces.
+    static Chinese intensities of Fu, Sherris and Xu, as :func:`pricing.verify.annuities.chinese_disability`
+    computes it.
 
     Examples
     --------
@@ -33,7 +30,11 @@ def yantai_round() -> Found:
         "visits per true stop, women": "152",
     }  # fmt: skip
     visits = 2_658 + 260
-    men, women = (recovery_per_visit(visits, 481_700.0, 600.0, v) for v in (22_790.0, 25_107.0))
+    worth = chinese_disability()[2]
+    men, women = (
+        recovery_per_visit(visits, 481_700.0, 600.0, worth[f"{sex}, disabled at 80, 7,200 a year"])
+        for sex in ("men", "women")
+    )
     ours = {
         "visits": float(visits), "recovered per visit": men["per_visit"],
         "benefit-months recovered": men["benefit_months"],
@@ -75,25 +76,3 @@ def american_reviews() -> Found:
         printed,
         ours,
     )
-
-
-def interval_condition() -> Found:
-    """Hold the best interval against its own condition, B·d leak/dT = c/T², by quadrature.
-
-    Examples
-    --------
-    >>> round(interval_condition()[2]["benefit saved by the last moment ÷ visits spared"], 6)
-    1.0
-    """
-    h, benefit, cost = 0.12, 7_200.0, 230.0
-    grades = pl.DataFrame({"grade": ["a"], "hazard_rate": [h], "monthly_benefit": [benefit / 12], "cost": [cost]})  # fmt: skip
-    t = float(best_interval(grades, validity_months=1e3).table["best_months"][0]) / 12
-    # d/dT of the mean of a function over [0, T] is (its value at T less the mean) ÷ T
-    slope = (-expm1(-h * t) - float(leaking_share(h, t))) / t
-    mean = quad(lambda u: -expm1(-h * u), 0.0, t)[0] / t
-    printed = {"benefit saved by the last moment ÷ visits spared": "1.000000", "mean leakage ÷ quadrature": "1.000000"}  # fmt: skip
-    ours = {
-        "benefit saved by the last moment ÷ visits spared": benefit * slope / (cost / t**2),
-        "mean leakage ÷ quadrature": float(leaking_share(h, t)) / mean,
-    }
-    return "closed form of the interval between visits", printed, ours
