@@ -124,6 +124,17 @@ def test_leakage_refuses_strata_with_one_visit_and_wrong_probabilities(book):
         estimate_leakage(one, draw="cluster")
 
 
+def test_a_lot_that_found_nobody_leaves_the_exact_bound_of_none(book):
+    drawn = draw_random_share(book, 0.1, seed=1).with_columns(ineligible=0)
+    for draw, how in (("stratified", "setting"), ("poisson", "setting")):
+        found = estimate_leakage(
+            drawn, draw=draw, visited="random", stratum=how, inclusion="random_inclusion"
+        ).table.row(0, named=True)
+        n = int(drawn["random"].sum())
+        assert (found["estimate"], found["lower"]) == (0.0, 0.0)
+        assert found["upper"] == pytest.approx((1 - 0.025 ** (1 / n)) * (600 - n))
+
+
 # -- interval ---------------------------------------------------------------------------------------
 
 

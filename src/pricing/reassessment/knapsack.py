@@ -121,7 +121,8 @@ def exact_choice(
         constraints=LinearConstraint(vstack(rows), ub=np.concatenate(most)),
         integrality=np.ones(len(good)),
         bounds=Bounds(0, 1),
-        options={"mip_rel_gap": gap},
+        # presolve prints lines of its own in this version, and gains nothing on one sum or two
+        options={"mip_rel_gap": gap, "presolve": False},
     )
     if found.x is None or not found.success:
         raise InputError(f"the integer programme did not end: {found.message}", do='take method="greedy", or a gap above 0')  # fmt: skip

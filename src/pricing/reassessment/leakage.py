@@ -132,7 +132,8 @@ def estimate_leakage(
     Σ_h N² (1 − n/N) s²/n under simple random sampling (π_ij = n(n − 1)/N(N − 1)). Hájek (1971): N Σ(y/π) ÷
     Σ(1/π), with y less its mean. Difference (Särndal, Swensson and Wretman 1992; the augmented inverse
     probability estimator of Robins, Rotnitzky and Zhao 1994): Σ_all pB + Σ (y − pB)/π. Intervals are
-    Student's and end at what was found.
+    Student's and do not begin below what was found; where the lot found nobody they end at the exact
+    binomial bound of none in n, for no spread was seen.
 
     Examples
     --------
@@ -218,13 +219,19 @@ def _rows(
         gap = own - said[made]
         told["difference"] = (float(said.sum() + s.weight @ gap), gap)
     reach = float(student.ppf((1 + level) / 2, s.freedom))
+    # where the part drawn by lot found nobody, no spread is seen: the exact bound of none in n instead
+    lot = s.inclusion < 1
+    most = 0.0
+    if lot.any() and not y[lot].any():
+        bound = 1 - ((1 - level) / 2) ** (1 / int(lot.sum()))
+        most = float(own.sum()) + bound * float(amount[~made].sum())
     rows = []
     for how, (estimate, residual) in told.items():
         error = float(np.sqrt(s.variance(residual)))
         low = max(estimate - reach * error, float(own.sum()))
         rows.append({
             "leakage_of": name, "estimator": how, "estimate": estimate, "std_error": error,
-            "lower": min(low, total), "upper": min(estimate + reach * error, total),
+            "lower": min(low, total), "upper": min(max(estimate + reach * error, most), total),
             "of_total": estimate / total, "visits": int(made.sum()),
         })  # fmt: skip
     return rows
