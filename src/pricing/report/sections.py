@@ -42,6 +42,19 @@ SECTIONS = {  # one question each, and the kinds of results that answer it
     "data_check": ("data_check", "not_shown"),
 }
 PLAN_SECTIONS: dict[str, tuple[str, ...]] = {  # of plan studies, before those above
+    "services": (
+        "level_prices",
+        "service_cost",
+        "green_channel",
+        "channel_uptake",
+        "service_price",
+        "service_break_even",
+        "staffing",
+        "waiting",
+        "service_capacity",
+        "engagement_claims",
+        "service_use",
+    ),
     "programme": ("health_values", "group_flow", "task_values", "lift_summary", "discount_lift"),
     "reassessment": (
         *("visit_plan", "visit_values", "two_stage", "visit_interval", "leakage", "funnel"),
@@ -55,6 +68,7 @@ PLAN_SECTIONS: dict[str, tuple[str, ...]] = {  # of plan studies, before those a
     ),
 }
 ASIDE = {  # saved, too wide to print
+    "service_use": ("rate_variance", "unit_cost_seen"),
     "schedule": ("exposure", "monotone", "discounted_premium", "loss_ratio_before"),
     "lift": ("lowest_rate", "highest_rate"),
     "calibration": ("rate_lower", "rate_upper", "lower_poisson", "upper_poisson"),
@@ -114,6 +128,7 @@ EVERY = {
 DECISION = (
     "health_values", "visit_plan", "leakage", "scenario_comparison",
     "schedule", "indication", "side_by_side", "aggregate_loss", "programme_effect", "group_effect",
+    "level_prices", "green_channel", "service_price", "staffing", "service_cost",
     "frequency", "data_check",
 )  # fmt: skip
 

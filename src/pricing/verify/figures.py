@@ -318,6 +318,20 @@ def _reassessment() -> list[Figure]:
     return found
 
 
+def _services() -> list[Figure]:
+    from pricing.verify import services as s
+
+    every = (s.erlang(), s.waits(), s.channel_incidence(), s.capacities())
+    return [figure for said in every for figure in _compare("services", *said)]
+
+
+def _sharing() -> list[Figure]:
+    from pricing.verify import sharing
+
+    both = (sharing.four_members(), sharing.mutual_aid_share())
+    return [figure for found in both for figure in _compare("sharing", *found)]
+
+
 AREAS: Mapping[str, Callable[[], list[Figure]]] = {
     "aggregate": _aggregate,
     "annuities": _annuities,
@@ -332,6 +346,8 @@ AREAS: Mapping[str, Callable[[], list[Figure]]] = {
     "reassessment": _reassessment,
     "regulation": _regulation,
     "reserving": _reserving,
+    "services": _services,
+    "sharing": _sharing,
     "survival": _survival,
     "tables": _tables,
 }
