@@ -42,6 +42,15 @@ SECTIONS = {  # one question each, and the kinds of results that answer it
     "data_check": ("data_check", "not_shown"),
 }
 PLAN_SECTIONS: dict[str, tuple[str, ...]] = {  # of plan studies, before those above
+    "tiers": (
+        "tier_cost",
+        "premium_build_up",
+        "tier_adequacy",
+        "tier_break_even",
+        "tier_effects",
+        "tier_grid",
+        "benefit_experience",
+    ),
     "services": (
         "level_prices",
         "service_cost",
@@ -83,6 +92,16 @@ PLAN_SECTIONS: dict[str, tuple[str, ...]] = {  # of plan studies, before those a
         "assessed_cost",
         "matrix_gaps",
     ),
+    "reassessment": (
+        *("visit_plan", "visit_values", "two_stage", "visit_interval", "leakage", "funnel"),
+        *(
+            "same_scores",
+            "loss_of_eligibility",
+            "ineligible_odds",
+            "visit_calibration",
+            "targeting",
+        ),
+    ),
 }
 ASIDE = {  # saved, too wide to print
     "service_use": ("rate_variance", "unit_cost_seen"),
@@ -117,6 +136,8 @@ ASIDE = {  # saved, too wide to print
     "repeat_model": ("role", "coefficient", "std_error_model", "std_error_robust"),
     "repeat_value": ("avoided_lower", "avoided_upper", "time_in_service", "break_even"),
     "group_moves": ("weight",),
+    "funnel": ("target", "z", "lower_limit"),
+    **dict.fromkeys(("loss_of_eligibility", "ineligible_odds"), ("coefficient", "std_error")),
     "projection": (
         "premium_charged_lower",
         "premium_charged_upper",
@@ -153,9 +174,11 @@ EVERY = {
     "care_occupancy": 5,
 }  # every how many points of a curve are printed
 DECISION = (
-    "health_values", "tier_demand", "tier_equilibrium", "repeat_value", "immortal_time", "alarm_effect", "claim_link", "definition_risk", "cost_of_change", "care_projection", "scenario_comparison",
-    "schedule", "indication", "side_by_side", "aggregate_loss", "programme_effect", "group_effect",
-    "level_prices", "green_channel", "service_price", "staffing", "service_cost",
+    "health_values", "tier_cost", "tier_adequacy", "tier_demand", "tier_equilibrium",
+    "repeat_value", "immortal_time", "alarm_effect", "claim_link", "definition_risk",
+    "cost_of_change", "care_projection", "visit_plan", "leakage", "schedule", "indication",
+    "side_by_side", "aggregate_loss", "programme_effect", "group_effect", "level_prices",
+    "green_channel", "service_price", "staffing", "service_cost", "scenario_comparison",
     "frequency", "data_check",
 )  # fmt: skip
 

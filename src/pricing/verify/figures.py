@@ -313,6 +313,15 @@ def _causal() -> list[Figure]:
     return found
 
 
+def _reassessment() -> list[Figure]:
+    from pricing.verify import reassessment as own
+
+    found: list[Figure] = []
+    for source, printed, ours in (own.yantai_round(), own.american_reviews()):
+        found += _compare("reassessment", source, printed, ours)
+    return found
+
+
 def _services() -> list[Figure]:
     from pricing.verify import services as s
 
@@ -365,6 +374,7 @@ AREAS: Mapping[str, Callable[[], list[Figure]]] = {
     "loss_ratio": _loss_ratio,
     "models": _models,
     "multistate": _multistate,
+    "reassessment": _reassessment,
     "regulation": _regulation,
     "reserving": _reserving,
     "services": _services,
