@@ -17,9 +17,7 @@ class AidMembers(dy.Schema):
 
     member_id = key("The member's number")
     birth_date = day("Date of birth of the member")
-    sex = dy.Enum(
-        ["female", "male"], nullable=True, **about("Sex of the member", optional=True)
-    )
+    sex = dy.Enum(["female", "male"], nullable=True, **about("Sex of the member", optional=True))
     joined = day("First day of membership; the waiting period starts")
     left = dy.Date(
         nullable=True,

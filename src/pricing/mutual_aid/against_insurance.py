@@ -26,9 +26,10 @@ __all__ = ["AgainstInsurance", "against_insurance"]
 
 
 class AgainstInsurance(Result):
-    """Mutual aid and insurance by age and sex; ``.table``: sex, age, benefit, incidence, share (a
+    """Mutual aid and insurance by age and sex; ``.table``: sex, age, benefit_amount, incidence_rate, aid_share (a
     year), one_year_cost (net), one_year_premium, level_premium (gross, to the age of exit),
-    expected_aid, aid_per_yuan, insurance_per_yuan (expected claims per yuan of premium)."""
+    expected_aid, aid_per_yuan, insurance_per_yuan (expected claims per yuan of premium).
+    """
 
     kind = "aid_against_insurance"
 
@@ -127,30 +128,34 @@ def against_insurance(
     for sex in ("male", "female"):
         i, k, q = (table.only(sex) for table in (incidence, death_share, mortality))
         for age, amount in zip((int(a) for a in ages), benefit.tolist(), strict=True):
-            common: dict[str, Any] = {"interest": interest, "amount": amount, "currency": rules.currency}
+            common: dict[str, Any] = {
+                "interest": interest,
+                "amount": amount,
+                "currency": rules.currency,
+            }
             one = critical_illness(i, k, q, age=age, years=1, **common)
             level = critical_illness(i, k, q, age=age, years=exit_age - age, **common)
             rate = float(one.table["illness_rate"][0])
             rows.append((sex, age, amount, rate, one.level_premium, level.level_premium))
-    columns = ["sex", "age", "benefit", "incidence", "one_year_cost", "_level"]
+    columns = ["sex", "age", "benefit_amount", "incidence_rate", "one_year_cost", "_level"]
     table = pl.DataFrame(rows, schema=columns, orient="row").with_columns(
-        share=pl.lit(float(share)),
+        aid_share=pl.lit(float(share)),
         one_year_premium=pl.col("one_year_cost") / (1 - loading),
         level_premium=pl.col("_level") / (1 - loading),
-        expected_aid=pl.col("benefit") * pl.col("incidence") * incidence_factor,
+        expected_aid=pl.col("benefit_amount") * pl.col("incidence_rate") * incidence_factor,
     )
     table = table.with_columns(
         aid_per_yuan=pl.col("expected_aid") / share,
         insurance_per_yuan=pl.col("one_year_cost") / pl.col("one_year_premium"),
     ).select(
-        "sex", "age", "benefit", "incidence", "share", "one_year_cost", "one_year_premium",
+        "sex", "age", "benefit_amount", "incidence_rate", "aid_share", "one_year_cost", "one_year_premium",
         "level_premium", "expected_aid", "aid_per_yuan", "insurance_per_yuan",
     )  # fmt: skip
     best = table.sort("aid_per_yuan", descending=True, maintain_order=True).row(0, named=True)
     least = table.sort("aid_per_yuan", maintain_order=True).row(0, named=True)
     facts = {
         "plan": rules.name, "share": float(share), "rows": table.height,
-        "cheaper": int((table["share"] < table["one_year_premium"]).sum()),
+        "cheaper": int((table["aid_share"] < table["one_year_premium"]).sum()),
         "best_age": int(best["age"]), "best_sex": best["sex"], "best": float(best["aid_per_yuan"]),
         "least": float(least["aid_per_yuan"]), "least_age": int(least["age"]),
         "loading": float(loading), "interest": float(interest), "exit_age": exit_age,

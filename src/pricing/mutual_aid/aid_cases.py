@@ -152,7 +152,10 @@ def _of_members(rules: AidRules, frame: pl.DataFrame) -> tuple[pl.DataFrame, dic
     covered = [name for name, each in rules.classes.items() if each.covered]
     checks = {
         "not_a_member": pl.col("joined").is_null() | born.is_null(),
-        "class_not_covered": ~pl.col("member_class").cast(pl.String).is_in(covered).fill_null(False),
+        "class_not_covered": ~pl.col("member_class")
+        .cast(pl.String)
+        .is_in(covered)
+        .fill_null(False),
         "diagnosed_in_waiting": ill < pl.col("joined") + pl.duration(days=rules.waiting_days),
         "diagnosed_after_leaving": ill >= pl.col("left"),
         "no_benefit_at_age": pl.col("_benefit").is_null() | (pl.col("_age") >= rules.exit_age),

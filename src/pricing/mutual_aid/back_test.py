@@ -53,7 +53,11 @@ class ShareBackTest(Result):
         """Draw each modelled share over the published one; the band is the tolerance."""
         figure = go.Figure(layout={"template": "pricing"})
         tolerance = self.facts["tolerance"]
-        styles = (("prediction", "estimate", "circle"), ("identity", "line", "x"), ("arithmetic", "third", "diamond"))
+        styles = (
+            ("prediction", "estimate", "circle"),
+            ("identity", "line", "x"),
+            ("arithmetic", "third", "diamond"),
+        )
         points = self.table["point"].unique(maintain_order=True).to_list()
         for role, colour, symbol in styles:
             part = self.table.filter(pl.col("role") == role)
@@ -67,7 +71,9 @@ class ShareBackTest(Result):
                 marker={"size": 12, "symbol": symbol, "color": COLOURS[colour]},
                 cliponaxis=False,
             )
-        figure.add_hrect(y0=-tolerance, y1=tolerance, fillcolor="rgba(0,114,178,0.12)", line_width=0)
+        figure.add_hrect(
+            y0=-tolerance, y1=tolerance, fillcolor="rgba(0,114,178,0.12)", line_width=0
+        )
         return figure.update_layout(
             xaxis={
                 "type": "category",
@@ -112,7 +118,9 @@ def member_path(timeline: pl.DataFrame, days: npt.ArrayLike) -> Floats:
         .sort("at")
     )
     if known.height < 2:
-        raise InputError("the timeline has no members on two days", where="metrics " + ", ".join(_METRICS))
+        raise InputError(
+            "the timeline has no members on two days", where="metrics " + ", ".join(_METRICS)
+        )
     found = np.interp(np.asarray(days, dtype=float), known["at"].to_numpy(), known["n"].to_numpy())
     return np.asarray(found.squeeze(), dtype=float)
 
@@ -186,7 +194,9 @@ def share_back_test(
              "largest_benefit")
     )  # fmt: skip
     for name, day, share, n, cases in points:
-        other = min((p for p in points if p[0] != name), key=lambda p: (abs((p[1] - day).days), p[0]))
+        other = min(
+            (p for p in points if p[0] != name), key=lambda p: (abs((p[1] - day).days), p[0])
+        )
         for role, source in (("identity", name), ("prediction", other[0])):
             modelled = cases * payout[source] * (1 + fee) / n
             rows.append(_row(name, day, role, share, modelled, n, cases, payout[source], source))
@@ -197,7 +207,10 @@ def share_back_test(
              2 * december[4] * payout["year_2020"] * (1 + fee) / december[3], december[3],
              2 * december[4], payout["year_2020"], "year_2020")
     )  # fmt: skip
-    bill, last = _value(table, "2021-12-21", "amount_to_share"), _value(table, "2021-12-28", "members")
+    bill, last = (
+        _value(table, "2021-12-21", "amount_to_share"),
+        _value(table, "2021-12-28", "members"),
+    )
     rows.append(
         ("period_2021_12", date(2021, 12, 21), "arithmetic", 7.4, bill / last, bill / last / 7.4 - 1,
          last, None, None, None)
@@ -260,7 +273,7 @@ def structural_model(
     Returns
     -------
     polars.DataFrame
-        quantity (cases, share), span, role, published, modelled, gap.
+        quantity (cases, aid_share), span, role, published, modelled, gap.
 
     Examples
     --------
@@ -293,13 +306,31 @@ def structural_model(
     ):
         k = int(np.argmin(np.abs(days[year] - (on - _DAY).days)))
         modelled = times * cases[year][k] * payout * (1 + fee) / crowd[year][k]
-        rows.append(("share", name, "prediction", _value(timeline, on.isoformat(), metric), float(modelled)))
+        rows.append(
+            (
+                "aid_share",
+                name,
+                "prediction",
+                _value(timeline, on.isoformat(), metric),
+                float(modelled),
+            )
+        )
     annual = {year: float((cases[year] * payout * (1 + fee) / crowd[year]).sum()) for year in days}
-    rows.append(("share", "year_2019", "prediction", _value(timeline, "2019-07-01", "annual_share"), annual[2019]))
-    rows.append(("share", "year_2020", "calibrated", share, annual[2020]))
+    rows.append(
+        (
+            "aid_share",
+            "year_2019",
+            "prediction",
+            _value(timeline, "2019-07-01", "annual_share"),
+            annual[2019],
+        )
+    )
+    rows.append(("aid_share", "year_2020", "calibrated", share, annual[2020]))
     last = float(cases[2021][-1] * payout * (1 + fee) / crowd[2021][-1])
-    bill = _value(timeline, "2021-12-21", "amount_to_share") / _value(timeline, "2021-12-28", "members")
-    rows.append(("share", "period_2021_12", "prediction", bill, last))
+    bill = _value(timeline, "2021-12-21", "amount_to_share") / _value(
+        timeline, "2021-12-28", "members"
+    )
+    rows.append(("aid_share", "period_2021_12", "prediction", bill, last))
     columns = ["quantity", "span", "role", "published", "modelled"]
     table = pl.DataFrame(rows, schema=columns, orient="row")
     return table.with_columns(gap=pl.col("modelled") / pl.col("published") - 1)

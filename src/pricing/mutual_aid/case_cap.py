@@ -23,8 +23,9 @@ __all__ = ["CappedShare", "break_even_members", "capped_share"]
 
 
 class CappedShare(Result):
-    """Share and shortfall by number of payers; ``.table``: payers, amount, cases, share (per payer, all
-    cases), uncapped_share, binds, shortfall (all cases), aid_paid_share (of the aid)."""
+    """Share and shortfall by number of payers; ``.table``: payers, benefit_amount, cases, aid_share (per payer, all
+    cases), uncapped_share, binds, shortfall (all cases), aid_paid_share (of the aid).
+    """
 
     kind = "capped_share"
 
@@ -35,9 +36,9 @@ class CappedShare(Result):
     def figure(self, lang: Language = "en") -> go.Figure:
         """Draw the share of the aid that is raised, by number of payers."""
         figure = go.Figure(layout={"template": "pricing"})
-        amounts = self.table["amount"].unique().sort().to_list()
+        amounts = self.table["benefit_amount"].unique().sort().to_list()
         for amount, (colour, symbol) in zip(amounts, SERIES, strict=False):
-            part = self.table.filter(pl.col("amount") == amount).sort("payers")
+            part = self.table.filter(pl.col("benefit_amount") == amount).sort("payers")
             figure.add_scatter(
                 x=part["payers"].to_list(),
                 y=part["aid_paid_share"].to_list(),
@@ -65,12 +66,18 @@ def break_even_members(amount: float, *, fee: float, cap: float) -> float:
     (3240000, 1080000)
     """
     if not (amount > 0 and cap > 0 and 0 <= fee < 1) or not math.isfinite(amount / cap):
-        raise InputError(f"amount {amount}, cap {cap}, fee {fee}: amounts above zero, a fee of 0 to 1")
+        raise InputError(
+            f"amount {amount}, cap {cap}, fee {fee}: amounts above zero, a fee of 0 to 1"
+        )
     return (1 + fee) * amount / cap
 
 
 def capped_share(
-    rules: AidRules, payers: Sequence[int], *, cases: int = 1, amounts: Sequence[float] | None = None
+    rules: AidRules,
+    payers: Sequence[int],
+    *,
+    cases: int = 1,
+    amounts: Sequence[float] | None = None,
 ) -> CappedShare:
     """Show a payer's share and what is missing, by number of payers and amount of a case.
 
@@ -89,7 +96,7 @@ def capped_share(
     --------
     >>> from pricing.mutual_aid.rules import aid_rules
     >>> plan = aid_rules("xiang_hu_bao").but(cap_per_case=10.0)
-    >>> capped_share(plan, [5_000_000], cases=100).table.filter(pl.col("amount") == 300_000)["share"].round(2).item()
+    >>> capped_share(plan, [5_000_000], cases=100).table.filter(pl.col("benefit_amount") == 300_000)["aid_share"].round(2).item()
     6.48
     """
     if not payers or any(n != int(n) or n < 1 for n in payers):
@@ -100,17 +107,17 @@ def capped_share(
     if not given or not all(math.isfinite(a) and a > 0 for a in given):
         raise InputError(f"amounts of a case are above zero, got {given}")
     cap = rules.cap_per_case
-    due = (1 + rules.fee) * pl.col("amount")
+    due = (1 + rules.fee) * pl.col("benefit_amount")
     each = pl.min_horizontal(due / pl.col("payers"), pl.lit(math.inf if cap is None else cap))
     table = (
         pl.DataFrame({"payers": sorted({int(n) for n in payers})}, schema={"payers": pl.Int64})
-        .join(pl.DataFrame({"amount": [float(a) for a in given]}), how="cross")
-        .with_columns(cases=pl.lit(int(cases)), share=each * cases)
+        .join(pl.DataFrame({"benefit_amount": [float(a) for a in given]}), how="cross")
+        .with_columns(cases=pl.lit(int(cases)), aid_share=each * cases)
         .with_columns(uncapped_share=due / pl.col("payers") * cases)
         .with_columns(
-            binds=pl.col("share") < pl.col("uncapped_share") * (1 - 1e-12),
-            shortfall=(due * cases - pl.col("share") * pl.col("payers")).clip(0),
-            aid_paid_share=(pl.col("share") / pl.col("uncapped_share")).clip(0, 1),
+            binds=pl.col("aid_share") < pl.col("uncapped_share") * (1 - 1e-12),
+            shortfall=(due * cases - pl.col("aid_share") * pl.col("payers")).clip(0),
+            aid_paid_share=(pl.col("aid_share") / pl.col("uncapped_share")).clip(0, 1),
         )
     )
     most = max(given)
@@ -123,7 +130,7 @@ def capped_share(
         "currency": rules.currency,
     }  # fmt: skip
     return CappedShare(
-        table=table.sort("amount", "payers"),
+        table=table.sort("benefit_amount", "payers"),
         basis=Basis(
             source=rules.source,
             currency=rules.currency,

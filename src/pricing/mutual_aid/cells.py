@@ -39,7 +39,7 @@ class MemberCells:
     Attributes
     ----------
     cells : polars.DataFrame
-        member_class, sex (where delivered), age (last birthday), standing, members, pays (0 or 1),
+        member_class, sex (where delivered), age (last birthday), aid_standing, members, pays (0 or 1),
         covered (0 or 1), earlier (publications of the year so far that the cell has shared).
     set_aside : polars.DataFrame
         reason and members: rows that cannot be settled, none of them in the cells.
@@ -104,7 +104,7 @@ def member_cells(
     marks = np.array(sorted({*before, *(d - wait for d in before), day, day - wait}))
     counted = _grouped(rules, frame, day, marks, "sex" in columns)
     table = _standings(rules, counted, day, marks, before)
-    keys = ["member_class", *(["sex"] if "sex" in columns else []), "age", "standing"]
+    keys = ["member_class", *(["sex"] if "sex" in columns else []), "age", "aid_standing"]
     keys += ["pays", "covered", "earlier"]
     good = pl.col("reason").is_null()
     cells = (
@@ -125,7 +125,9 @@ def member_cells(
 
 def _day(day: Any) -> int:
     if not isinstance(day, date) or not hasattr(day, "toordinal") or hasattr(day, "hour"):
-        raise InputError(f"a publication's day is no date: {day!r}", do="give datetime.date(y, m, d)")
+        raise InputError(
+            f"a publication's day is no date: {day!r}", do="give datetime.date(y, m, d)"
+        )
     if not _FIRST < day <= _LAST:
         raise InputError(f"a publication on {day}: from 1900-01-02 to 2199-12-31")
     return (day - _ORIGIN).days
@@ -298,11 +300,11 @@ def _standings(
         at_once = since(each)
         later = since(each) if rules.pays_while_waiting else since(each - wait)
         shared += pl.when(covers == 0).then(at_once).otherwise(later).cast(pl.Int64)
-    table = counted.with_columns(reason=reason, standing=standing.cast(pl.Enum(STANDINGS)))
+    table = counted.with_columns(reason=reason, aid_standing=standing.cast(pl.Enum(STANDINGS)))
     table = table.with_columns(
         member_class=classed.cast(known),
-        pays=pl.when(pl.col("standing").cast(pl.String).is_in(sharing)).then(pays).otherwise(0),
-        covered=pl.when(pl.col("standing") == "in_cover").then(covers).otherwise(0),
+        pays=pl.when(pl.col("aid_standing").cast(pl.String).is_in(sharing)).then(pays).otherwise(0),
+        covered=pl.when(pl.col("aid_standing") == "in_cover").then(covers).otherwise(0),
         earlier=shared,
     )
     if "sex" in table.columns:

@@ -26,10 +26,10 @@ __all__ = ["CrossSubsidy", "cross_subsidy", "fair_cost", "unisex"]
 
 
 class CrossSubsidy(Result):
-    """Share against own cost; ``.table``: member_class, sex, age, members, share, fair_cost,
+    """Share against own cost; ``.table``: member_class, sex, age, members, aid_share, fair_cost,
     pool_cost, subsidy (all per member and year), subsidy_total (currency a year).
 
-    ``.frames["classes"]``: member_class, members, paid, pool_cost, subsidy_total, which add to nil.
+    ``.frames["classes"]``: member_class, members, shares_paid, pool_cost, subsidy_total, which add to nil.
     ``.facts``: honorary_donation, assisted_subsidy, members_subsidy, pool_to_table, most_carried and
     most_carrying ages, moved (the money that changes hands).
     """
@@ -43,16 +43,16 @@ class CrossSubsidy(Result):
     def figure(self, lang: Language = "en") -> go.Figure:
         """Draw what payers pay and what their cover costs at the pool's level, by age."""
         figure = go.Figure(layout={"template": "pricing"})
-        rows = self.table.filter((pl.col("share") > 0) & (pl.col("pool_cost") > 0)).sort("age")
+        rows = self.table.filter((pl.col("aid_share") > 0) & (pl.col("pool_cost") > 0)).sort("age")
         by_sex = "sex" in rows.columns
         sexes = rows["sex"].drop_nulls().unique().sort().to_list() if by_sex else [None]
         mean = rows.group_by("age").agg(
-            (pl.col("share") * pl.col("members")).sum() / pl.col("members").sum()
+            (pl.col("aid_share") * pl.col("members")).sum() / pl.col("members").sum()
         )
         mean = mean.sort("age")
         figure.add_scatter(
             x=mean["age"].to_list(),
-            y=mean["share"].to_list(),
+            y=mean["aid_share"].to_list(),
             name=label("share_a_year", lang),
             mode="lines",
             line={"width": 3, "color": COLOURS["line"], "dash": "dash"},
@@ -85,7 +85,9 @@ def unisex(incidence: RateTable) -> pl.DataFrame:
     0.0025285
     """
     if "duration" in incidence.keys:
-        raise InputError("incidence by duration cannot price a mutual-aid plan", where=incidence.name)
+        raise InputError(
+            "incidence by duration cannot price a mutual-aid plan", where=incidence.name
+        )
     return incidence.rates.group_by("age").agg(pl.col("rate").mean()).sort("age")
 
 
@@ -102,7 +104,7 @@ def fair_cost(rules: AidRules, incidence: RateTable) -> pl.DataFrame:
     Returns
     -------
     polars.DataFrame
-        sex (where the table has it), age, benefit, incidence, fair_cost.
+        sex (where the table has it), age, benefit_amount, incidence_rate, fair_cost.
 
     Examples
     --------
@@ -113,15 +115,19 @@ def fair_cost(rules: AidRules, incidence: RateTable) -> pl.DataFrame:
     [798.0, 674.0]
     """
     if "duration" in incidence.keys:
-        raise InputError("incidence by duration cannot price a mutual-aid plan", where=incidence.name)
+        raise InputError(
+            "incidence by duration cannot price a mutual-aid plan", where=incidence.name
+        )
     rates = incidence.rates
-    benefit = pl.Series("benefit", rules.benefit_at(rates["age"].to_numpy())).fill_nan(None)
+    benefit = pl.Series("benefit_amount", rules.benefit_at(rates["age"].to_numpy())).fill_nan(None)
     keys = [name for name in ("sex", "age") if name in rates.columns]
     found = (
         rates.with_columns(benefit)
-        .filter(pl.col("benefit").is_not_null() & (pl.col("age") < rules.exit_age))
-        .select(*keys, "benefit", incidence="rate")
-        .with_columns(fair_cost=(1 + rules.fee) * pl.col("benefit") * pl.col("incidence"))
+        .filter(pl.col("benefit_amount").is_not_null() & (pl.col("age") < rules.exit_age))
+        .select(*keys, "benefit_amount", incidence_rate="rate")
+        .with_columns(
+            fair_cost=(1 + rules.fee) * pl.col("benefit_amount") * pl.col("incidence_rate")
+        )
     )
     if found.is_empty():
         raise InputError("has no age with a benefit", where=incidence.name)
@@ -166,7 +172,7 @@ def cross_subsidy(
     >>> from pricing.mutual_aid.rules import aid_rules
     >>> from pricing.mutual_aid.settlement import settle_cells
     >>> cells = pl.DataFrame({"member_class": ["member", "member", "honorary"], "age": [25, 55, 60],
-    ...     "standing": ["in_cover"] * 3, "members": [500_000] * 3, "pays": [1] * 3,
+    ...     "aid_standing": ["in_cover"] * 3, "members": [500_000] * 3, "pays": [1] * 3,
     ...     "covered": [1, 1, 0], "earlier": [0] * 3})
     >>> cases = pl.DataFrame({"case_id": ["1"], "amount": [300_000.0], "published": [date(2020, 12, 7)]})
     >>> none = pl.DataFrame(schema={"reason": pl.String, "members": pl.Int64})
@@ -191,24 +197,26 @@ def cross_subsidy(
     rates = table.with_columns(pl.col("sex").cast(pl.String)) if by_sex else table
     text = [pl.col("sex").cast(pl.String)] if by_sex else []
     cells = cells.with_columns(text).join(rates, on=keys, how="left", maintain_order="left")
-    benefit = pl.Series("benefit", rules.benefit_at(cells["age"].to_numpy())).fill_nan(None)
+    benefit = pl.Series("benefit_amount", rules.benefit_at(cells["age"].to_numpy())).fill_nan(None)
     cells = cells.with_columns(benefit)
     covered = pl.col("covered") == 1
-    lacking = cells.filter(covered & (pl.col("rate").is_null() | pl.col("benefit").is_null()))
+    lacking = cells.filter(
+        covered & (pl.col("rate").is_null() | pl.col("benefit_amount").is_null())
+    )
     if not lacking.is_empty():
         ages = lacking["age"].unique().sort().head(5).to_list()
         raise InputError(
             f"{lacking['members'].sum():,} members in cover at ages without incidence or benefit: {ages}",
             where=f"{incidence.name}, {rules.name}",
         )
-    cost = (1 + rules.fee) * pl.col("benefit") * pl.col("rate")
+    cost = (1 + rules.fee) * pl.col("benefit_amount") * pl.col("rate")
     cells = cells.with_columns(
-        share=pl.col("share") * year * pl.col("pays"),
+        aid_share=pl.col("aid_share") * year * pl.col("pays"),
         fair_cost=pl.when(covered).then(cost).otherwise(0.0),
     )
     members = pl.col("members")
     paid, table_cost = cells.select(
-        (pl.col("share") * members).sum().alias("paid"),
+        (pl.col("aid_share") * members).sum().alias("shares_paid"),
         (pl.col("fair_cost") * members).sum().alias("cost"),
     ).row(0)
     if paid <= 0 or table_cost <= 0:
@@ -217,7 +225,7 @@ def cross_subsidy(
     out = ["member_class", *keys]
     cells = (
         cells.with_columns(pool_cost=pl.col("fair_cost") * level)
-        .with_columns(subsidy=pl.col("share") - pl.col("pool_cost"))
+        .with_columns(subsidy=pl.col("aid_share") - pl.col("pool_cost"))
         .with_columns(subsidy_total=pl.col("subsidy") * members)
     )
     by = (
@@ -226,7 +234,7 @@ def cross_subsidy(
             members=members.sum(),
             **{
                 name: (pl.col(name) * members).sum() / members.sum()
-                for name in ("share", "fair_cost", "pool_cost", "subsidy")
+                for name in ("aid_share", "fair_cost", "pool_cost", "subsidy")
             },
             subsidy_total=pl.col("subsidy_total").sum(),
         )
@@ -236,7 +244,7 @@ def cross_subsidy(
         cells.group_by("member_class")
         .agg(
             members=members.sum(),
-            paid=(pl.col("share") * members).sum(),
+            shares_paid=(pl.col("aid_share") * members).sum(),
             pool_cost=(pl.col("pool_cost") * members).sum(),
             subsidy_total=pl.col("subsidy_total").sum(),
         )
@@ -248,20 +256,20 @@ def cross_subsidy(
     brought = _of(named, only_pay)
     taken = -_of(named, only_get)
     both = [name for name in rules.classes if name not in (*only_pay, *only_get)]
-    ages = by.filter((pl.col("share") > 0) & (pl.col("pool_cost") > 0))
-    ages = ages.group_by("age").agg(
+    told = by.filter((pl.col("aid_share") > 0) & (pl.col("pool_cost") > 0))
+    told = told.group_by("age").agg(
         (pl.col("subsidy_total").sum() / members.sum()).alias("subsidy")
     )
-    ages = ages.sort("subsidy", "age")
+    told = told.sort("subsidy", "age")
     facts: dict[str, Any] = {
         "plan": rules.name, "paid": paid, "pool_to_table": level, "honorary_donation": brought,
         "assisted_subsidy": taken, "members_subsidy": _of(named, both),
         "moved": float(cells["subsidy_total"].clip(0).sum()),
         "moved_share": float(cells["subsidy_total"].clip(0).sum()) / paid,
-        "carried_age": int(ages["age"][0]) if ages.height else 0,
-        "carried": float(-ages["subsidy"][0]) if ages.height else 0.0,
-        "carrying_age": int(ages["age"][-1]) if ages.height else 0,
-        "carrying": float(ages["subsidy"][-1]) if ages.height else 0.0,
+        "carried_age": int(told["age"][0]) if told.height else 0,
+        "carried": float(-told["subsidy"][0]) if told.height else 0.0,
+        "carrying_age": int(told["age"][-1]) if told.height else 0,
+        "carrying": float(told["subsidy"][-1]) if told.height else 0.0,
         "currency": rules.currency,
     }  # fmt: skip
     return CrossSubsidy(

@@ -40,8 +40,8 @@ Floats = npt.NDArray[np.float64]
 
 
 class AidMembership(Result):
-    """Members and share by period; ``.table``: period, year, members, in_cover, payers, cases
-    (published), aid, share, share_a_year, mean_age, mean_risk; with paths also share_lower,
+    """Members and share by period; ``.table``: aid_period, years_since_start, members, in_cover, payers, cases
+    (published), aid, aid_share, share_a_year, mean_age, mean_risk; with paths also share_lower,
     share_upper, members_lower, members_upper (5 and 95 %).
 
     ``.facts``: peak, peak_period, last_members, last_share, left_share (of the peak), mean_risk at
@@ -59,7 +59,7 @@ class AidMembership(Result):
     def figure(self, lang: Language = "en") -> go.Figure:
         """Draw members as bars and the share as a line over the years."""
         figure = go.Figure(layout={"template": "pricing"})
-        years = self.table["year"].to_list()
+        years = self.table["years_since_start"].to_list()
         figure.add_bar(
             x=years,
             y=self.table["members"].to_list(),
@@ -150,10 +150,19 @@ class Behaviour:
             text
             for wrong, text in (
                 (not 0 < self.leave_base < 1, f"leave_base {self.leave_base}: above 0, below 1"),
-                (not 0 <= self.leave_response <= 50, f"leave_response {self.leave_response}: 0 to 50"),
+                (
+                    not 0 <= self.leave_response <= 50,
+                    f"leave_response {self.leave_response}: 0 to 50",
+                ),
                 (not 0 <= self.joiners < 1e12, f"joiners {self.joiners}: zero or more"),
-                (not -1 <= self.joiner_growth <= 10, f"joiner_growth {self.joiner_growth}: -1 to 10"),
-                (not 0 <= self.joiner_response <= 50, f"joiner_response {self.joiner_response}: 0 to 50"),
+                (
+                    not -1 <= self.joiner_growth <= 10,
+                    f"joiner_growth {self.joiner_growth}: -1 to 10",
+                ),
+                (
+                    not 0 <= self.joiner_response <= 50,
+                    f"joiner_response {self.joiner_response}: 0 to 50",
+                ),
                 (
                     not self.risks or abs(sum(shares) - 1) > 1e-9 or min(shares) < 0,
                     f"shares of the risk classes {shares} do not add up to 1",
@@ -166,7 +175,10 @@ class Behaviour:
                     self.lag_periods != int(self.lag_periods) or not 0 <= self.lag_periods <= 500,
                     f"lag_periods {self.lag_periods}: whole, zero or more",
                 ),
-                (not 0 <= self.honorary_share < 10, f"honorary_share {self.honorary_share}: 0 to 10"),
+                (
+                    not 0 <= self.honorary_share < 10,
+                    f"honorary_share {self.honorary_share}: 0 to 10",
+                ),
                 (not 0 <= self.assisted_share < 1, f"assisted_share {self.assisted_share}: 0 to 1"),
                 (not 0 < self.incidence_factor < 100, f"incidence_factor {self.incidence_factor}"),
             )
@@ -236,7 +248,11 @@ def project_membership(
     if seed != int(seed) or seed < 0:
         raise InputError(f"a seed is a whole number, zero or more, got {seed}")
     given = {int(age): float(number) for age, number in members.items()}
-    if not given or not all(np.isfinite(n) and n >= 0 for n in given.values()) or not any(given.values()):
+    if (
+        not given
+        or not all(np.isfinite(n) and n >= 0 for n in given.values())
+        or not any(given.values())
+    ):
         raise InputError("members by age: zero or more each, one at least above zero")
     low, high = min(given), rules.exit_age - 1
     if max(given) > high:
@@ -346,7 +362,7 @@ class _Course:
             self.covered = self.covered + self.queue[0]
         joiners = act.joiners / per * (1 + act.joiner_growth) ** (t / per)
         ratio = np.maximum(yearly / max(self.expected, 1e-12), 1e-12)
-        coming = joiners * np.minimum(ratio ** -act.joiner_response, 1.0)
+        coming = joiners * np.minimum(ratio**-act.joiner_response, 1.0)
         new = coming[:, None, None] * self.mix
         if self.random is not None:
             new = self.random.poisson(new).astype(float)
@@ -362,7 +378,9 @@ class _Course:
         if self.random is None:
             up = members / self.rules.periods
         else:
-            up = self.random.binomial(members.astype(np.int64), 1 / self.rules.periods).astype(float)
+            up = self.random.binomial(members.astype(np.int64), 1 / self.rules.periods).astype(
+                float
+            )
         moved = members - up
         moved[..., 1:] += up[..., :-1]
         return moved
@@ -373,7 +391,7 @@ class _Course:
 
 
 _TOLD = (
-    "members", "in_cover", "payers", "cases", "aid", "share", "share_a_year", "mean_age", "mean_risk",
+    "members", "in_cover", "payers", "cases", "aid", "aid_share", "share_a_year", "mean_age", "mean_risk",
 )  # fmt: skip
 
 
@@ -382,11 +400,11 @@ def _result(
     calm: dict[str, Floats], paths: int, seed: int,
 ) -> AidMembership:  # fmt: skip
     per = rules.periods
-    periods = rows["share"].shape[0]
+    periods = rows["aid_share"].shape[0]
     mean = {name: values.mean(axis=1) for name, values in rows.items()}
     columns: dict[str, Any] = {
-        "period": np.arange(1, periods + 1),
-        "year": np.arange(1, periods + 1) / per,
+        "aid_period": np.arange(1, periods + 1),
+        "years_since_start": np.arange(1, periods + 1) / per,
         **mean,
     }
     if paths:

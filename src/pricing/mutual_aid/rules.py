@@ -8,6 +8,7 @@ nothing.
 
 from __future__ import annotations
 
+import itertools
 import math
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -193,8 +194,7 @@ def aid_rules(source: str | Path | Mapping[str, Any]) -> AidRules:
             for band in given["benefit"]
         )
         given["classes"] = {
-            name: AidClass(each["pays"], each["covered"])
-            for name, each in given["classes"].items()
+            name: AidClass(each["pays"], each["covered"]) for name, each in given["classes"].items()
         }
         for key in ("entry_ages", "published_days", "settlement_days"):
             if key in given:
@@ -239,8 +239,9 @@ def _wrong(rules: AidRules) -> Iterator[str]:
         days = getattr(rules, name)
         if not days or not all(_whole(day, 1, 31) for day in days):
             yield f"{name} are {days!r}; days of the month, 1 to 31"
-    if not isinstance(rules.pays_while_waiting, bool):
-        yield f"pays_while_waiting is {rules.pays_while_waiting!r}; true or false"
+    at_once: Any = rules.pays_while_waiting
+    if not isinstance(at_once, bool):
+        yield f"pays_while_waiting is {at_once!r}; true or false"
     for name, choices in (("rounding", get_args(Rounding)), ("shortfall", get_args(Shortfall))):
         value = getattr(rules, name)
         if value not in choices:
@@ -266,7 +267,7 @@ def _contradictions(rules: AidRules) -> Iterator[str]:
     for band in bands:
         if band.age_to < band.age_from:
             yield f"a benefit from age {band.age_from} to {band.age_to}: ends before it starts"
-    for one, other in zip(bands, bands[1:], strict=False):
+    for one, other in itertools.pairwise(bands):
         if other.age_from > one.age_to + 1:
             yield f"a gap in the benefit's age bands: nothing at {one.age_to + 1} to {other.age_from - 1}"
         if other.age_from <= one.age_to:

@@ -39,10 +39,10 @@ _HAIR = 1e-6  # of a fen: what floating point may leave beside a half
 
 
 class AidSettlement(Result):
-    """A period settled; ``.table``: member_class, members, in_cover, payers, share, contributed.
+    """A period settled; ``.table``: member_class, members, in_cover, payers, aid_share, contributed.
 
-    ``.frames["ledger"]``: account, side, amount: both sides add up to the fen. ``.frames["cells"]``:
-    class, sex, age, standing, members, pays, covered, share, contributed. ``.frames["set_aside"]``:
+    ``.frames["ledger"]``: account, side, amount_of_money: both sides add up to the fen. ``.frames["cells"]``:
+    class, sex, age, aid_standing, members, pays, covered, aid_share, contributed. ``.frames["not_settled"]``:
     of_table, reason, rows. ``.facts``: share (the common share, before the cap of the year),
     exact_share (before rounding), payers, in_cover, cases, aid, fee_amount, bill, contributed,
     platform, rounding_account, surplus_left, capped_cases, year_capped_members.
@@ -57,7 +57,9 @@ class AidSettlement(Result):
 
     def balance(self) -> float:
         """Sources less uses of the ledger, currency: zero to the last fen."""
-        signed = pl.when(pl.col("side") == "source").then(1).otherwise(-1) * pl.col("amount")
+        signed = pl.when(pl.col("side") == "source").then(1).otherwise(-1) * pl.col(
+            "amount_of_money"
+        )
         fen = self.frames["ledger"].select((signed * 100).round().cast(pl.Int64).sum()).item()
         return float(fen) / 100
 
@@ -73,7 +75,7 @@ class AidSettlement(Result):
     def figure(self, lang: Language = "en") -> go.Figure:
         """Draw both sides of the ledger, account by account."""
         figure = go.Figure(layout={"template": "pricing", "barmode": "relative"})
-        ledger = self.frames["ledger"].filter(pl.col("amount") != 0)
+        ledger = self.frames["ledger"].filter(pl.col("amount_of_money") != 0)
         colours = ("estimate", "second", "third", "line", "bars", "text", "estimate")
         for place, (account, side, amount) in enumerate(ledger.rows()):
             figure.add_bar(
@@ -182,7 +184,7 @@ def settle_cells(
     Examples
     --------
     >>> from pricing.mutual_aid.rules import aid_rules
-    >>> cells = pl.DataFrame({"member_class": ["member"], "age": [40], "standing": ["in_cover"],
+    >>> cells = pl.DataFrame({"member_class": ["member"], "age": [40], "aid_standing": ["in_cover"],
     ...     "members": [5_000_000], "pays": [1], "covered": [1], "earlier": [0]})
     >>> cases = pl.DataFrame({"case_id": [str(i) for i in range(100)], "amount": [300_000.0] * 100,
     ...     "published": [date(2020, 12, 7)] * 100})
@@ -213,7 +215,7 @@ def settle_cells(
     kept = 1 - used / (aid + fee) if aid else 1.0
     total = float(payers @ weight)
     # due of one case at each amount, per unit of weight, before the cap of a case
-    unit = each * (1 + rules.fee) * kept / total
+    unit: Floats = np.asarray(each * (1 + rules.fee) * kept / total, dtype=np.float64)
     exact = _capped(weight, unit, count, rules.cap_per_case)
     uniform = weights is None
     capped = _over(weight[payers > 0], unit, rules.cap_per_case)
@@ -224,16 +226,18 @@ def settle_cells(
     room = _room(rules, cells, earlier, weights)
     paid = np.minimum(share, room)
     contributed = payers * paid
-    unpaid = int(round(max(aid + fee - used - float(payers @ np.minimum(exact, room)), 0.0)))
+    unpaid = round(max(aid + fee - used - float(payers @ np.minimum(exact, room)), 0.0))
     unpaid = unpaid if capped.any() or (paid < share).any() else 0
     cut = unpaid if rules.shortfall == "payout" else 0
     given_aid = aid if not cut else int(Fraction(aid + fee - cut) / (1 + rate))
     given_fee = aid + fee - cut - given_aid if cut else fee
     platform = unpaid - cut
-    cells = cells.with_columns(share=paid / 100, contributed=contributed / 100)
+    cells = cells.with_columns(aid_share=paid / 100, contributed=contributed / 100)
     table = _by_class(cells, rules)
     honorary = [name for name, one in rules.classes.items() if one.pays and not one.covered]
-    by_honorary = int(contributed[cells["member_class"].cast(pl.String).is_in(honorary).to_numpy()].sum())
+    by_honorary = int(
+        contributed[cells["member_class"].cast(pl.String).is_in(honorary).to_numpy()].sum()
+    )
     rounding = int(contributed.sum()) + platform + used - given_aid - given_fee
     ledger = _ledger({
         "contributions": ("source", int(contributed.sum()) - by_honorary),
@@ -283,7 +287,7 @@ def settle_cells(
             notes=notes,
         ),
         facts=facts,
-        frames={"ledger": ledger, "cells": cells, "set_aside": aside},
+        frames={"ledger": ledger, "cells": cells, "not_settled": aside},
     )
 
 
@@ -336,7 +340,8 @@ def _room(
     # a cell has shared the last `earlier` of the periods before
     back = np.cumsum([0, *(share for _, share in reversed(said))])
     cap = round(rules.cap_per_year * 100)
-    return np.maximum(cap - back[cells["earlier"].to_numpy()], 0).astype(np.int64)
+    left = np.maximum(cap - back[cells["earlier"].to_numpy()], 0)
+    return np.asarray(left, dtype=np.int64)
 
 
 def _weights(cells: pl.DataFrame, weights: pl.DataFrame | None) -> pl.Series:
@@ -381,11 +386,11 @@ def _by_class(cells: pl.DataFrame, rules: AidRules) -> pl.DataFrame:
             contributed=pl.col("contributed").sum().round(2),
         )
         .with_columns(
-            share=pl.when(pl.col("payers") > 0).then(pl.col("contributed") / pl.col("payers"))
+            aid_share=pl.when(pl.col("payers") > 0).then(pl.col("contributed") / pl.col("payers"))
         )
         .with_columns(pl.col("member_class").cast(pl.Enum(list(rules.classes))))
         .sort("member_class")
-        .select("member_class", "members", "in_cover", "payers", "share", "contributed")
+        .select("member_class", "members", "in_cover", "payers", "aid_share", "contributed")
     )
 
 
@@ -394,7 +399,7 @@ def _ledger(accounts: dict[str, tuple[str, int]]) -> pl.DataFrame:
         {
             "account": list(accounts),
             "side": [side for side, _ in accounts.values()],
-            "amount": [fen / 100 for _, fen in accounts.values()],
+            "amount_of_money": [fen / 100 for _, fen in accounts.values()],
         }
     )
 

@@ -32,9 +32,9 @@ LEVELS = (0.5, 0.75, 0.9, 0.95, 0.99, 0.995)
 
 
 class ShareRisk(Result):
-    """The share's distribution; ``.table``: probability, share (the quantile).
+    """The share's distribution; ``.table``: probability, aid_share (the quantile).
 
-    ``.frames["lines"]``: line, probability of a share above it. ``.frames["distribution"]``: share,
+    ``.frames["lines"]``: share_line, probability of a share above it. ``.frames["share_distribution"]``: aid_share,
     probability. ``.facts``: mean, sd, cv, share_95, share_99, no_case, capped (the cap of a case binds).
     """
 
@@ -44,15 +44,15 @@ class ShareRisk(Result):
         """Smallest share that is not passed with the given probability."""
         if not 0 < level < 1:
             raise InputError(f"a probability between 0 and 1, got {level}")
-        table = self.frames["distribution"]
+        table = self.frames["share_distribution"]
         at = int(np.searchsorted(table["probability"].cum_sum().to_numpy(), level - 1e-12))
-        return float(table["share"][min(at, table.height - 1)])
+        return float(table["aid_share"][min(at, table.height - 1)])
 
     def passes(self, line: float) -> float:
         """Probability that the share is above a line."""
-        table = self.frames["distribution"]
+        table = self.frames["share_distribution"]
         hair = 1e-9 * max(abs(line), 1.0)
-        return float(table.filter(pl.col("share") > line + hair)["probability"].sum())
+        return float(table.filter(pl.col("aid_share") > line + hair)["probability"].sum())
 
     def finding(self, lang: Language = "en") -> str:
         """Say the expected share, its spread and the 95 and 99 % shares."""
@@ -61,16 +61,16 @@ class ShareRisk(Result):
     def figure(self, lang: Language = "en") -> go.Figure:
         """Draw the probability that the share is above each amount."""
         figure = go.Figure(layout={"template": "pricing"})
-        table = self.frames["distribution"]
+        table = self.frames["share_distribution"]
         above = (1 - table["probability"].cum_sum()).clip(0, 1)
         figure.add_scatter(
-            x=table["share"].to_list(),
+            x=table["aid_share"].to_list(),
             y=above.to_list(),
             name=label("above_line", lang),
             mode="lines",
             line={"width": 3, "color": COLOURS["estimate"], "shape": "hv"},
         )
-        for line in self.frames["lines"]["line"].to_list():
+        for line in self.frames["lines"]["share_line"].to_list():
             figure.add_vline(x=line, line={"dash": "dot", "color": COLOURS["second"]})
         return figure.update_layout(
             xaxis={"title": {"text": f"{label('share_of_payer', lang)} ({self.basis.currency})"}},
@@ -94,7 +94,9 @@ def pool_size(probability: float, *, cv: float) -> float:
     49900
     """
     if not 0 < probability < 1 or not 0 < cv < float("inf"):
-        raise InputError(f"a probability between 0 and 1 and a cv above zero, got {probability}, {cv}")
+        raise InputError(
+            f"a probability between 0 and 1 and a cv above zero, got {probability}, {cv}"
+        )
     return (1 - probability) / (probability * cv * cv)
 
 
@@ -219,8 +221,8 @@ def share_risk(
     per = (1 + rules.fee) / n
     share, chance = year.loss * per, year.probability
     mean = float(share @ chance)
-    sd = float(np.sqrt(max((share - mean) ** 2 @ chance, 0.0)))
-    distribution = pl.DataFrame({"share": share, "probability": chance})
+    sd = max(float((share - mean) ** 2 @ chance), 0.0) ** 0.5
+    distribution = pl.DataFrame({"aid_share": share, "probability": chance})
     facts: dict[str, Any] = {
         "plan": rules.name, "members": int(number.sum()), "payers": n, "mean": mean, "sd": sd,
         "cv": sd / mean, "no_case": float(year.facts["no_loss"]), "capped": bool((paid < benefit).any()),
@@ -229,19 +231,19 @@ def share_risk(
     }  # fmt: skip
     facts["pool_for_10"] = pool_size(facts["case_chance"], cv=0.10)
     found = ShareRisk(
-        table=pl.DataFrame(), facts=facts, frames={"distribution": distribution}
+        table=pl.DataFrame(), facts=facts, frames={"share_distribution": distribution}
     )
     table = pl.DataFrame(
-        {"probability": list(LEVELS), "share": [found.quantile(level) for level in LEVELS]}
+        {"probability": list(LEVELS), "aid_share": [found.quantile(level) for level in LEVELS]}
     )
     facts |= {"share_95": found.quantile(0.95), "share_99": found.quantile(0.99)}
     asked = sorted({float(line) for line in lines})
     told = pl.DataFrame(
-        {"line": asked, "probability": [found.passes(line) for line in asked]},
-        schema={"line": pl.Float64, "probability": pl.Float64},
+        {"share_line": asked, "probability": [found.passes(line) for line in asked]},
+        schema={"share_line": pl.Float64, "probability": pl.Float64},
     )
     given = basis or Basis(source=rules.source)
-    seen: Mapping[str, pl.DataFrame] = {"distribution": distribution, "lines": told}
+    seen: Mapping[str, pl.DataFrame] = {"share_distribution": distribution, "lines": told}
     return ShareRisk(
         table=table,
         basis=Basis(

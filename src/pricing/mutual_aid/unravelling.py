@@ -27,15 +27,18 @@ __all__ = ["Unravelling", "unravelling"]
 
 
 class Unravelling(Result):
-    """The rounds of each design; ``.table``: design, round, share (a year), age_cells, members_share
+    """The rounds of each design; ``.table``: design, round, aid_share (a year), age_cells, members_share
     (of the first round), age_from, age_to. ``.frames["designs"]``: design, first_share, last_share,
-    rounds, members_share, unravels (fewer than a quarter stay)."""
+    rounds, members_share, unravels (fewer than a quarter stay).
+    """
 
     kind = "unravelling"
 
     def path(self, design: str) -> list[float]:
         """Shares of a design, round by round."""
-        return [float(x) for x in self.table.filter(pl.col("design") == design)["share"].to_list()]
+        return [
+            float(x) for x in self.table.filter(pl.col("design") == design)["aid_share"].to_list()
+        ]
 
     def finding(self, lang: Language = "en") -> str:
         """Say how far the design that holds best and the one that holds worst unravel."""
@@ -49,7 +52,7 @@ class Unravelling(Result):
             part = self.table.filter(pl.col("design") == design)
             figure.add_scatter(
                 x=part["round"].to_list(),
-                y=part["share"].to_list(),
+                y=part["aid_share"].to_list(),
                 name=design,
                 mode="lines+markers+text",
                 text=[f"{share:.0%}" for share in part["members_share"]],
@@ -127,7 +130,9 @@ def unravelling(
         raise InputError(f"ages from {ages[0]} to {ages[-1]}")
     rates = unisex(incidence).filter(pl.col("age").is_between(*ages))
     if rates.height < ages[1] - ages[0] + 1:
-        raise InputError(f"has {rates.height} ages from {ages[0]} to {ages[1]}", where=incidence.name)
+        raise InputError(
+            f"has {rates.height} ages from {ages[0]} to {ages[1]}", where=incidence.name
+        )
     age, rate = rates["age"].to_numpy(), rates["rate"].to_numpy()
     given = {int(a): 1.0 for a in age} if weights is None else weights
     w = np.array([given.get(int(a), 0.0) for a in age], dtype=float)
@@ -151,7 +156,7 @@ def unravelling(
         parts += rows
         first, last = rows[0], rows[-1]
         facts.append((name, first[2], last[2], len(rows) - 1, last[4], last[4] < 0.25))
-    columns = ["design", "round", "share", "age_cells", "members_share", "age_from", "age_to"]
+    columns = ["design", "round", "aid_share", "age_cells", "members_share", "age_from", "age_to"]
     table = pl.DataFrame(parts, schema=columns, orient="row")
     ends = ["design", "first_share", "last_share", "rounds", "members_share", "unravels"]
     told = pl.DataFrame(facts, schema=ends, orient="row")
