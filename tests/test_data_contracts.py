@@ -5,8 +5,8 @@ import pytest
 
 import pricing.data as data
 from pricing.data.contracts import contract
-from pricing.data.rules import meaning
 from pricing.data.delivered import TABLES
+from pricing.data.rules import meaning
 from pricing.data.schemas import PersonYears, Policies
 from pricing.errors import InputError
 

@@ -109,7 +109,8 @@ def test_results_come_in_reading_order(huoli, randhie):
         *("schedule_design", "discount_split", "group_moves", "projection", "stress"),
         "renewal_ledger",
         *(n for n in names if n == "not_shown"),
-        *("programme_effect", "recovery", "evaluation_card"),
+        *("programme_effect", "recovery", "scenario_comparison", "scenario_steps:cap_15"),
+        "evaluation_card",
     ]
     assert list(randhie.results)[-8:] == [
         *("group_effect", "schedule", "lift", "lorenz", "calibration", "murphy", "contest"),

@@ -9,7 +9,7 @@ import pytest
 
 from pricing.data.tables import bundled
 from pricing.errors import InputError
-from pricing.study import settings as settings_room
+from pricing.study import sections as sections_room
 from pricing.study.chain import open_study
 from pricing.study.settings import read_settings
 
@@ -220,12 +220,8 @@ def test_settings_do_not_change(read):
 
 def test_the_page_of_keys_names_every_key():
     page = (Path(__file__).parents[1] / "docs" / "study_file.md").read_text(encoding="utf-8")
-    sections = [member for member in vars(settings_room).values() if isinstance(member, type)]
-    models = [
-        m
-        for m in sections
-        if issubclass(m, settings_room.Strict) and m is not settings_room.Settings
-    ]
+    sections = [member for member in vars(sections_room).values() if isinstance(member, type)]
+    models = [m for m in sections if issubclass(m, sections_room.Strict)]
     keys = {key for model in models for key in model.model_fields}
     assert {key for key in keys if f"`{key}`" not in page} == set()
 

@@ -6,7 +6,7 @@ Examples
 --------
 >>> import pricing as pr
 >>> pr.open.__name__, pr.Experience.__name__
-('open_study', 'Experience')
+('open_file', 'Experience')
 """
 
 from __future__ import annotations
@@ -28,17 +28,30 @@ _ROOMS = (
     "survival",
     "multistate",
     "programme",
+    "activity",
+    "bonus_malus",
     "health",
     "tariff",
     "trend",
     "loss_ratio",
     "annuities",
+    "persistency",
+    "causal",
+    "renewal",
+    "choice",
+    "sharing",
+    "tiers",
+    "care",
+    "reassessment",
+    "mutual_aid",
+    "services",
     "study",
+    "plans",
     "report",
     "verify",
 )
 _NAMES = {
-    "open": ("pricing.study.chain", "open_study"),
+    "open": ("pricing.plans.open_file", "open_file"),
     "Experience": ("pricing.experience.cells", "Experience"),
     "InputError": ("pricing.errors", "InputError"),
     "bundled": ("pricing.data.tables", "bundled"),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import App, CycloptsError, Parameter, Token
 
 if TYPE_CHECKING:
+    from pricing.plans.plan_study import PlanStudy
     from pricing.study.chain import Study
 
 app = App(
@@ -65,9 +66,9 @@ def check(study: Path, /, *, out: Path | None = None) -> int:
     out
         Folder for the rejected rows with their reasons; reports/check/STUDY where left out.
     """
-    from pricing.study.chain import open_study
+    from pricing.plans.open_file import open_file
 
-    opened = open_study(study)
+    opened = open_file(study)
     folder = out or Path("reports/check") / opened.name
     _require_writable(folder)
     _print_check(opened)
@@ -212,10 +213,11 @@ def _run(path: Path, out: Path | None, *, work: Path | None) -> Path:
     from tqdm.auto import tqdm
 
     from pricing.files import require_replaceable
+    from pricing.plans.open_file import open_file
     from pricing.report.page import MARK, write
-    from pricing.study.chain import open_study
+    from pricing.report.sections import DECISION
 
-    study = open_study(path, work=work)
+    study = open_file(path, work=work)
     folder = out or Path("reports") / study.name
     require_replaceable(folder, **MARK)
     _require_writable(folder)
@@ -229,16 +231,10 @@ def _run(path: Path, out: Path | None, *, work: Path | None) -> Path:
         advance("report")
         page = write(study, results, folder)
     print(f"\n{study.title('en')}")
-    for name in (
-        "data_check",
-        "group_effect",
-        "schedule",
-        "indication",
-        "programme_effect",
-        "recovery",
-    ):
-        if name in results:
-            print(f"  {results[name].finding('en')}")
+    first = {result.kind: result for result in reversed(list(results.values()))}
+    for kind in ("data_check", *DECISION, "recovery"):
+        if kind in first:
+            print(f"  {first.pop(kind).finding('en')}")
     return page
 
 
@@ -255,7 +251,7 @@ def _require_writable(folder: Path) -> None:
         raise _TriedOnly
 
 
-def _print_check(study: Study) -> None:
+def _print_check(study: Study | PlanStudy) -> None:
     from rich.console import Console
     from rich.table import Table
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import factorial, fsum
+from math import fsum
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import polars as pl
 
 from pricing.errors import InputError, nearest
 from pricing.experience.domain import listed
+from pricing.result.attribution import shapley_values
 from pricing.result.figure import COLOURS
 from pricing.result.shape import Basis, Result
 from pricing.result.words import Language, label, level_label, say
@@ -153,7 +154,7 @@ def waterfall(
     states = _states(both)
     claims, premium = states
     ratio = claims / premium
-    effects = {n: _shapley(v) for n, v in (("r", ratio), ("c", claims), ("p", premium))}
+    effects = {n: shapley_values(v) for n, v in (("r", ratio), ("c", claims), ("p", premium))}
     volume_free = effects["r"].copy()
     volume_free[0] = 0.0  # it cancels; what is left there is rounding
     remainder = float(ratio[-1] - ratio[0] - fsum(volume_free))
@@ -296,20 +297,6 @@ def _states(both: pl.DataFrame) -> tuple[Any, Any]:
         price = v["standard"] * v["rate"] * v["charged"]
         premium[state] = v["volume"] * np.sum(v["share"] * price)
     return claims, premium
-
-
-def _shapley(value: Any) -> Any:
-    """The Shapley value of every cause, from the values of all subsets (bit i: cause i has gone)."""
-    n = len(STEPS)
-    states = np.arange(1 << n)
-    gone = np.array([int(s).bit_count() for s in states])
-    weight = np.array([factorial(k) * factorial(n - 1 - k) / factorial(n) for k in range(n)])
-    found = np.empty(n)
-    for i in range(n):
-        without = states[(states >> i & 1) == 0]
-        change = value[without | 1 << i] - value[without]
-        found[i] = fsum(weight[gone[without]] * change)
-    return found
 
 
 def _cents(effects: Any, value: Any) -> list[float]:

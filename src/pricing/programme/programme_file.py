@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from itertools import pairwise
 from pathlib import Path
@@ -15,7 +15,7 @@ from pricing.data.tables import bundled
 from pricing.errors import InputError, nearest
 from pricing.programme.programme import Programme
 
-__all__ = ["in_force", "read_programme", "read_versions"]
+__all__ = ["in_force", "programme_of", "read_programme", "read_versions"]
 
 # A value made of claims would price the sick for being sick: no measure of these names.
 _CLAIMS = ("claim", "admission", "loss_ratio", "diagnos", "paid")
@@ -47,12 +47,9 @@ def read_versions(source: str | Path) -> tuple[Programme, ...]:
     faults: list[str] = []
     for file in files:
         for place, raw in _raw(file):
-            wrong = [*_cross_faults(raw)]
-            try:
-                found.append(Programme.model_validate(raw))
-            except ValidationError as error:
-                wrong = [*_model_faults(error), *wrong]
-            faults += [f"{place}{fault}" for fault in dict.fromkeys(wrong)]
+            version, wrong = _held(raw)
+            found += [] if version is None else [version]
+            faults += [f"{place}{fault}" for fault in wrong]
     found.sort(key=lambda version: version.effective)
     names = sorted({version.name for version in found})
     if len(names) > 1:
@@ -94,6 +91,32 @@ def read_programme(source: str | Path, on: date | None = None) -> Programme:
     """
     versions = read_versions(source)
     return versions[-1] if on is None else in_force(versions, on)
+
+
+def programme_of(raw: Mapping[str, Any]) -> Programme:
+    """Make a programme of what a file would say, held against the same rules.
+
+    Parameters
+    ----------
+    raw : mapping
+        The tables of one version, such as a programme's ``model_dump(mode="json")`` with a cut-off
+        changed.
+
+    Raises
+    ------
+    InputError
+        With every fault.
+
+    Examples
+    --------
+    >>> raw = read_programme("huoli").model_dump(mode="json", exclude_unset=True)
+    >>> programme_of(raw | {"value": raw["value"] | {"kappa": 30.0}}).value.kappa
+    30.0
+    """
+    version, faults = _held(raw)
+    if faults or version is None:
+        raise InputError("a programme that cannot be", faults=faults, do="correct them all")
+    return version
 
 
 def in_force(versions: Sequence[Programme], on: date) -> Programme:
@@ -146,6 +169,15 @@ def _raw(file: Path) -> list[tuple[str, dict[str, Any]]]:
     if isinstance(versions, list) and len(raw) == 1 and all(isinstance(v, dict) for v in versions):
         return [(f"{file.name}, version {i + 1}: ", v) for i, v in enumerate(versions)]
     return [(f"{file.name}: ", raw)]
+
+
+def _held(raw: Mapping[str, Any]) -> tuple[Programme | None, list[str]]:
+    """A version, and every fault of it said once."""
+    wrong = [*_cross_faults(dict(raw))]
+    try:
+        return Programme.model_validate(raw), [*dict.fromkeys(wrong)]
+    except ValidationError as error:
+        return None, [*dict.fromkeys([*_model_faults(error), *wrong])]
 
 
 def _model_faults(error: ValidationError) -> Iterable[str]:

@@ -26,114 +26,22 @@ from pricing.claims.models import Frequency
 from pricing.claims.product import Product
 from pricing.claims.rating import RatingModel
 from pricing.files import replacing, require_replaceable
+from pricing.plans.plan_study import PlanStudy
+from pricing.programme.value import HealthValues
+from pricing.report.sections import ASIDE, DECISION, EVERY, LAST, NOTES, PLAN_SECTIONS, SECTIONS
 from pricing.report.tables import about_label, render
 from pricing.report.workbook import write_workbook
 from pricing.result.figure import FONTS
 from pricing.result.shape import Result
 from pricing.result.words import LANGUAGES, Language, label, say
 from pricing.study.chain import Study
+from pricing.study.scenarios import ScenarioSteps
 from pricing.survival.competing import CumulativeIncidence
 
 __all__ = ["MARK", "packed_plotly", "write"]
 
 MARK = {"mark": "run.json", "what": "a report"}  # what only a report folder holds
 TABLES = "tables.xlsx"  # every table of the study, beside the page
-
-SECTIONS = {  # one question each, and the kinds of results that answer it
-    "schedule": ("schedule", "schedule_design", "discount_split"),
-    "evaluation_card": ("evaluation_card",),
-    "group_effect": ("group_effect", "value_effect", "groups_later"),
-    "selection": (
-        "side_by_side",
-        "falsification",
-        "mean_reversion",
-        "covariate_balance",
-        "overlap",
-        "power_statement",
-        "programme_effect",
-    ),
-    "members": ("projection", "stress", "group_moves", "renewal_ledger"),
-    "persistency": (
-        "price_responses",
-        "renewal_elasticity",
-        "renewal_model",
-        "price_discontinuity",
-        "lapse_value",
-        "persistency",
-        "cumulative_persistency",
-        "cumulative_incidence",
-        "renewal_offers",
-    ),
-    "aggregate_loss": ("aggregate_loss", "pooled_large", "mean_excess", "tail_fit"),
-    "indication": ("indication", "tornado", "permissible", "on_level"),
-    "regulation": ("rate_adjustment_check", "regulatory_loss_ratio", "check", "service_cost_check"),
-    "monitoring": ("loss_ratio_monitor", "early_warning", "waterfall", "trend", "trend_break"),
-    "reserves": ("completion", "completion_pattern", "statutory_ibnr", "ultimates"),
-    "product": ("product",),
-    "frequency": ("frequency", "severity"),
-    "validation": ("calibration", "lift", "lorenz", "murphy", "contest"),
-    "experience": ("actual_to_expected", "one_way", "recovery"),
-    "data_check": ("data_check", "not_shown"),
-}
-ASIDE = {  # saved, too wide to print
-    "schedule": ("exposure", "monotone", "discounted_premium", "loss_ratio_before"),
-    "lift": ("lowest_rate", "highest_rate"),
-    "calibration": ("rate_lower", "rate_upper", "lower_poisson", "upper_poisson"),
-    "segments": ("actual", "expected_model", "expected_challenger", "gain", "z", "p_value"),
-    "completion": ("exposure", "credibility", "std_error", "lower", "upper"),
-    "loss_ratio_monitor": ("exposure", "completion_error", "mature", "actual_to_expected"),
-    "early_warning": ("cusum_up", "cusum_down", "cusum_limit", "ewma", "ewma_limit"),
-    **dict.fromkeys(("rate_adjustment_check", "check", "service_cost_check"), ("rule", "article")),
-    "pooled_large": ("base", "std_error", "amount_capped", "amount_charged"),
-    "side_by_side": (
-        "rate_inside",
-        "rate_outside",
-        "std_error",
-        "rate_difference",
-        "difference_lower",
-        "difference_upper",
-        "e_value_limit",
-        "detectable",
-        "role",
-    ),
-    "renewal_model": (
-        "exposure",
-        "claims",
-        "amount",
-        "coefficient",
-        "std_error_model",
-        "std_error_robust",
-    ),
-    "group_moves": ("weight",),
-    "projection": (
-        "premium_charged_lower",
-        "premium_charged_upper",
-        "claims_cost_lower",
-        "claims_cost_upper",
-        "members_lower",
-        "members_upper",
-        "mean_discount_lower",
-        "mean_discount_upper",
-        "expenses",
-        "operating_margin_lower",
-        "operating_margin_upper",
-        "top_share_lower",
-        "top_share_upper",
-        "rate_level",
-        "other_exits",
-    ),
-}
-LAST = {"completion": 24}  # of a long series, the periods that are printed
-EVERY = {
-    "lorenz": 10,
-    "value_effect": 4,
-    "mean_excess": 4,
-    "trend_break": 3,
-}  # every how many points of a curve are printed
-DECISION = (
-    "schedule", "indication", "side_by_side", "aggregate_loss", "programme_effect", "group_effect",
-    "frequency", "data_check",
-)  # fmt: skip
 
 
 Texts = Mapping[Language, str]
@@ -160,15 +68,15 @@ class Section:
     note: Texts
 
 
-def write(study: Study, results: Mapping[str, Result], out: str | Path) -> Path:
+def write(study: Study | PlanStudy, results: Mapping[str, Result], out: str | Path) -> Path:
     """Write the study's report folder: the page, the tables, the run's record, models and rejects.
 
     Parameters
     ----------
-    study : Study
+    study : Study or PlanStudy
         Names the report and its basis.
     results : mapping of str to Result
-        What :meth:`pricing.study.chain.Study.run` returned.
+        What its ``run()`` returned.
     out : path
         Folder to write; it is replaced as a whole when everything is there, so a run that fails
         or is killed leaves the last one as it was.
@@ -209,7 +117,7 @@ def write(study: Study, results: Mapping[str, Result], out: str | Path) -> Path:
     return out / "index.html"
 
 
-def _page(study: Study, results: Mapping[str, Result]) -> str:
+def _page(study: Study | PlanStudy, results: Mapping[str, Result]) -> str:
     environment = Environment(
         loader=PackageLoader("pricing.report", "."), autoescape=True, undefined=StrictUndefined
     )
@@ -240,7 +148,7 @@ def _decisions(results: Mapping[str, Result]) -> list[Texts]:
 def _sections(results: Mapping[str, Result]) -> list[Section]:
     sections = []
     tariff = any(isinstance(r, Product) for r in results.values())
-    for name, kinds in SECTIONS.items():
+    for name, kinds in {**PLAN_SECTIONS, **SECTIONS}.items():
         own = {n: r for kind in kinds for n, r in results.items() if r.kind == kind}
         if own:
             several = len({r.kind for r in own.values()}) > 1
@@ -259,20 +167,12 @@ def _blocks(name: str, result: Result, *, named: bool, brief: bool) -> list[Bloc
         return _brief_blocks(result) if brief else _model_blocks(result)
     about = name.partition(":")[2]
     heading = {lang: about_label(about, lang) for lang in LANGUAGES}
+    if isinstance(result, ScenarioSteps):
+        heading = result.details["title"]
     if named:
         of = _both(f"section.{result.kind}")
         heading = {n: f"{of[n]} · {heading[n]}" if about else of[n] for n in LANGUAGES}
-    shown = result.table.drop(ASIDE.get(result.kind, ()), strict=False)
-    if result.kind == "renewal_ledger":  # of the coming term, not yet earned
-        shown = shown.rename({"standard_premium": "standard_premium_due"})
-    shown = shown.gather_every(EVERY.get(result.kind, 1))
-    shown = shown.tail(LAST.get(result.kind, shown.height))
-    if isinstance(result, CumulativeIncidence):  # at the ends of years
-        last = int(result.table["time"].max())  # type: ignore[arg-type]
-        shown = result.incidence_at(*range(12, last + 1, 12) or [last])
-    if result.kind == "data_check":  # as delivered: premiums a year, not yet earned
-        given = {n: f"{n}_given" for n in ("standard_premium", "premium")}
-        shown = shown.filter(pl.col("input") > 0).with_columns(pl.col("quantity").replace(given))
+    shown = {lang: _shown(result, result.titled(lang)) for lang in LANGUAGES}
     blocks = [_block(name, result, shown, heading)]
     for frame, title in (
         ("states", "budget"),
@@ -286,6 +186,26 @@ def _blocks(name: str, result: Result, *, named: bool, brief: bool) -> list[Bloc
         drawn = result.segments.head(SHOWN).drop(ASIDE["segments"])
         blocks.append(_table_block("segments", drawn, _both("section.segments")))
     return blocks
+
+
+def _shown(result: Result, table: pl.DataFrame) -> pl.DataFrame:
+    """What of a result's table is printed."""
+    shown = table.drop(ASIDE.get(result.kind, ()), strict=False)
+    if isinstance(
+        result, HealthValues
+    ):  # a row per member is for the file beside, not for the page
+        shown = result.frames["groups"]
+    if result.kind in ("renewal_ledger", "group_flow"):  # of the coming term, not yet earned
+        shown = shown.rename({"standard_premium": "standard_premium_due"})
+    shown = shown.gather_every(EVERY.get(result.kind, 1))
+    shown = shown.tail(LAST.get(result.kind, shown.height))
+    if isinstance(result, CumulativeIncidence):  # at the ends of years
+        last = int(result.table["time"].max())  # type: ignore[arg-type]
+        shown = result.incidence_at(*range(12, last + 1, 12) or [last])
+    if result.kind == "data_check":  # as delivered: premiums a year, not yet earned
+        given = {n: f"{n}_given" for n in ("standard_premium", "premium")}
+        shown = shown.filter(pl.col("input") > 0).with_columns(pl.col("quantity").replace(given))
+    return shown
 
 
 def _product_blocks(tariff: Product) -> list[Block]:
@@ -341,7 +261,12 @@ def _statistics_block(model: RatingModel) -> Block:
     )
 
 
-def _block(name: str, result: Result, table: pl.DataFrame, heading: Texts) -> Block:
+def _block(
+    name: str,
+    result: Result,
+    table: pl.DataFrame | Mapping[Language, pl.DataFrame],
+    heading: Texts,
+) -> Block:
     finding = {lang: result.finding(lang) for lang in LANGUAGES}
     drawn = type(result).figure is not Result.figure
     figure = {lang: result.figure(lang) for lang in LANGUAGES} if drawn else None
@@ -357,13 +282,14 @@ def _assemble(
     heading: Texts,
     finding: Texts,
     figure: Mapping[Language, go.Figure] | None,
-    table: pl.DataFrame,
+    table: pl.DataFrame | Mapping[Language, pl.DataFrame],
 ) -> Block:
     name = _identifier(name)
     drawn = {
         lang: _drawn(figure[lang], f"figure-{name}-{lang}") if figure else "" for lang in LANGUAGES
     }
-    tables = {lang: render(table, lang, name=f"table-{name}") for lang in LANGUAGES}
+    shown = dict.fromkeys(LANGUAGES, table) if isinstance(table, pl.DataFrame) else table
+    tables = {lang: render(shown[lang], lang, name=f"table-{name}") for lang in LANGUAGES}
     return Block(name, heading, finding, drawn, tables)
 
 
@@ -402,22 +328,7 @@ def _both(key: str) -> Texts:
 
 
 def _note(name: str, first: Result) -> Texts:
-    notes = {
-        "schedule": "section.note_budget",
-        "group_effect": "section.note_group",
-        "aggregate_loss": "section.note_year",
-        "indication": "section.note_indication",
-        "regulation": "section.note_regulation",
-        "product": "section.note_product",
-        "frequency": "section.note_errors",
-        "validation": "section.note_validation",
-        "persistency": "section.note_persistency",
-        "members": "section.note_members",
-        "selection": "section.note_selection",
-        "evaluation_card": "section.note_card",
-        "experience": "section.note_expected",
-    }
-    if name not in notes:
+    if name not in NOTES:
         return dict.fromkeys(LANGUAGES, "")
     basis = first.basis
     facts = {
@@ -428,12 +339,12 @@ def _note(name: str, first: Result) -> Texts:
     of = {"en": " ({})", "zh": "（{}）"}
     said = ", ".join(basis.filters)
     return {
-        lang: say(notes[name], lang, **facts, of=of[lang].format(said) if said else "")
+        lang: say(NOTES[name], lang, **facts, of=of[lang].format(said) if said else "")
         for lang in LANGUAGES
     }
 
 
-def _basis(study: Study, results: Mapping[str, Result], lang: Language) -> list[str]:
+def _basis(study: Study | PlanStudy, results: Mapping[str, Result], lang: Language) -> list[str]:
     head = study.settings.study
     lines = [str(getattr(head.source, lang))]
     model = next((r for r in results.values() if isinstance(r, Frequency)), None)
@@ -444,7 +355,7 @@ def _basis(study: Study, results: Mapping[str, Result], lang: Language) -> list[
     return [*lines, *(check.basis.notes if check else ())]
 
 
-def _record(study: Study, results: Mapping[str, Result]) -> dict[str, Any]:
+def _record(study: Study | PlanStudy, results: Mapping[str, Result]) -> dict[str, Any]:
     packages = ("pricing", "polars", "numpy", "scipy", "glum", "plotly")
     return {
         "study": study.name,

@@ -15,6 +15,7 @@ __all__ = ["about_label", "kinds_of", "money_places", "places_of", "render", "wo
 Kind = Literal["whole", "percent", "money", "tenths", "p_value", "year", "figure"]
 
 PERCENT = {
+    "mean_rate", "share_of_cap", "share_of_plans", "relative_difference",
     "discount_within_limits", "unrounded_discount", "renewed_share", "margin_share", "from_selection", "from_effect",
     "from_retention", "from_subsidy", "relative_effect", "persistency", "renewal_rate", "leave_rate",
     "effect_to_detect",

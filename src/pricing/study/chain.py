@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -25,15 +26,16 @@ from pricing.experience.person_years import PersonYears, person_years
 from pricing.experience.views import actual_to_expected, one_way
 from pricing.files import fingerprint, replacing
 from pricing.health.effect import GroupEffect, group_effect, programme_effect
-from pricing.health.schedule import design_schedule
 from pricing.result.shape import Basis, Result
 from pricing.result.words import Language
 from pricing.study.card import card_of
 from pricing.study.data_check import DataCheck, data_check
 from pricing.study.members import member_results
 from pricing.study.regulated import reviewed
+from pricing.study.scenarios import scenario_results
+from pricing.study.scheduled import schedule_headline, schedule_of
 from pricing.study.sections import Table
-from pricing.study.settings import Settings, read_settings
+from pricing.study.settings import Settings, changed_settings, read_settings
 from pricing.study.tables import checked_table, money_columns, require_banded, same_book
 from pricing.study.validate import validate
 from pricing.study.year import losses_of_year
@@ -219,6 +221,13 @@ class Study:
             parts += [name, ",".join(checked.accepted.columns), rows.to_numpy().tobytes()]
         return fingerprint(*parts)
 
+    @property
+    def _basis(self) -> Basis:
+        """What the results that name no cells rest on."""
+        head = self.settings.study
+        return Basis(source=self.name, period=self.period, currency=head.currency,
+                     fingerprint=self.fingerprint)  # fmt: skip
+
     def run(self, *, progress: Progress = silent) -> dict[str, Result]:
         """Compute the whole chain, from the data check to the discount schedule.
 
@@ -267,16 +276,8 @@ class Study:
         }
         progress("health")
         results["group_effect"] = effect
-        schedule = results["schedule"] = design_schedule(
-            effect,
-            self._with_money(seen, effect, model),
-            group=s.discount.group,
-            cap=s.discount.cap,
-            step=s.discount.step,
-            rounding=s.discount.rounding,
-            evidence=s.discount.evidence,
-            present=s.discount.present,
-        )
+        money = self._with_money(seen, effect, model)
+        schedule = results["schedule"] = schedule_of(s.discount, effect, money)
         if s.validation is not None:
             progress("validation")
             results |= self._validated(list(dict.fromkeys([*model.keys, *cost])), model)
@@ -302,13 +303,11 @@ class Study:
             )
         if s.loss_ratio is not None:
             tables = {name: c.accepted for name, c in self.checked.items()}
-            basis = Basis(source=self.name, period=self.period, currency=s.study.currency,
-                          fingerprint=self.fingerprint)  # fmt: skip
-            results |= reviewed(s, self.person_years, tables, basis, progress=progress)
+            results |= reviewed(s, self.person_years, tables, self._basis, progress=progress)
         results |= member_results(
             self,
             results,
-            money=self._with_money(seen, effect, model),
+            money=money,
             model=model,
             severity=severity,
             effect=effect,
@@ -321,9 +320,21 @@ class Study:
         if self.book is not None:
             progress("truth")
             results["recovery"] = recover(model, self._true_model(seen, model))
+        if s.scenarios:
+            progress("scenarios")
+            results |= scenario_results(
+                s.scenarios, partial(self._headline, effect, money), self._basis
+            )
         if s.causal is not None:
             results["evaluation_card"] = card_of(self, results)
         return results
+
+    def _headline(
+        self, effect: GroupEffect, money: Experience, change: Mapping[str, Any]
+    ) -> dict[str, float]:
+        """The figures of the schedule that some changed keys of ``[discount]`` give."""
+        held = changed_settings(self.settings, change) if change else self.settings
+        return schedule_headline(schedule_of(held.discount, effect, money))
 
     def _severity(self, seen: Experience, model: Frequency) -> Severity | None:
         formula = self.settings.model.severity
@@ -441,10 +452,11 @@ class Study:
 
     def data_check(self) -> DataCheck:
         """Sum up the check of every table."""
-        basis = Basis(source=self.name, period=self.period, currency=self.settings.study.currency,
-                      fingerprint=self.fingerprint)  # fmt: skip
         return data_check(
-            self.checked, unmatched=self.unmatched_claims.height, cut=self._cut_terms(), basis=basis
+            self.checked,
+            unmatched=self.unmatched_claims.height,
+            cut=self._cut_terms(),
+            basis=self._basis,
         )
 
     def _cut_terms(self) -> int:

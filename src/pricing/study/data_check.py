@@ -21,11 +21,14 @@ class DataCheck(Result):
 
     def finding(self, lang: Language = "en") -> str:
         """Say how many rows were accepted and how many set aside."""
-        return say("finding.data_check", lang, **self.facts)
+        said = say("finding.data_check", lang, **self.facts)
+        if self.facts["unmatched"] is not None:
+            said += say("sentence.data_check_book", lang, **self.facts)
+        return said + {"en": ".", "zh": "。"}[lang]
 
 
 def data_check(
-    checked: Mapping[str, Checked], *, unmatched: int, cut: int, basis: Basis
+    checked: Mapping[str, Checked], *, unmatched: int | None, cut: int | None, basis: Basis
 ) -> DataCheck:
     """Sum up the check of every table.
 
@@ -33,8 +36,9 @@ def data_check(
     ----------
     checked : mapping of str to Checked
         Tables held against their contracts.
-    unmatched, cut : int
-        Claims in no observed policy year; running terms cut to the days observed.
+    unmatched, cut : int or None
+        Claims in no observed policy year; running terms cut to the days observed. None where the
+        tables are no book of policies.
     basis : Basis
         Source, period, currency, fingerprint.
 
@@ -52,8 +56,9 @@ def data_check(
     )
     faults = pl.concat([c.faults for c in checked.values()])
     rows = totals.filter(pl.col("quantity") == "rows")
+    came = int(rows["input"].sum())
     facts = {
-        "rows": int(rows["input"].sum()),
+        "rows": came,
         "accepted": int(rows["accepted"].sum()),
         "rejected": int(rows["rejected"].sum()),
         "rules": faults.height,
@@ -61,5 +66,5 @@ def data_check(
         "cut": cut,
     }
     notes = tuple(w for table in checked.values() for w in table.warnings)
-    basis = replace(basis, rows=facts["rows"], notes=notes)
+    basis = replace(basis, rows=came, notes=notes)
     return DataCheck(table=totals, basis=basis, facts=facts, frames={"faults": faults})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -27,6 +27,7 @@ __all__ = [
     "Regulated",
     "Renewed",
     "Retention",
+    "Scenario",
     "Simulated",
     "Strict",
     "Table",
@@ -315,3 +316,13 @@ class Renewed(Strict):
     most_fall: float | None = Field(default=None, ge=0)
     decimals: int = Field(default=2, ge=0, le=2)
     ageing: float = Field(default=0.0, gt=-1)
+
+
+class Scenario(Strict):
+    """``[[scenarios]]``: the same study with some keys changed."""
+
+    name: str = Field(pattern=r"^[a-z0-9_-]+$", description="Short name, of a-z, 0-9, - and _")
+    title: Bilingual = Field(description="What a reader sees")
+    change: dict[str, Any] = Field(
+        min_length=1, max_length=5, description="Dotted keys and their new values"
+    )

@@ -2,42 +2,38 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
-from pricing.errors import InputError, nearest
+from pricing.errors import InputError
+from pricing.study.changes import scenario_faults, with_changes
 from pricing.study.cross_checks import cross_faults
 from pricing.study.sections import (
     Band,
-    Bilingual,
     Causal,
-    CutOff,
     Discount,
     Effect,
-    Elsewhere,
-    Expenses,
     Head,
-    Limits,
     Losses,
     Model,
     Outlooks,
     Premium,
-    RateChange,
     RateReview,
     Regulated,
     Renewed,
     Retention,
+    Scenario,
     Simulated,
     Strict,
     Table,
     Validation,
 )
+from pricing.study.toml_file import faults_said, read_toml
 
-__all__ = ["Settings", "read_settings"]
+__all__ = ["Settings", "changed_settings", "read_settings"]
 
 
 class Settings(Strict):
@@ -61,6 +57,7 @@ class Settings(Strict):
     causal: Causal | None = None
     projection: Outlooks | None = None
     renewal: Renewed | None = None
+    scenarios: list[Scenario] = Field(default_factory=list)
 
 
 def read_settings(path: str | Path) -> Settings:
@@ -85,26 +82,22 @@ def read_settings(path: str | Path) -> Settings:
     0.2
     """
     path = Path(path)
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError:
-        there = [str(f) for f in path.parent.glob("*.toml")] if path.parent.is_dir() else []
-        raise InputError(
-            f"no such study file{nearest(str(path), there)}", where=str(path)
-        ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise InputError(
-            f"not a readable TOML file: {error}",
-            where=str(path),
-            do="correct that place; the file is TOML in UTF-8, as those in data/studies",
-        ) from error
+    raw = read_toml(path)
     faults: list[str] = []
     settings: Settings | None = None
     try:
         settings = Settings.model_validate(raw)
     except ValidationError as error:
-        faults += [_said(fault) for fault in error.errors(include_url=False)]
+        faults += faults_said(error, Settings)
     faults += cross_faults(raw)
+    if settings is not None:
+        faults += scenario_faults(settings.scenarios, ["discount"])
+        for scenario in settings.scenarios if not faults else ():
+            try:
+                changed_settings(settings, scenario.change)
+            except InputError as error:
+                said = error.faults or (error.problem,)
+                faults += [f"scenarios.{scenario.name}: {fault}" for fault in said]
     if faults or settings is None:
         raise InputError(
             f"{len(faults)} fault(s) in the study file",
@@ -115,47 +108,30 @@ def read_settings(path: str | Path) -> Settings:
     return settings
 
 
-def _said(fault: Mapping[str, Any]) -> str:
-    place = ".".join(str(part) for part in fault["loc"] if part != "[key]")
-    if fault["type"] == "extra_forbidden":
-        return f"{place}: unknown key{nearest(str(fault['loc'][-1]), _siblings(fault['loc']))}"
-    message = str(fault["msg"]).removeprefix("Value error, ")
-    if fault["type"] == "model_type" and fault.get("ctx", {}).get("class_name") == "Bilingual":
-        message = 'give both languages, { en = "…", zh = "…" }'
-    given = "" if fault["type"] == "missing" else f", got {fault['input']!r}"
-    return f"{place or 'file'}: {message}{given if len(given) < 80 else ''}"
+def changed_settings(settings: Settings, change: Mapping[str, Any]) -> Settings:
+    """Give the settings with some keys of ``[discount]`` changed, held against the contract again.
 
+    Raises
+    ------
+    InputError
+        For a key that is not there, and for values that break a rule.
 
-def _siblings(place: tuple[str | int, ...]) -> list[str]:
-    """The keys that may stand where an unknown one stands."""
-    model: Any = Settings
-    by_section = {
-        "study": Head,
-        "tables": Table,
-        "simulate": Simulated,
-        "bands": Band,
-        "model": Model,
-        "discount": Discount,
-        "premium": Premium,
-        "programme_effect": Effect,
-        "validation": Validation,
-        "losses": Losses,
-        "loss_ratio": RateReview,
-        "regulation": Regulated,
-        "persistency": Retention,
-        "causal": Causal,
-        "projection": Outlooks,
-        "renewal": Renewed,
-    }
-    nested = {"expenses": Expenses, "complement": Elsewhere, "rate_changes": RateChange}
-    if len(place) > 1:
-        model = by_section.get(str(place[0]), Settings)
-    if place[0] == "loss_ratio" and len(place) > 2:
-        model = nested.get(str(place[1]), RateReview)
-    if place[0] == "persistency" and len(place) > 2:
-        model = CutOff
-    if place[0] == "discount" and len(place) > 2:
-        model = Limits
-    if place[0] == "study" and len(place) > 2:
-        model = Bilingual
-    return list(model.model_fields)
+    Examples
+    --------
+    >>> from pricing.data.tables import bundled
+    >>> settings = read_settings(bundled("studies/randhie.toml"))
+    >>> changed_settings(settings, {"discount.cap": 0.1}).discount.cap
+    0.1
+    """
+    raw = with_changes(settings.model_dump(mode="json", exclude_unset=True), change)
+    try:
+        after = Settings.model_validate(raw)
+    except ValidationError as error:
+        raise InputError(
+            "a change that breaks the study", faults=faults_said(error, Settings)
+        ) from None
+    if faults := cross_faults(
+        settings.model_dump(mode="python", exclude_unset=True) | {"discount": raw["discount"]}
+    ):
+        raise InputError("a change that breaks the study", faults=faults)
+    return after

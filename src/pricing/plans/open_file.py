@@ -1,0 +1,39 @@
+"""Opening a study file of any kind: of a book with a health discount, or of a plan."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pricing.plans.plan_file import PLANS
+from pricing.plans.plan_study import PlanStudy
+from pricing.study.chain import Study
+from pricing.study.toml_file import read_toml
+
+__all__ = ["open_file"]
+
+
+def open_file(path: str | Path, *, work: str | Path | None = None) -> Study | PlanStudy:
+    """Open a study file; tables are read and held against their contracts on first use.
+
+    Parameters
+    ----------
+    path : path
+        A TOML file: with a plan's section (``[tiers]``, ``[care]`` …) a plan study, otherwise a
+        study of a book.
+    work : path, optional
+        Folder for simulated tables; ``reports/books`` where left out.
+
+    Raises
+    ------
+    InputError
+        For a missing or broken file, with every fault in it.
+
+    Examples
+    --------
+    >>> from pricing.data.tables import bundled
+    >>> open_file(bundled("studies/huoli.toml")).name
+    'huoli'
+    """
+    if set(read_toml(Path(path))) & set(PLANS):
+        return PlanStudy(path, work=work)
+    return Study(path, work=work)

@@ -1,0 +1,164 @@
+"""A plan study: from its file and tables to every result, scenarios last."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from pricing.data.check import Checked, check_book, write_rejected
+from pricing.errors import InputError
+from pricing.files import fingerprint, replacing
+from pricing.plans.plan_file import PlanSettings, changed, plan_of, read_plan
+from pricing.result.shape import Basis, Result
+from pricing.result.words import Language
+from pricing.study.data_check import DataCheck, data_check
+from pricing.study.founded import founded
+from pricing.study.scenarios import scenario_results
+from pricing.study.sections import Table
+from pricing.study.tables import checked_table
+
+__all__ = ["PlanStudy"]
+
+Progress = Callable[[str], None]
+
+
+def silent(step: str) -> None:
+    """Report progress to nobody."""
+
+
+class PlanStudy:
+    """A plan's file with its tables held against their contracts.
+
+    Parameters
+    ----------
+    path : path
+        The plan's file; its table paths are relative to its folder.
+    work : path, optional
+        Folder for simulated tables; ``reports/books`` where left out.
+
+    Examples
+    --------
+    >>> from pricing.data.tables import bundled
+    >>> PlanStudy(bundled("studies/huoli_members.toml")).title("en")[:5]
+    'Huoli'
+    """
+
+    def __init__(self, path: str | Path, *, work: str | Path | None = None) -> None:
+        self.path = Path(path)
+        self.settings: PlanSettings = read_plan(path)
+        self.name = self.settings.study.name
+        self._work = Path(work) if work else Path("reports") / "books"
+
+    def title(self, lang: Language) -> str:
+        """Title of the study in a language."""
+        return str(getattr(self.settings.study.title, lang))
+
+    @cached_property
+    def checked(self) -> dict[str, Checked]:
+        """Every table, held against its contract and against the others."""
+        done: dict[str, Checked] = {}
+        if self.settings.simulate is None:
+            for name, table in self.settings.tables.items():
+                done[name] = checked_table(name, table, self.path.parent)
+        else:
+            folder = self._simulated()
+            for section in self.settings.plans:
+                for name in plan_of(section).TABLES:
+                    if name not in done:
+                        table = Table(files=f"{name}/*.parquet")
+                        done[name] = checked_table(name, table, folder / section)
+        return dict(check_book(done))
+
+    def _simulated(self) -> Path:
+        """Write the tables of every section anew: cheap, and never those of another version."""
+        wanted = self.settings.simulate
+        assert wanted is not None
+        folder = self._work / f"{self.name}-{wanted.members}-{wanted.seed}"
+        with replacing(folder) as beside:
+            for section in self.settings.plans:
+                if plan_of(section).TABLES:
+                    (beside / section).mkdir(parents=True)
+                    plan_of(section).simulate(
+                        beside / section, members=wanted.members, seed=wanted.seed
+                    )
+        return folder
+
+    @property
+    def unmatched_claims(self) -> pl.DataFrame:
+        """None: what belongs to nothing is set aside by the contracts between tables."""
+        return pl.DataFrame()
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of the file and of every accepted row, in the order they were read."""
+        parts: list[bytes | str] = [self.settings.model_dump_json()]
+        for name, checked in self.checked.items():
+            rows = checked.accepted.hash_rows(seed=1)
+            parts += [name, ",".join(checked.accepted.columns), rows.to_numpy().tobytes()]
+        return fingerprint(*parts)
+
+    @property
+    def basis(self) -> Basis:
+        """What every result of the study rests on."""
+        head = self.settings.study
+        rows = sum(c.accepted.height for c in self.checked.values())
+        return Basis(
+            source=self.name,
+            period=head.period,
+            rows=rows,
+            currency=head.currency,
+            fingerprint=self.fingerprint,
+        )
+
+    @cached_property
+    def prepared(self) -> dict[str, Any]:
+        """What each plan estimates from its tables, once."""
+        empty = [name for name, c in self.checked.items() if c.accepted.is_empty()]
+        if empty:
+            raise InputError(
+                f"no row of {empty} was accepted",
+                where=str(self.path),
+                do=f"run: pricing check {self.path}",
+            )
+        tables: Mapping[str, pl.DataFrame] = {n: c.accepted for n, c in self.checked.items()}
+        return {
+            name: plan_of(name).prepare(section, tables, self.basis)
+            for name, section in self.settings.plans.items()
+        }
+
+    def headline(self, change: Mapping[str, Any] | None = None) -> dict[str, float]:
+        """Give the figures a scenario is judged by, of all plans of the file, with some keys changed."""
+        settings = changed(self.settings, change) if change else self.settings
+        return {
+            name: float(value)
+            for section, held in settings.plans.items()
+            for name, value in plan_of(section).headline(held, self.prepared[section]).items()
+        }
+
+    def run(self, *, progress: Progress = silent) -> dict[str, Result]:
+        """Compute every result, from the data check through the plans to the scenarios."""
+        results: dict[str, Result] = {}
+        if self.checked:
+            progress("data")
+            results["data_check"] = self.data_check()
+        for name, section in self.settings.plans.items():
+            progress(name)
+            results |= plan_of(name).results(section, self.prepared[name], self.basis)
+        if self.settings.scenarios:
+            progress("scenarios")
+            results |= scenario_results(self.settings.scenarios, self.headline, self.basis)
+        return founded(results, self.basis)
+
+    def data_check(self) -> DataCheck:
+        """Sum up the check of every table."""
+        return data_check(self.checked, unmatched=None, cut=None, basis=self.basis)
+
+    def write_rejected(self, folder: str | Path) -> None:
+        """Write the rejected rows of every table beside the output, with their reasons."""
+        for checked in self.checked.values():
+            if not checked.rejected.is_empty() or Path(folder).is_dir():
+                write_rejected(checked, folder)

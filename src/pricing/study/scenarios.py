@@ -1,0 +1,248 @@
+"""Scenarios of a study, old against new: side by side, and each difference explained."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+import polars as pl
+
+from pricing.files import fingerprint
+from pricing.result.attribution import shapley_values
+from pricing.result.figure import COLOURS
+from pricing.result.series import SERIES
+from pricing.result.shape import Basis, Result
+from pricing.result.words import Language, label, say
+from pricing.study.sections import Scenario
+
+__all__ = ["ScenarioComparison", "ScenarioSteps", "scenario_results"]
+
+Headline = Callable[[Mapping[str, Any]], dict[str, float]]
+
+
+class ScenarioComparison(Result):
+    """The study as it stands beside each scenario; ``.table``: quantity, scenario, before, after, difference."""
+
+    kind = "scenario_comparison"
+
+    def finding(self, lang: Language = "en") -> str:
+        """Say what the first scenario does to the first figure that moves, and how many there are."""
+        moved = self.table.filter(pl.col("difference") != 0)
+        first = (moved if moved.height else self.table).row(0, named=True)
+        return say(
+            "finding.scenario_comparison",
+            lang,
+            scenarios=self.table["scenario"].n_unique(),
+            scenario=_title(self, first["scenario"], lang),
+            quantity=label(first["quantity"], lang),
+            before=first["before"],
+            after=first["after"],
+        )
+
+    def titled(self, lang: Language = "en") -> pl.DataFrame:
+        """Give the table with the scenarios' titles in a language."""
+        names = self.table["scenario"].unique().to_list()
+        titles = {name: _title(self, name, lang) for name in names}
+        return self.table.with_columns(pl.col("scenario").replace(titles))
+
+    def figure(self, lang: Language = "en") -> go.Figure:
+        """Draw how far each scenario moves each figure, in percent of what it is now."""
+        figure = go.Figure(layout={"template": "pricing", "barmode": "group"})
+        scenarios = self.table["scenario"].unique(maintain_order=True).to_list()
+        for place, scenario in enumerate(scenarios):
+            rows = self.table.filter(scenario=scenario)
+            colour, _ = SERIES[place % len(SERIES)]
+            figure.add_bar(
+                x=[label(name, lang) for name in rows["quantity"]],
+                y=rows["relative_difference"].to_list(),
+                name=_title(self, scenario, lang),
+                marker={"color": colour, "pattern": {"shape": "" if place < len(SERIES) else "/"}},
+            )
+        figure.add_hline(y=0, line={"color": COLOURS["line"], "width": 1})
+        return figure.update_layout(
+            height=440,
+            xaxis={"type": "category"},
+            yaxis={
+                "title": {"text": label("relative_difference", lang)},
+                "tickformat": "+.0%",
+            },
+            hovermode="closest",
+        )
+
+
+class ScenarioSteps(Result):
+    """One scenario's difference, change by change; ``.table``: quantity, changed_key, part_of_difference."""
+
+    kind = "scenario_steps"
+
+    @property
+    def _first(self) -> str:
+        """The first figure that moves."""
+        moved = self.table.filter(pl.col("part_of_difference") != 0)
+        return str((moved if moved.height else self.table)["quantity"][0])
+
+    def finding(self, lang: Language = "en") -> str:
+        """Name the change that moves the first figure most."""
+        first = self._first
+        rows = self.table.filter(quantity=first)
+        strongest = rows.sort(pl.col("part_of_difference").abs(), descending=True).row(
+            0, named=True
+        )
+        return say(
+            "finding.scenario_steps",
+            lang,
+            quantity=label(first, lang),
+            difference=float(rows["part_of_difference"].sum()),
+            change=strongest["changed_key"],
+            part=strongest["part_of_difference"],
+        )
+
+    def figure(self, lang: Language = "en") -> go.Figure:
+        """Draw the first figure from old to new."""
+        first = self._first
+        rows = self.table.filter(quantity=first)
+        ends = self.frames["ends"].filter(quantity=first).row(0, named=True)
+        figure = go.Figure(layout={"template": "pricing", "height": 440, "showlegend": False})
+        figure.add_waterfall(
+            x=[label("before", lang), *map(_short, rows["changed_key"]), label("after", lang)],
+            y=[ends["before"], *rows["part_of_difference"], ends["after"]],
+            measure=["absolute", *["relative"] * rows.height, "total"],
+            connector={"line": {"color": COLOURS["line"], "width": 1, "dash": "dot"}},
+            increasing={"marker": {"color": COLOURS["second"]}},
+            decreasing={"marker": {"color": COLOURS["third"]}},
+            totals={"marker": {"color": COLOURS["estimate"]}},
+            text=[
+                f"{v:,.4g}" for v in (ends["before"], *rows["part_of_difference"], ends["after"])
+            ],
+            textposition="outside",
+            cliponaxis=False,
+        )
+        levels = [ends["before"] + v for v in (0.0, *rows["part_of_difference"].cum_sum())]
+        room = max(max(levels) - min(levels), 0.02 * max(map(abs, levels)), 1e-12)
+        return figure.update_layout(
+            xaxis={"title": {"text": label("changed_key", lang)}, "type": "category"},
+            yaxis={
+                "title": {"text": label(first, lang)},
+                "range": [min(levels) - 0.6 * room, max(levels) + 0.25 * room],
+            },
+            hovermode="closest",
+        )
+
+
+def scenario_results(
+    scenarios: Sequence[Scenario], headline: Headline, basis: Basis
+) -> dict[str, Result]:
+    """Compare every scenario of a study file with the study as it stands.
+
+    Each figure is computed again with the scenario's keys changed. Where a scenario changes
+    several keys, a change is given its Shapley value: the mean of what it does over all orders
+    in which they can be made, so the parts add up to the difference and favour no order.
+
+    Parameters
+    ----------
+    scenarios : sequence of Scenario
+        Each with the keys it changes.
+    headline : callable
+        What is changed (dotted key to value, empty for the plan as it stands) to the figures by
+        name; called 2ⁿ − 1 times for a scenario of n changes.
+    basis : Basis
+        The study's.
+
+    Returns
+    -------
+    dict of str to Result
+        ``scenario_comparison``, and ``scenario_steps:NAME`` for each scenario of several changes.
+
+    References
+    ----------
+    Shapley, L. S. (1953). A value for n-person games. Annals of Mathematics Studies 28, 307–317.
+
+    Examples
+    --------
+    >>> rise = Scenario(name="rise", title={"en": "Rise", "zh": "上调"}, change={"care.monthly": 600})
+    >>> found = scenario_results([rise], lambda c: {"outgo": c.get("care.monthly", 450) * 12.0}, Basis())
+    >>> found["scenario_comparison"].table["difference"].to_list()
+    [1800.0]
+    """
+    before = headline({})
+    rows, steps = [], {}
+    for scenario in scenarios:
+        states = _states(scenario, headline, before)
+        after = states[-1]
+        for name, old in before.items():
+            new = after[name]
+            share = (new - old) / abs(old) if old else None
+            rows.append((name, scenario.name, old, new, new - old, share))
+        if len(scenario.change) > 1:
+            steps[f"scenario_steps:{scenario.name}"] = _steps(scenario, states, basis)
+    schema = {
+        "quantity": pl.String,
+        "scenario": pl.String,
+        **dict.fromkeys(("before", "after", "difference", "relative_difference"), pl.Float64),
+    }
+    table = pl.DataFrame(rows, schema=schema, orient="row")
+    titles = {s.name: s.title.model_dump() for s in scenarios}
+    said = [json.dumps(s.model_dump(mode="json"), sort_keys=True) for s in scenarios]
+    held = replace(basis, fingerprint=fingerprint(basis.fingerprint, *said))
+    compared = ScenarioComparison(table=table, basis=held, details={"titles": titles})
+    return {"scenario_comparison": compared, **steps}
+
+
+def _states(
+    scenario: Scenario, headline: Headline, before: dict[str, float]
+) -> list[dict[str, float]]:
+    """The figures after every subset of the changes; bit k of a place is change k."""
+    keys = list(scenario.change)
+    states = [before]
+    for state in range(1, 1 << len(keys)):
+        made: dict[str, Any] = {k: scenario.change[k] for i, k in enumerate(keys) if state >> i & 1}
+        states.append(headline(made))
+    return states
+
+
+def _steps(scenario: Scenario, states: list[dict[str, float]], basis: Basis) -> ScenarioSteps:
+    keys = [f"{key} → {value}" for key, value in scenario.change.items()]
+    names = list(states[0])
+    parts = {n: shapley_values(np.array([state[n] for state in states])) for n in names}
+    table = pl.DataFrame(
+        {
+            "quantity": [n for n in names for _ in keys],
+            "changed_key": keys * len(names),
+            "part_of_difference": np.concatenate([parts[n] for n in names]),
+        }
+    )
+    ends = pl.DataFrame(
+        {
+            "quantity": names,
+            "before": [states[0][n] for n in names],
+            "after": [states[-1][n] for n in names],
+        }
+    )
+    said = json.dumps(scenario.model_dump(mode="json"), sort_keys=True)
+    held = replace(
+        basis,
+        fingerprint=fingerprint(basis.fingerprint, said),
+        notes=(*basis.notes, "Shapley values over all orders of the changes"),
+    )
+    return ScenarioSteps(
+        table=table,
+        basis=held,
+        frames={"ends": ends},
+        details={"title": scenario.title.model_dump()},
+    )
+
+
+def _short(change: str) -> str:
+    """The last words of a changed key, short enough for an axis."""
+    key, _, value = change.partition(" → ")
+    value = value if len(value) <= 16 else value[:15] + "…"
+    return f"{key.rpartition('.')[2]}<br>{value}"
+
+
+def _title(result: Result, scenario: str, lang: Language) -> str:
+    titles: dict[str, dict[str, str]] = result.details["titles"]
+    return titles[scenario][lang]
