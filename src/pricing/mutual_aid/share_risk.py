@@ -2,8 +2,8 @@
 
 Each member in cover of age x falls ill with probability q(x), independently of the others, so the number of
 cases of a benefit is Poisson-binomial, P(z) = Π (1 − q + qz)^n over the cells, and the aid is the sum over
-benefits of number × amount. Its distribution is exact: all amounts lie on a lattice, and the transform
-of :mod:`pricing.losses.compound` leaves rounding only.
+benefits of number × amount. Where all amounts lie on a lattice the distribution is exact: the transform of
+:mod:`pricing.losses.compound` leaves rounding only.
 """
 
 from __future__ import annotations
@@ -256,9 +256,17 @@ def share_risk(
             notes=(
                 *given.notes,
                 "members fall ill independently, at most once; before rounding to the fen",
-                f"exact on a lattice of {year.facts['bucket']:g}",
+                _lattice(paid, float(year.facts["bucket"])),
             ),
         ),
         facts=facts,
         frames=seen,
     )
+
+
+def _lattice(paid: npt.NDArray[np.float64], bucket: float) -> str:
+    """Say whether the amounts lie on the lattice, or were put there."""
+    steps = paid / bucket
+    if (np.abs(steps - steps.round()) < 1e-9 * np.maximum(steps, 1.0)).all():
+        return f"exact: all amounts lie on a lattice of {bucket:g}"
+    return f"amounts put on a lattice of {bucket:g}, their moments kept: a cap leaves odd amounts"

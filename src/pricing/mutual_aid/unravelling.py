@@ -21,7 +21,7 @@ from pricing.mutual_aid.cross_subsidy import unisex
 from pricing.mutual_aid.rules import AidRules
 from pricing.result.series import SERIES
 from pricing.result.shape import Basis, Result
-from pricing.result.words import Language, label, say
+from pricing.result.words import Language, label, level_label, say
 
 __all__ = ["Unravelling", "unravelling"]
 
@@ -42,7 +42,8 @@ class Unravelling(Result):
 
     def finding(self, lang: Language = "en") -> str:
         """Say how far the design that holds best and the one that holds worst unravel."""
-        return say("finding.unravelling", lang, **self.facts)
+        named = {key: level_label(str(self.facts[key]), lang) for key in ("best", "worst")}
+        return say("finding.unravelling", lang, **(dict(self.facts) | named))
 
     def figure(self, lang: Language = "en") -> go.Figure:
         """Draw the share of each design, round by round, with who is left."""
@@ -53,7 +54,7 @@ class Unravelling(Result):
             figure.add_scatter(
                 x=part["round"].to_list(),
                 y=part["aid_share"].to_list(),
-                name=design,
+                name=level_label(design, lang),
                 mode="lines+markers+text",
                 text=[f"{share:.0%}" for share in part["members_share"]],
                 textposition="top center",

@@ -309,6 +309,21 @@ def _causal() -> list[Figure]:
     return found
 
 
+def _mutual_aid() -> list[Figure]:
+    from pricing.verify import mutual_aid
+
+    found: list[Figure] = []
+    for source, printed, ours in (
+        mutual_aid.share_example(),
+        mutual_aid.own_costs(),
+        mutual_aid.spirals(),
+        mutual_aid.backed_out(),
+        mutual_aid.published_shares(),
+    ):
+        found += _compare("mutual_aid", source, printed, ours)
+    return found
+
+
 AREAS: Mapping[str, Callable[[], list[Figure]]] = {
     "aggregate": _aggregate,
     "annuities": _annuities,
@@ -320,6 +335,7 @@ AREAS: Mapping[str, Callable[[], list[Figure]]] = {
     "loss_ratio": _loss_ratio,
     "models": _models,
     "multistate": _multistate,
+    "mutual_aid": _mutual_aid,
     "regulation": _regulation,
     "reserving": _reserving,
     "survival": _survival,
