@@ -100,6 +100,14 @@ def test_waiting_and_lag_put_the_first_share_off_and_then_it_is_the_closed_form(
     assert calm.table["payers"][0] == pytest.approx(400_000)
 
 
+def test_a_plan_past_its_waiting_period_has_cases_on_their_way():
+    act = Behaviour(leave_base=1e-12, leave_response=0.0, lag_periods=4, risks=((1.0, 1.0),))
+    found = project_membership(FLAT, START, EVEN, years=1, behaviour=act, waiting_at_start=False)
+    assert found.table["aid_share"][:5].to_list() == pytest.approx(
+        [1.08 * 300_000 * 0.002 / 24] * 5, rel=5e-3
+    )
+
+
 def test_honorary_pay_and_assisted_do_not():
     kinds = {"leave_base": 1e-12, "leave_response": 0.0, "lag_periods": 0, "risks": ((1.0, 1.0),)}
     run = {"years": 1, "waiting_at_start": False}

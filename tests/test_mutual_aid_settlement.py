@@ -385,3 +385,8 @@ def test_the_result_speaks_both_languages_and_is_kept(tmp_path):
     for table in (found.table, *found.frames.values()):
         for name in table.columns:
             assert f"term.{name}" in catalogue(), name
+
+
+def test_a_class_of_numbers_is_refused():
+    with pytest.raises(InputError, match="column 'member_class' is Int64, not text"):
+        member_cells(RULES, frame(member()).with_columns(member_class=pl.lit(1, pl.Int64)), DAY)

@@ -214,7 +214,8 @@ def project_membership(
     behaviour : Behaviour, optional
         Joining, leaving and risk.
     waiting_at_start : bool
-        Whether the members at the start still have their waiting period before them.
+        Whether the members at the start still have their waiting period before them; if not, the
+        cases of the last ``lag_periods`` are on their way.
     paths : int
         0 for expected values; else so many simulated courses, and the table holds their mean.
     seed : int
@@ -302,7 +303,10 @@ class _Course:
         else:
             self.covered += start
         amounts, band = np.unique(self.benefit, return_inverse=True)
-        late = [np.zeros((self.n, amounts.size)) for _ in range(act.lag_periods)]
+        usual = (self.covered * np.minimum(self.rate / per, 1.0)).sum(axis=1)
+        sums = [usual[:, band == k].sum(axis=1) for k in range(amounts.size)]
+        # a plan past its waiting period has cases on their way
+        late = [np.stack(sums, axis=1) for _ in range(act.lag_periods)]
         seen: dict[str, list[Floats]] = {name: [] for name in _TOLD}
         recent: list[Floats] = []
         for t in range(periods):
@@ -337,7 +341,8 @@ class _Course:
             )  # fmt: skip
             for name, value in zip(_TOLD, told, strict=True):
                 seen[name].append(np.asarray(value, dtype=float))
-            self._leave(yearly, len(recent) > act.lag_periods + self.wait)
+            silent = act.lag_periods + self.wait if waiting else 0
+            self._leave(yearly, len(recent) > silent)
             self._move(t, yearly)
         return {name: np.array(values) for name, values in seen.items()}
 
