@@ -208,6 +208,8 @@ def test_the_pool_a_spread_takes():
     n = round(pool_size(0.002, cv=0.1))
     cells = pl.DataFrame({"age": [30], "members": [n], "incidence": [0.002]})
     assert share_risk(PLAN, cells).facts["cv"] == pytest.approx(0.1, rel=1e-4)
+    needs = share_risk(PLAN, cells).frames["pool_needs"]
+    assert needs["members_for_10"].item() == pytest.approx(pool_size(0.002, cv=0.1))
     for q, cv in ((0, 0.1), (1, 0.1), (0.1, 0)):
         with pytest.raises(InputError):
             pool_size(q, cv=cv)

@@ -35,7 +35,8 @@ class ShareRisk(Result):
     """The share's distribution; ``.table``: probability, aid_share (the quantile).
 
     ``.frames["lines"]``: share_line, probability of a share above it. ``.frames["share_distribution"]``: aid_share,
-    probability. ``.facts``: mean, sd, cv, share_95, share_99, no_case, capped (the cap of a case binds).
+    probability. ``.frames["pool_needs"]``: age, members, benefit_amount, incidence_rate, members_for_10 (a
+    pool of that cell alone for a coefficient of variation of 10 %). ``.facts``: mean, sd, cv, share_95, share_99, no_case, capped (the cap of a case binds).
     """
 
     kind = "share_risk"
@@ -243,7 +244,21 @@ def share_risk(
         schema={"share_line": pl.Float64, "probability": pl.Float64},
     )
     given = basis or Basis(source=rules.source)
-    seen: Mapping[str, pl.DataFrame] = {"share_distribution": distribution, "lines": told}
+    needs = pl.DataFrame(
+        {
+            "age": pool["age"],
+            "members": number,
+            "benefit_amount": benefit,
+            "incidence_rate": probability,
+        }
+    ).filter(pl.col("incidence_rate").is_between(0, 1, closed="none"))
+    q = pl.col("incidence_rate")
+    needs = needs.with_columns(members_for_10=(1 - q) / (q * 0.1**2)).sort("age")
+    seen: Mapping[str, pl.DataFrame] = {
+        "share_distribution": distribution,
+        "lines": told,
+        "pool_needs": needs,
+    }
     return ShareRisk(
         table=table,
         basis=Basis(

@@ -43,6 +43,9 @@ SECTIONS = {  # one question each, and the kinds of results that answer it
 }
 PLAN_SECTIONS: dict[str, tuple[str, ...]] = {  # of plan studies, before those above
     "programme": ("health_values", "group_flow", "task_values", "lift_summary", "discount_lift"),
+    "mutual_aid": ("aid_settlement", "cross_subsidy", "capped_share", "share_risk"),
+    "aid_future": ("unravelling", "aid_membership"),
+    "aid_compared": ("aid_against_insurance", "share_back_test"),
 }
 ASIDE = {  # saved, too wide to print
     "schedule": ("exposure", "monotone", "discounted_premium", "loss_ratio_before"),
@@ -98,9 +101,12 @@ EVERY = {
     "value_effect": 4,
     "mean_excess": 4,
     "trend_break": 3,
+    "capped_share": 4,
+    "cross_subsidy": 9,
+    "aid_membership": 12,
 }  # every how many points of a curve are printed
 DECISION = (
-    "health_values", "scenario_comparison",
+    "health_values", "aid_settlement", "aid_membership", "scenario_comparison",
     "schedule", "indication", "side_by_side", "aggregate_loss", "programme_effect", "group_effect",
     "frequency", "data_check",
 )  # fmt: skip
