@@ -42,7 +42,7 @@ class CappedShare(Result):
             figure.add_scatter(
                 x=part["payers"].to_list(),
                 y=part["aid_paid_share"].to_list(),
-                name=f"{label('benefit', lang)} {amount:,.0f}",
+                name=f"{label('benefit_amount', lang)} {amount:,.0f}",
                 mode="lines+markers",
                 marker={"symbol": symbol, "size": 6},
                 line={"width": 2, "color": colour},

@@ -77,13 +77,14 @@ class AidSettlement(Result):
         figure = go.Figure(layout={"template": "pricing", "barmode": "relative"})
         ledger = self.frames["ledger"].filter(pl.col("amount_of_money") != 0)
         colours = ("estimate", "second", "third", "line", "bars", "text", "estimate")
+        whole = float(ledger["amount_of_money"].abs().sum()) / 2
         for place, (account, side, amount) in enumerate(ledger.rows()):
             figure.add_bar(
                 x=[level_label(f"ledger_{side}", lang)],
                 y=[amount],
                 name=level_label(account, lang),
                 marker={"color": COLOURS[colours[place % len(colours)]]},
-                text=[f"{amount:,.2f}"],
+                text=[f"{amount:,.2f}" if abs(amount) > 0.03 * whole else ""],
                 textposition="auto",
             )
         return figure.update_layout(
