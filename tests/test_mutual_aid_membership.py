@@ -39,7 +39,7 @@ def test_the_spiral_of_both_designs_to_the_printed_digits():
     found = unravelling({"split": SPLIT, "flat": FLAT}, CI4)
     assert [round(x, 1) for x in found.path("split")] == [493.2, 648.8, 730.4, 777.3, 793.7]
     assert [round(x, 1) for x in found.path("flat")] == [1158.0, 1994.3, 2393.1, 2544.3, 2625.3]
-    cells = found.table.group_by("design", maintain_order=True).agg(
+    cells = found.table.group_by("aid_design", maintain_order=True).agg(
         "age_cells", pl.col("age_from", "age_to").last()
     )
     assert cells.rows() == [

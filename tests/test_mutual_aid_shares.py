@@ -182,7 +182,7 @@ def test_a_small_pool_is_exact():
     share = 1.08 / 70 * (300_000 * np.arange(41)[:, None] + 100_000 * np.arange(31))
     assert found.facts["mean"] == pytest.approx(float((chance * share).sum()))
     assert found.facts["no_case"] == pytest.approx(chance[0, 0])
-    told = dict(found.frames["lines"].rows())
+    told = dict(found.frames["share_lines"].rows())
     assert told[10_000.0] == pytest.approx(float(chance[share > 10_000].sum()))
     assert told[0.0] == pytest.approx(1 - chance[0, 0])
     flat, order = share.ravel(), np.argsort(share.ravel())

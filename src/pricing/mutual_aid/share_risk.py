@@ -34,7 +34,7 @@ LEVELS = (0.5, 0.75, 0.9, 0.95, 0.99, 0.995)
 class ShareRisk(Result):
     """The share's distribution; ``.table``: probability, aid_share (the quantile).
 
-    ``.frames["lines"]``: share_line, probability of a share above it. ``.frames["share_distribution"]``: aid_share,
+    ``.frames["share_lines"]``: share_line, probability of a share above it. ``.frames["share_distribution"]``: aid_share,
     probability. ``.frames["pool_needs"]``: age, members, benefit_amount, incidence_rate, members_for_10 (a
     pool of that cell alone for a coefficient of variation of 10 %). ``.facts``: mean, sd, cv, share_95, share_99, no_case, capped (the cap of a case binds).
     """
@@ -71,7 +71,7 @@ class ShareRisk(Result):
             mode="lines",
             line={"width": 3, "color": COLOURS["estimate"], "shape": "hv"},
         )
-        for line in self.frames["lines"]["share_line"].to_list():
+        for line in self.frames["share_lines"]["share_line"].to_list():
             figure.add_vline(x=line, line={"dash": "dot", "color": COLOURS["second"]})
         return figure.update_layout(
             xaxis={"title": {"text": f"{label('share_of_payer', lang)} ({self.basis.currency})"}},
@@ -256,7 +256,7 @@ def share_risk(
     needs = needs.with_columns(members_for_10=(1 - q) / (q * 0.1**2)).sort("age")
     seen: Mapping[str, pl.DataFrame] = {
         "share_distribution": distribution,
-        "lines": told,
+        "share_lines": told,
         "pool_needs": needs,
     }
     return ShareRisk(

@@ -27,8 +27,8 @@ __all__ = ["Unravelling", "unravelling"]
 
 
 class Unravelling(Result):
-    """The rounds of each design; ``.table``: design, round, aid_share (a year), age_cells, members_share
-    (of the first round), age_from, age_to. ``.frames["designs"]``: design, first_share, last_share,
+    """The rounds of each design; ``.table``: aid_design, round, aid_share (a year), age_cells, members_share
+    (of the first round), age_from, age_to. ``.frames["designs"]``: aid_design, first_share, last_share,
     rounds, members_share, unravels (fewer than a quarter stay).
     """
 
@@ -37,7 +37,8 @@ class Unravelling(Result):
     def path(self, design: str) -> list[float]:
         """Shares of a design, round by round."""
         return [
-            float(x) for x in self.table.filter(pl.col("design") == design)["aid_share"].to_list()
+            float(x)
+            for x in self.table.filter(pl.col("aid_design") == design)["aid_share"].to_list()
         ]
 
     def finding(self, lang: Language = "en") -> str:
@@ -48,9 +49,9 @@ class Unravelling(Result):
     def figure(self, lang: Language = "en") -> go.Figure:
         """Draw the share of each design, round by round, with who is left."""
         figure = go.Figure(layout={"template": "pricing"})
-        designs = self.frames["designs"]["design"].to_list()
+        designs = self.frames["designs"]["aid_design"].to_list()
         for design, (colour, symbol) in zip(designs, SERIES, strict=False):
-            part = self.table.filter(pl.col("design") == design)
+            part = self.table.filter(pl.col("aid_design") == design)
             figure.add_scatter(
                 x=part["round"].to_list(),
                 y=part["aid_share"].to_list(),
@@ -157,15 +158,23 @@ def unravelling(
         parts += rows
         first, last = rows[0], rows[-1]
         facts.append((name, first[2], last[2], len(rows) - 1, last[4], last[4] < 0.25))
-    columns = ["design", "round", "aid_share", "age_cells", "members_share", "age_from", "age_to"]
+    columns = [
+        "aid_design",
+        "round",
+        "aid_share",
+        "age_cells",
+        "members_share",
+        "age_from",
+        "age_to",
+    ]
     table = pl.DataFrame(parts, schema=columns, orient="row")
-    ends = ["design", "first_share", "last_share", "rounds", "members_share", "unravels"]
+    ends = ["aid_design", "first_share", "last_share", "rounds", "members_share", "unravels"]
     told = pl.DataFrame(facts, schema=ends, orient="row")
     ranked = told.sort("members_share", descending=True, maintain_order=True)
     best, worst = ranked.row(0, named=True), ranked.row(-1, named=True)
     said = {
-        "best": best["design"], "best_left": best["members_share"], "best_rise": best["last_share"] / best["first_share"],
-        "worst": worst["design"], "worst_left": worst["members_share"], "worst_rise": worst["last_share"] / worst["first_share"],
+        "best": best["aid_design"], "best_left": best["members_share"], "best_rise": best["last_share"] / best["first_share"],
+        "worst": worst["aid_design"], "worst_left": worst["members_share"], "worst_rise": worst["last_share"] / worst["first_share"],
         "leave_above": float(leave_above), "designs": told.height, "age_from": int(ages[0]), "age_to": int(ages[1]),
     }  # fmt: skip
     first_rules = next(iter(designs.values()))

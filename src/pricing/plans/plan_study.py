@@ -67,9 +67,14 @@ class PlanStudy:
         else:
             folder = self._simulated()
             for section in self.settings.plans:
-                for name in plan_of(section).TABLES:
+                plan = plan_of(section)
+                optional = [
+                    n for n in getattr(plan, "OPTIONAL", ()) if (folder / section / n).is_dir()
+                ]
+                for name in (*plan.TABLES, *optional):
                     if name not in done:
-                        table = Table(files=f"{name}/*.parquet")
+                        more = getattr(plan_of(section), "SIMULATED", {}).get(name, {})
+                        table = Table(files=f"{name}/*.parquet", **more)
                         done[name] = checked_table(name, table, folder / section)
         return dict(check_book(done))
 

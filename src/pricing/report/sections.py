@@ -42,12 +42,34 @@ SECTIONS = {  # one question each, and the kinds of results that answer it
     "data_check": ("data_check", "not_shown"),
 }
 PLAN_SECTIONS: dict[str, tuple[str, ...]] = {  # of plan studies, before those above
+    "services": (
+        "level_prices",
+        "service_cost",
+        "green_channel",
+        "channel_uptake",
+        "service_price",
+        "service_break_even",
+        "staffing",
+        "waiting",
+        "service_capacity",
+        "engagement_claims",
+        "service_use",
+    ),
     "programme": ("health_values", "group_flow", "task_values", "lift_summary", "discount_lift"),
+    "after_claim": (
+        "repeat_value",
+        "immortal_time",
+        "repeat_model",
+        "mean_cumulative",
+        "pseudo_score",
+    ),
+    "claims_link": ("alarm_effect", "claim_link"),
     "mutual_aid": ("aid_settlement", "cross_subsidy", "capped_share", "share_risk"),
     "aid_future": ("unravelling", "aid_membership"),
     "aid_compared": ("aid_against_insurance", "share_back_test"),
 }
 ASIDE = {  # saved, too wide to print
+    "service_use": ("rate_variance", "unit_cost_seen"),
     "schedule": ("exposure", "monotone", "discounted_premium", "loss_ratio_before"),
     "lift": ("lowest_rate", "highest_rate"),
     "calibration": ("rate_lower", "rate_upper", "lower_poisson", "upper_poisson"),
@@ -76,6 +98,8 @@ ASIDE = {  # saved, too wide to print
         "std_error_model",
         "std_error_robust",
     ),
+    "repeat_model": ("role", "coefficient", "std_error_model", "std_error_robust"),
+    "repeat_value": ("avoided_lower", "avoided_upper", "time_in_service", "break_even"),
     "group_moves": ("weight",),
     "projection": (
         "premium_charged_lower",
@@ -106,8 +130,10 @@ EVERY = {
     "aid_membership": 12,
 }  # every how many points of a curve are printed
 DECISION = (
-    "health_values", "aid_settlement", "aid_membership", "scenario_comparison",
+    "health_values", "repeat_value", "immortal_time", "alarm_effect", "claim_link",
+    "aid_settlement", "aid_membership", "scenario_comparison",
     "schedule", "indication", "side_by_side", "aggregate_loss", "programme_effect", "group_effect",
+    "level_prices", "green_channel", "service_price", "staffing", "service_cost",
     "frequency", "data_check",
 )  # fmt: skip
 

@@ -309,6 +309,32 @@ def _causal() -> list[Figure]:
     return found
 
 
+def _services() -> list[Figure]:
+    from pricing.verify import services as s
+
+    every = (s.erlang(), s.waits(), s.channel_incidence(), s.capacities())
+    return [figure for said in every for figure in _compare("services", *said)]
+
+
+def _sharing() -> list[Figure]:
+    from pricing.verify import sharing
+
+    both = (sharing.four_members(), sharing.mutual_aid_share())
+    return [figure for found in both for figure in _compare("sharing", *found)]
+
+
+def _tiers() -> list[Figure]:
+    from pricing.verify import tiers
+
+    cases = (
+        tiers.coverage(),
+        tiers.excess_layer(),
+        tiers.stop_loss_table(),
+        tiers.tier_algebra(),
+    )
+    return [f for case in cases for f in _compare("tiers", *case)]
+
+
 def _mutual_aid() -> list[Figure]:
     from pricing.verify import mutual_aid
 
@@ -338,8 +364,11 @@ AREAS: Mapping[str, Callable[[], list[Figure]]] = {
     "mutual_aid": _mutual_aid,
     "regulation": _regulation,
     "reserving": _reserving,
+    "services": _services,
+    "sharing": _sharing,
     "survival": _survival,
     "tables": _tables,
+    "tiers": _tiers,
 }
 
 WITH_DATASETS: Mapping[str, Callable[[Path], list[Figure]]] = {"motor": _motor, "panel": _panel}

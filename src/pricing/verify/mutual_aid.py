@@ -95,7 +95,7 @@ def spirals() -> Found:
     found = unravelling(designs, _incidence()).table
     printed, ours = {}, {}
     for name in names:
-        rows = found.filter(pl.col("design") == name)
+        rows = found.filter(pl.col("aid_design") == name)
         for what, column, texts in (
             ("share", "aid_share", _PATHS[name]), ("ages", "age_cells", _CELLS[name]),
         ):  # fmt: skip
