@@ -102,6 +102,9 @@ PLAN_SECTIONS: dict[str, tuple[str, ...]] = {  # of plan studies, before those a
             "targeting",
         ),
     ),
+    "mutual_aid": ("aid_settlement", "cross_subsidy", "capped_share", "share_risk"),
+    "aid_future": ("unravelling", "aid_membership"),
+    "aid_compared": ("aid_against_insurance", "share_back_test"),
 }
 ASIDE = {  # saved, too wide to print
     "service_use": ("rate_variance", "unit_cost_seen"),
@@ -172,11 +175,14 @@ EVERY = {
     "care_projection": 5,
     "care_settings": 5,
     "care_occupancy": 5,
+    "capped_share": 4,
+    "cross_subsidy": 9,
+    "aid_membership": 12,
 }  # every how many points of a curve are printed
 DECISION = (
     "health_values", "tier_cost", "tier_adequacy", "tier_demand", "tier_equilibrium",
     "repeat_value", "immortal_time", "alarm_effect", "claim_link", "definition_risk",
-    "cost_of_change", "care_projection", "visit_plan", "leakage", "schedule", "indication",
+    "cost_of_change", "care_projection", "visit_plan", "leakage", "aid_settlement", "aid_membership", "schedule", "indication",
     "side_by_side", "aggregate_loss", "programme_effect", "group_effect", "level_prices",
     "green_channel", "service_price", "staffing", "service_cost", "scenario_comparison",
     "frequency", "data_check",

@@ -362,6 +362,21 @@ def _tiers() -> list[Figure]:
     return [f for case in cases for f in _compare("tiers", *case)]
 
 
+def _mutual_aid() -> list[Figure]:
+    from pricing.verify import mutual_aid
+
+    found: list[Figure] = []
+    for source, printed, ours in (
+        mutual_aid.share_example(),
+        mutual_aid.own_costs(),
+        mutual_aid.spirals(),
+        mutual_aid.backed_out(),
+        mutual_aid.published_shares(),
+    ):
+        found += _compare("mutual_aid", source, printed, ours)
+    return found
+
+
 AREAS: Mapping[str, Callable[[], list[Figure]]] = {
     "aggregate": _aggregate,
     "annuities": _annuities,
@@ -375,6 +390,7 @@ AREAS: Mapping[str, Callable[[], list[Figure]]] = {
     "models": _models,
     "multistate": _multistate,
     "reassessment": _reassessment,
+    "mutual_aid": _mutual_aid,
     "regulation": _regulation,
     "reserving": _reserving,
     "services": _services,
