@@ -29,7 +29,7 @@ def prepared(tables):
 
 
 def test_the_bundled_study_reads_and_its_results_come_in_order(tables, prepared):
-    section = read_plan(bundled("studies/anjia_take_up.toml")).plans["take_up"]
+    section = read_plan(bundled("studies/anjia.toml")).plans["take_up"]
     results = adapter.results(section, prepared, Basis(source="test"))
     assert list(results)[:2] == ["choice_model", "tier_demand"]
     assert {"tier_equilibrium", "tier_spiral", "subsidy_effect", "subsidy_effect:claim"} <= set(
@@ -57,7 +57,7 @@ def test_headline_moves_as_it_should(prepared):
 
 def test_the_study_runs_from_its_file(tmp_path):
     file = tmp_path / "small.toml"
-    text = bundled("studies/anjia_take_up.toml").read_text(encoding="utf-8")
+    text = bundled("studies/anjia.toml").read_text(encoding="utf-8")
     file.write_text(text.replace("members = 12_000", "members = 4_000"), encoding="utf-8")
     results = PlanStudy(file, work=tmp_path / "books").run()
     assert "scenario_comparison" in results

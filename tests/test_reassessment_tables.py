@@ -16,7 +16,7 @@ from pricing.plans.reassessment import headline
 from pricing.reassessment.booked import recovery_per_visit, review_economics
 from pricing.result.words import LANGUAGES, catalogue
 
-TEXT = bundled("studies/yantai_visits.toml").read_text(encoding="utf-8")
+TEXT = bundled("studies/yantai.toml").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
