@@ -184,7 +184,8 @@ def test_scenarios_move_as_they_must(study):
     odds = study.headline({"reassessment.form": "odds"})
     assert odds["net_value"] != base["net_value"]
     held = changed(study.settings, {}).plans["reassessment"]
-    assert headline(held, study.prepared["reassessment"]) == base
+    own = headline(held, study.prepared["reassessment"])
+    assert {name: base[name] for name in own} == own
 
 
 @pytest.mark.parametrize(

@@ -33,15 +33,34 @@ ENDS = ("lapse", "death", "cancelled")
 class AfterClaimSection(Strict):
     """``[after_claim]``: what counts as a repeat claim, what the service costs, to when its value is asked."""
 
-    until: date  # the first day no longer observed
-    benefits: list[str] = Field(default_factory=list)  # the family of benefits; all where empty
-    age_edges: list[float] = Field(default=[0, 50, 60, 70], min_length=1)
-    horizons: list[float] = Field(default=[12, 24], min_length=1)  # months since the claim closed
-    joins_at: float = Field(default=0, ge=0)  # months since the close at which a claimant joins
-    service_cost: float = Field(default=0, ge=0)  # per claimant who joins, once
-    cost_per_month: float = Field(default=0, ge=0)  # while in the service and covered
-    known_ratio: float | None = Field(default=None, gt=0)  # what made a simulated book
-    level: float = Field(default=0.95, gt=0, lt=1)
+    until: date = Field(description="The first day no longer observed")
+    benefits: list[str] = Field(
+        default_factory=list,
+        description="Family of benefits that counts as repeat; all where empty",
+    )
+    age_edges: list[float] = Field(
+        default=[0, 50, 60, 70], min_length=1, description="Lower edges of the age bands"
+    )
+    horizons: list[float] = Field(
+        default=[12, 24],
+        min_length=1,
+        description="Months since the close of the claim at which the value is asked",
+    )
+    joins_at: float = Field(
+        default=0, ge=0, description="Months since the close at which a claimant joins"
+    )
+    service_cost: float = Field(
+        default=0, ge=0, description="Cost of the service, once for each who joins, currency"
+    )
+    cost_per_month: float = Field(
+        default=0, ge=0, description="Cost a month in the service and covered, currency"
+    )
+    known_ratio: float | None = Field(
+        default=None,
+        gt=0,
+        description="Rate ratio that made a simulated book, shown beside the estimate",
+    )
+    level: float = Field(default=0.95, gt=0, lt=1, description="Level of the intervals")
 
     @model_validator(mode="after")
     def _orders(self) -> AfterClaimSection:

@@ -33,21 +33,37 @@ TABLES = ("policies", "renewals", "watches", "alarms", "claim_messages")
 class ClaimsLinkSection(Strict):
     """``[claims_link]``: how messages are read, which alarms count for a term."""
 
-    prefix: str = Field(default="AJ", min_length=1)
-    paths: dict[str, str] = Field(default_factory=dict)  # our name to the place in the message
-    statuses: dict[str, str] = Field(default_factory=dict)  # their words to open, paid, withdrawn
-    most_amount: float = Field(default=1e8, gt=0)
-    lookback_days: int = Field(default=365, ge=30, le=1100)
+    prefix: str = Field(
+        default="AJ", min_length=1, description="What the plan's policy numbers begin with"
+    )
+    paths: dict[str, str] = Field(
+        default_factory=dict, description="Our name of a field, and its place in the message"
+    )
+    statuses: dict[str, str] = Field(
+        default_factory=dict, description="Their words, and ours: open, paid, withdrawn"
+    )
+    most_amount: float = Field(
+        default=1e8, gt=0, description="A larger amount is set aside, currency"
+    )
+    lookback_days: int = Field(
+        default=365, ge=30, le=1100, description="Days before a term whose alarms count"
+    )
     least_watched: float = Field(
-        default=0.25, gt=0, le=3
-    )  # years worn, below which nothing is said
-    many_alarms: float = Field(default=2.0, gt=0)  # per watched year
-    confirmed_only: bool = False
+        default=0.25, gt=0, le=3, description="Years worn in them, below which nothing is said"
+    )
+    many_alarms: float = Field(
+        default=2.0, gt=0, description="Alarms a watched year from which they are many"
+    )
+    confirmed_only: bool = Field(default=False, description="Only alarms that were confirmed")
     first_year: int = Field(
-        default=1, ge=0
-    )  # policy years before it have no alarms to look back on
-    age_edges: list[float] = Field(default=[0, 65, 70, 75, 80], min_length=1)
-    level: float = Field(default=0.95, gt=0, lt=1)
+        default=1,
+        ge=0,
+        description="First policy year looked at: earlier ones have no alarms to look back on",
+    )
+    age_edges: list[float] = Field(
+        default=[0, 65, 70, 75, 80], min_length=1, description="Lower edges of the age bands"
+    )
+    level: float = Field(default=0.95, gt=0, lt=1, description="Level of the intervals")
 
     @model_validator(mode="after")
     def _limits(self) -> ClaimsLinkSection:

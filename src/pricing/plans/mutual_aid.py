@@ -113,7 +113,9 @@ class MutualAidSection(Strict):
     )
     interest: float = Field(default=0.02, gt=-1, lt=1, description="The insurer's yearly interest")
     back_test: bool = Field(default=True, description="Hold the share formula against Xiang Hu Bao")
-    behaviour: AidBehaviour = Field(default_factory=AidBehaviour)
+    behaviour: AidBehaviour = Field(
+        default_factory=AidBehaviour, description="Who leaves and who joins; the table below"
+    )
 
     @model_validator(mode="after")
     def _serves(self) -> Self:

@@ -43,10 +43,12 @@ JUDGED = (
 class GateKeys(Strict):
     """Community first: shares, and factors on those who went through it."""
 
-    sent: float = Field(ge=0, le=1)
-    frequency: float = Field(default=1.0, gt=0)
-    severity: float = Field(default=1.0, gt=0)
-    emergency: float = Field(default=0.0, ge=0, le=1)
+    sent: float = Field(ge=0, le=1, description="Share of first visits sent to the community first")
+    frequency: float = Field(default=1.0, gt=0, description="Factor on the use of those sent")
+    severity: float = Field(default=1.0, gt=0, description="Factor on the bill of those sent")
+    emergency: float = Field(
+        default=0.0, ge=0, le=1, description="Share exempt from the gate: emergencies"
+    )
 
     @property
     def gate(self) -> Gate:
@@ -57,25 +59,41 @@ class GateKeys(Strict):
 class ResponseKeys(Strict):
     """Standard of response in hours, share missed, credit for each, currency."""
 
-    hours: float = Field(gt=0)
-    missed: float = Field(default=0.0, ge=0, le=1)
-    credit: float = Field(default=0.0, ge=0)
+    hours: float = Field(gt=0, description="Response promised, hours")
+    missed: float = Field(default=0.0, ge=0, le=1, description="Share of calls answered later")
+    credit: float = Field(default=0.0, ge=0, description="Paid for each late response, currency")
 
 
 class BenefitKeys(Strict):
     """``[[tiers.tier.benefit]]``: the terms of one benefit; its use and bill come from the book."""
 
-    name: str = Field(min_length=1)
-    deductible: float = Field(default=0.0, ge=0)
-    coinsurance: float = Field(default=0.0, ge=0, lt=1)
-    limit: float | None = Field(default=None, gt=0)
-    year_limit: float | None = Field(default=None, gt=0)
-    waiting_days: int = Field(default=0, ge=0)
-    gate: GateKeys | None = None
-    measured_gate: GateKeys | None = None
-    measured_coinsurance: float | None = Field(default=None, ge=0, le=1)
-    elasticity: float = Field(default=-0.2, gt=-1, le=0)
-    response: ResponseKeys | None = None
+    name: str = Field(min_length=1, description="The benefit, as the claims name it")
+    deductible: float = Field(
+        default=0.0, ge=0, description="Paid by the member of each claim first, currency"
+    )
+    coinsurance: float = Field(
+        default=0.0, ge=0, lt=1, description="Share of the rest of a claim that the member pays"
+    )
+    limit: float | None = Field(default=None, gt=0, description="Most paid of one claim, currency")
+    year_limit: float | None = Field(
+        default=None, gt=0, description="Most paid of this benefit a person and year, currency"
+    )
+    waiting_days: int = Field(
+        default=0, ge=0, description="Days at the start of a first term without this benefit"
+    )
+    gate: GateKeys | None = Field(default=None, description="Community first; the table below")
+    measured_gate: GateKeys | None = Field(
+        default=None, description="The gate under which use and bills were observed"
+    )
+    measured_coinsurance: float | None = Field(
+        default=None, ge=0, le=1, description="Coinsurance under which use was observed"
+    )
+    elasticity: float = Field(
+        default=-0.2, gt=-1, le=0, description="Elasticity of use to what the member pays"
+    )
+    response: ResponseKeys | None = Field(
+        default=None, description="Standard of response; the table below"
+    )
 
     @model_validator(mode="after")
     def _cap(self) -> BenefitKeys:
@@ -90,14 +108,23 @@ class BenefitKeys(Strict):
 class LoadingKeys(Strict):
     """Shares of the gross premium, amounts per insured-year, and the risk margin."""
 
-    expense: float = Field(default=0.0, ge=0, lt=1)
-    commission: float = Field(default=0.0, ge=0, lt=1)
-    profit: float = Field(default=0.0, ge=0, lt=1)
-    fixed_expense: float = Field(default=0.0, ge=0)
-    service: float = Field(default=0.0, ge=0)
-    risk: float = Field(default=0.0, ge=0)
-    principle: Literal["deviation", "pure", "value_at_risk"] = "deviation"
-    level: float = Field(default=0.995, gt=0, lt=1)
+    expense: float = Field(
+        default=0.0, ge=0, lt=1, description="Share of the gross premium for expenses"
+    )
+    commission: float = Field(
+        default=0.0, ge=0, lt=1, description="Share of the gross premium for commission"
+    )
+    profit: float = Field(
+        default=0.0, ge=0, lt=1, description="Share of the gross premium for profit"
+    )
+    fixed_expense: float = Field(default=0.0, ge=0, description="Expense an insured-year, currency")
+    service: float = Field(default=0.0, ge=0, description="Service cost an insured-year, currency")
+    risk: float = Field(default=0.0, ge=0, description="Risk margin in units of its principle")
+    principle: Literal["deviation", "pure", "value_at_risk"] = Field(
+        default="deviation",
+        description="What the margin is a share of: standard deviation, pure premium, or value at risk above it",
+    )
+    level: float = Field(default=0.995, gt=0, lt=1, description="Level of the value at risk")
 
     @model_validator(mode="after")
     def _room(self) -> LoadingKeys:
@@ -110,20 +137,33 @@ class LoadingKeys(Strict):
 class SubsidyKeys(Strict):
     """What somebody else pays per insured-year, and to whom."""
 
-    amount: float = Field(ge=0)
-    to: Literal["person", "plan"] = "person"
+    amount: float = Field(ge=0, description="Paid by somebody else an insured-year, currency")
+    to: Literal["person", "plan"] = Field(
+        default="person",
+        description="Who receives it: the person (lowers what the member pays) or the plan (adds to its income)",
+    )
 
 
 class TierKeys(Strict):
     """``[[tiers.tier]]``: one level of the plan."""
 
-    name: str = Field(min_length=1)
-    premium: float = Field(gt=0)
-    deductible: float = Field(default=0.0, ge=0)
-    coinsurance: float = Field(default=0.0, ge=0, lt=1)
-    out_of_pocket: float | None = Field(default=None, ge=0)
-    limit: float | None = Field(default=None, gt=0)
-    benefit: list[BenefitKeys] = Field(min_length=1)
+    name: str = Field(min_length=1, description="The tier")
+    premium: float = Field(gt=0, description="Premium a year, currency")
+    deductible: float = Field(
+        default=0.0, ge=0, description="Of all benefits together, a person and year, currency"
+    )
+    coinsurance: float = Field(
+        default=0.0, ge=0, lt=1, description="Share of the rest of the year that the member pays"
+    )
+    out_of_pocket: float | None = Field(
+        default=None,
+        ge=0,
+        description="Most the member pays of what the benefits leave to the year, currency",
+    )
+    limit: float | None = Field(
+        default=None, gt=0, description="Most paid a person and year, currency"
+    )
+    benefit: list[BenefitKeys] = Field(min_length=1, description="Its benefits; the table below")
 
     @model_validator(mode="after")
     def _agree(self) -> TierKeys:
@@ -152,10 +192,16 @@ class TierKeys(Strict):
 class EffectKeys(Strict):
     """``[[tiers.effects]]``: one change to look at by itself, on every tier that has its benefits."""
 
-    name: str = Field(pattern=r"^[a-z0-9_-]+$")
-    benefits: list[str] | None = None
-    change: dict[str, float | bool] = Field(default_factory=dict)
-    subsidy: SubsidyKeys | Literal[False] | None = None
+    name: str = Field(pattern=r"^[a-z0-9_-]+$", description="Short name of the change")
+    benefits: list[str] | None = Field(
+        default=None, description="Benefits it is made to; all where left out"
+    )
+    change: dict[str, float | bool] = Field(
+        default_factory=dict, description="Rule and its new value"
+    )
+    subsidy: SubsidyKeys | Literal[False] | None = Field(
+        default=None, description="Another subsidy, or false for none"
+    )
 
     @model_validator(mode="after")
     def _something(self) -> EffectKeys:
@@ -170,8 +216,10 @@ class EffectKeys(Strict):
 class GridKeys(Strict):
     """``[tiers.grid]``: values of each rule, priced in every combination."""
 
-    tier: str
-    axes: dict[str, list[float | bool]] = Field(min_length=1)
+    tier: str = Field(description="The tier to vary")
+    axes: dict[str, list[float | bool]] = Field(
+        min_length=1, description="Rule and the values to try, in every combination"
+    )
 
     @model_validator(mode="after")
     def _known(self) -> GridKeys:
@@ -184,21 +232,44 @@ class GridKeys(Strict):
 class TiersSection(Strict):
     """``[tiers]``: who is insured, what the tiers are, what is asked of them."""
 
-    persons: int = Field(ge=1)
-    new_share: float = Field(default=1.0, ge=0, le=1)
-    observed: tuple[date, date]
-    on: date
-    amount: str = "amount"
-    line: float = Field(default=0.7, gt=0)
-    promised: float = Field(default=0.7, gt=0)
-    least_value: float | None = Field(default=None, ge=0, le=1)
-    compared: str | None = None
-    subsidy: SubsidyKeys | None = None
-    loadings: LoadingKeys = LoadingKeys()
-    tier: list[TierKeys] = Field(min_length=1)
-    ages: list[int] = Field(default_factory=list)
-    effects: list[EffectKeys] = Field(default_factory=list)
-    grid: GridKeys | None = None
+    persons: int = Field(ge=1, description="How many are insured in the year priced")
+    new_share: float = Field(
+        default=1.0,
+        ge=0,
+        le=1,
+        description="Share of them in their first term, which has the waiting periods",
+    )
+    observed: tuple[date, date] = Field(
+        description="First day of the experience, and the day after its last"
+    )
+    on: date = Field(description="Day on which the rules of adequacy are asked")
+    amount: str = Field(
+        default="amount",
+        description="Column of the claims that holds the bill before the plan pays",
+    )
+    line: float = Field(default=0.7, gt=0, description="Loss ratio whose passing is looked at")
+    promised: float = Field(default=0.7, gt=0, description="Loss ratio the plan has promised")
+    least_value: float | None = Field(
+        default=None, ge=0, le=1, description="Least share of the bills the plan must pay"
+    )
+    compared: str | None = Field(
+        default=None,
+        description="Tier whose figures the scenarios are judged by; the first where left out",
+    )
+    subsidy: SubsidyKeys | None = Field(
+        default=None, description="Paid by somebody else; the table below"
+    )
+    loadings: LoadingKeys = Field(default=LoadingKeys(), description="Loadings; the table below")
+    tier: list[TierKeys] = Field(min_length=1, description="The tiers; the table below")
+    ages: list[int] = Field(
+        default_factory=list, description="Lower edges of age bands for the experience by benefit"
+    )
+    effects: list[EffectKeys] = Field(
+        default_factory=list, description="Changes looked at one by one; the table below"
+    )
+    grid: GridKeys | None = Field(
+        default=None, description="Designs tried in every combination; the table below"
+    )
 
     @model_validator(mode="after")
     def _agree(self) -> TiersSection:
