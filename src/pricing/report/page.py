@@ -28,12 +28,21 @@ from pricing.claims.rating import RatingModel
 from pricing.files import replacing, require_replaceable
 from pricing.plans.plan_study import PlanStudy
 from pricing.programme.value import HealthValues
-from pricing.report.sections import ASIDE, DECISION, EVERY, LAST, NOTES, PLAN_SECTIONS, SECTIONS
+from pricing.report.sections import (
+    ASIDE,
+    DECISION,
+    EVERY,
+    LAST,
+    NOTES,
+    OF_LEVEL,
+    PLAN_SECTIONS,
+    SECTIONS,
+)
 from pricing.report.tables import about_label, render
 from pricing.report.workbook import write_workbook
 from pricing.result.figure import FONTS
 from pricing.result.shape import Result
-from pricing.result.words import LANGUAGES, Language, label, say
+from pricing.result.words import LANGUAGES, Language, label, level_label, say
 from pricing.study.chain import Study
 from pricing.study.scenarios import ScenarioSteps
 from pricing.survival.competing import CumulativeIncidence
@@ -166,7 +175,8 @@ def _blocks(name: str, result: Result, *, named: bool, brief: bool) -> list[Bloc
     if isinstance(result, RatingModel) and result.kind in SECTIONS["frequency"]:
         return _brief_blocks(result) if brief else _model_blocks(result)
     about = name.partition(":")[2]
-    heading = {lang: about_label(about, lang) for lang in LANGUAGES}
+    named_by = level_label if result.kind in OF_LEVEL else about_label
+    heading = {lang: named_by(about, lang) for lang in LANGUAGES}
     if isinstance(result, ScenarioSteps):
         heading = result.details["title"]
     if named:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["ASIDE", "DECISION", "EVERY", "LAST", "NOTES", "PLAN_SECTIONS", "SECTIONS"]
+__all__ = ["ASIDE", "DECISION", "EVERY", "LAST", "NOTES", "OF_LEVEL", "PLAN_SECTIONS", "SECTIONS"]
 
 SECTIONS = {  # one question each, and the kinds of results that answer it
     "schedule": ("schedule", "schedule_design", "discount_split"),
@@ -42,7 +42,7 @@ SECTIONS = {  # one question each, and the kinds of results that answer it
     "data_check": ("data_check", "not_shown"),
 }
 PLAN_SECTIONS: dict[str, tuple[str, ...]] = {  # of plan studies, before those above
-    "tiers": (
+    "tier_price": (
         "tier_cost",
         "premium_build_up",
         "tier_adequacy",
@@ -166,6 +166,9 @@ ASIDE |= {
     ),
     "care_stress": ("outgo_last",),
 }  # fmt: skip
+OF_LEVEL = (  # their names say a tier, not a factor
+    "tier_cost", "premium_build_up", "tier_adequacy", "tier_break_even", "tier_effects", "tier_grid",
+)  # fmt: skip
 LAST = {"completion": 24}  # of a long series, the periods that are printed
 EVERY = {
     "lorenz": 10,
