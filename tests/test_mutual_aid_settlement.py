@@ -171,7 +171,7 @@ def test_members_of_the_wrong_shape_are_refused():
 @pytest.mark.parametrize(
     ("rounding", "shortfall", "cap", "mix", "fee"),
     list(product(
-        ["half_up", "up"], ["platform", "payout"], [None, 25.0, 3.17],
+        ["round_nearest", "round_up", "round_down"], ["platform", "payout"], [None, 25.0, 3.17],
         [("member",), ("member", "honorary"), CLASSES], [0.0, 0.08, 0.1],
     )),
 )  # fmt: skip
@@ -193,12 +193,18 @@ def test_shares_come_to_the_bill_to_the_fen_for_every_rule_and_class_mix(
     exact = paid * n
     assert facts["shortfall"] * 100 == pytest.approx(float(due - exact), abs=1.01)
     fen = round(found.share * 100)
-    if rounding == "up":
+    if rounding == "round_up":
         assert 0 <= fen - float(paid) < 1
         assert facts["rounding_account"] >= -0.01
+    elif rounding == "round_down":
+        assert 0 <= float(paid) - fen < 1
+        assert facts["rounding_account"] <= 0.01
     else:
         assert abs(fen - float(paid)) <= 0.5
-    assert abs(facts["rounding_account"]) * 100 <= n * (1 if rounding == "up" else 0.5) + 1.01
+    assert (
+        abs(facts["rounding_account"]) * 100
+        <= n * (0.5 if rounding == "round_nearest" else 1) + 1.01
+    )
     assert round(facts["contributed"] * 100) == fen * n
     asked = round(facts["aid_asked"] * 100)
     fee_due = round(float(asked * rate))
@@ -217,7 +223,7 @@ def test_ten_cents_by_hand():
     plain = RULES.but(fee=0.0)
     near = settle(plain, rows, cases(100), published=DAY)
     assert (near.share, near.facts["rounding_account"]) == (33.33, -0.01)
-    up = settle(plain.but(rounding="up"), rows, cases(100), published=DAY)
+    up = settle(plain.but(rounding="round_up"), rows, cases(100), published=DAY)
     assert (up.share, up.facts["rounding_account"]) == (33.34, 0.02)
     half = settle(plain, rows.head(2), cases(0.01), published=DAY)
     assert (half.share, half.facts["rounding_account"]) == (0.01, 0.01)

@@ -31,11 +31,11 @@ from pricing.mutual_aid.rules import AidRules
 from pricing.result.figure import COLOURS
 from pricing.result.shape import Basis, Result
 from pricing.result.words import Language, label, level_label, say
+from pricing.sharing.settlement import whole_coins
 
 __all__ = ["AidSettlement", "settle", "settle_cells"]
 
 Floats = npt.NDArray[np.float64]
-_HAIR = 1e-6  # of a fen: what floating point may leave beside a half
 
 
 class AidSettlement(Result):
@@ -270,7 +270,7 @@ def settle_cells(
     notes = (
         *given.notes,
         f"rules {rules.name}: {rules.source}",
-        f"share rounded {rules.rounding} to the fen; the difference is the platform's rounding account",
+        f"share to the fen by {rules.rounding}; the difference is the platform's rounding account",
         f"what the caps leave unpaid: {rules.shortfall}",
         "members as of the day of publication; those who leave later still pay",
     )
@@ -316,11 +316,13 @@ def _capped(
 
 def _rounded(exact: Floats, rule: str, common: Fraction | None) -> npt.NDArray[np.int64]:
     if common is not None:
-        whole = -int(-common // 1) if rule == "up" else _half_up(common)
-        return np.full(exact.size, whole, dtype=np.int64)
-    if rule == "up":
-        return np.ceil(exact - _HAIR).astype(np.int64)
-    return np.floor(exact + 0.5 + _HAIR).astype(np.int64)
+        exactly = {
+            "round_up": -int(-common // 1),
+            "round_nearest": _half_up(common),
+            "round_down": int(common // 1),
+        }
+        return np.full(exact.size, exactly[rule], dtype=np.int64)
+    return whole_coins(exact, rule)
 
 
 def _room(

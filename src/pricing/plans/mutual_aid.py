@@ -29,6 +29,7 @@ from pricing.mutual_aid.settlement import settle_cells
 from pricing.mutual_aid.share_risk import share_risk
 from pricing.mutual_aid.unravelling import unravelling
 from pricing.result.shape import Basis, Result
+from pricing.sharing.settlement import AlikeRounding
 from pricing.study.sections import Strict
 
 __all__ = ["AidBehaviour", "MutualAidSection", "Prepared"]
@@ -97,9 +98,7 @@ class MutualAidSection(Strict):
     shortfall: Literal["platform", "payout"] | None = Field(
         default=None, description="Who bears what the caps leave, tried instead"
     )
-    rounding: Literal["half_up", "up"] | None = Field(
-        default=None, description="Rounding, tried instead"
-    )
+    rounding: AlikeRounding | None = Field(default=None, description="Rounding, tried instead")
     leave_above: float = Field(
         default=1.5,
         ge=1,
