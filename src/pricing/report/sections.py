@@ -103,6 +103,7 @@ PLAN_SECTIONS: dict[str, tuple[str, ...]] = {  # of plan studies, before those a
         ),
     ),
     "mutual_aid": ("aid_settlement", "cross_subsidy", "capped_share", "share_risk"),
+    "share_rules": ("share_fairness", "shared_loss", "capped_shares"),
     "aid_future": ("unravelling", "aid_membership"),
     "aid_compared": ("aid_against_insurance", "share_back_test"),
 }
