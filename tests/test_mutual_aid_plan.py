@@ -96,6 +96,7 @@ def test_the_study_says_everything_in_both_languages(study):
     kinds = [name.partition(":")[0] for name in found]
     for kind in (
         "data_check", "aid_settlement", "cross_subsidy", "capped_share", "share_risk", "unravelling",
+        "share_fairness", "shared_loss", "capped_shares",
         "aid_membership", "aid_against_insurance", "share_back_test", "scenario_comparison",
     ):  # fmt: skip
         assert kind in kinds
@@ -111,6 +112,25 @@ def test_the_study_says_everything_in_both_languages(study):
     rows = found["scenario_comparison"].table
     for name in rows["quantity"].unique():
         assert f"term.{name}" in catalogue(), name
+
+
+def test_the_study_shows_the_four_share_rules_side_by_side(study):
+    found = study.run()
+    fairness = found["share_fairness"]
+    rules = ["uniform", "mean_proportional", "covariance", "conditional_mean"]
+    assert fairness.facts["rules"] == rules
+    assert [f"shared_loss:{rule}" in found for rule in rules] == [True] * 4
+    assert fairness.facts["rule"] == "uniform"
+    by_age = fairness.table.filter(rule="uniform").filter(pl.col("member_class").str.contains("-"))
+    index = by_age["fairness_index"].to_list()
+    assert index[0] > 2 > 1 > index[-1]
+    assert fairness.table.filter(rule="conditional_mean")["fairness_index"].drop_nulls().max() < 1.3
+    assert {name for name in found if name.startswith("capped_shares")} == {
+        "capped_shares:uniform", "capped_shares:conditional_mean",
+    }  # fmt: skip
+    assert found["capped_shares:uniform"].facts["cap"] == 188.0
+    risk = found["share_risk"].facts
+    assert found["shared_loss:uniform"].facts["payers"] == risk["payers"]
 
 
 def test_scenarios_move_what_they_should(study):

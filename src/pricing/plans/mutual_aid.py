@@ -258,15 +258,19 @@ def _cells(section: MutualAidSection, rules: AidRules, prepared: Prepared) -> Me
 
 def _scaled(section: MutualAidSection, rules: AidRules, prepared: Prepared) -> pl.DataFrame:
     """The period's cases, each as often as a row stands for members; a benefit tried is paid."""
-    day = prepared.cases.filter(pl.col("published") == section.published)
+    cases = prepared.cases
     if section.flat_benefit is not None:
-        day = day.with_columns(amount=pl.lit(section.flat_benefit))
-    good, bad = judged_cases(rules, day)
+        cases = cases.with_columns(amount=pl.lit(section.flat_benefit))
+    good, bad = judged_cases(rules, cases, published=section.published)
     copies = pl.DataFrame({"_copy": range(section.each_stands_for)})
     many = good.join(copies, how="cross").with_columns(
-        case_id=pl.format("{}-{}", "case_id", "_copy")
+        case_id=pl.format("{}-{}", "case_id", "_copy"),
+        member_id=pl.format("{}-{}", "member_id", "_copy"),
     )
-    return pl.concat([many.drop("_copy"), bad.select(good.columns)])
+    # the other days stay, so that who was helped before is seen again
+    others = cases.filter(pl.col("published") != section.published)
+    parts = (many.drop("_copy"), bad, others)
+    return pl.concat([part.select(good.columns) for part in parts])
 
 
 def _pool(prepared: Prepared, cells: MemberCells) -> pl.DataFrame:

@@ -203,4 +203,5 @@ NOTES = {  # the sentence under a section's heading
     "selection": "section.note_selection",
     "evaluation_card": "section.note_card",
     "experience": "section.note_expected",
+    "share_rules": "section.note_share_rules",
 }
