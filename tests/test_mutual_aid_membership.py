@@ -395,3 +395,11 @@ def test_the_cap_of_a_year_holds_in_the_course_and_calms_who_would_leave():
         SPLIT.but(cap_per_year=1e6), START, CI4, years=4, waiting_at_start=False
     )
     assert same.table.equals(free.table)
+
+
+def test_the_back_test_says_whose_members_shared_the_first_case():
+    """12 million are those of October; the plan had grown by December, and the note says so."""
+    notes = " ".join(share_back_test().basis.notes)
+    later = 324_000 / float(member_path(reference_table("xhb_timeline"), [17893]))
+    assert later < 0.02
+    assert f"its share would be {later:.2f}" in notes

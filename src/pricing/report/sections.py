@@ -166,6 +166,8 @@ ASIDE |= {
         "payg_ratio",
     ),
     "care_stress": ("outgo_last",),
+    "share_fairness": ("variance_reduction",),
+    "shared_loss": ("own_p99", "own_tail_p99", "share_tail_p99", "share_p50", "share_falls"),
 }  # fmt: skip
 LAST = {"completion": 24}  # of a long series, the periods that are printed
 EVERY = {
