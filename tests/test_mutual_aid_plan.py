@@ -16,7 +16,7 @@ from pricing.data.tables import bundled
 from pricing.errors import InputError
 from pricing.mutual_aid.aid_cases import judged_cases, with_members
 from pricing.mutual_aid.incidence import aid_experience, incidence_to_table
-from pricing.mutual_aid.rules import aid_rules
+from pricing.mutual_aid.rules import AidBenefit, aid_rules
 from pricing.plans.mutual_aid import MutualAidSection
 from pricing.plans.plan_study import PlanStudy
 from pricing.result.words import catalogue
@@ -188,3 +188,17 @@ def test_published_figures_are_reproduced():
     found = figures("mutual_aid")
     assert len(found) == 54
     assert [figure.name for figure in found if not figure.ok] == []
+
+
+def test_who_is_born_on_29_february_is_in_cover_to_1_march():
+    rules = RULES.but(exit_age=61, entry_ages=(0, 60), benefit=(AidBenefit(0, 60, 1.0),))
+    rows = pl.DataFrame({
+        "member_id": ["a", "b"], "birth_date": [date(1960, 2, 29), date(1960, 2, 28)],
+        "sex": ["male", "male"], "joined": [date(2019, 1, 1)] * 2, "left": [None, None],
+        "member_class": ["member"] * 2,
+    }, schema_overrides={"left": pl.Date})  # fmt: skip
+    for number, last in (("a", date(2021, 3, 1)), ("b", date(2021, 2, 28))):
+        one = rows.filter(pl.col("member_id") == number)
+        ill = pl.DataFrame({"case_id": ["0"], "member_id": ["z"], "diagnosed": [date(2020, 1, 1)]})
+        seen = aid_experience(rules, one, ill, start=date(2021, 1, 1), end=date(2021, 6, 1))
+        assert seen.cells["days"].sum() == (last - date(2021, 1, 1)).days

@@ -345,7 +345,8 @@ def _membership(
     covered = float(by_age["members"].sum())
     mean = 1 - act.high_share + act.high_share * act.high_risk
     paying = float(held.filter(pl.col("pays") == 1)["members"].sum())
-    honorary = cells.payers - paying
+    only = cells.cells.filter((pl.col("pays") == 1) & (pl.col("aid_standing") == "paying_only"))
+    honorary = float(only["members"].sum())  # who pays while waiting is not among them
     return project_membership(
         rules,
         {int(age): float(n) for age, n in by_age.rows()},
