@@ -16,7 +16,7 @@ from pricing.data.tables import bundled
 from pricing.errors import InputError
 from pricing.mutual_aid.aid_cases import judged_cases, with_members
 from pricing.mutual_aid.incidence import aid_experience, incidence_to_table
-from pricing.mutual_aid.rules import aid_rules
+from pricing.mutual_aid.rules import AidBenefit, aid_rules
 from pricing.plans.mutual_aid import MutualAidSection
 from pricing.plans.plan_study import PlanStudy
 from pricing.result.words import catalogue
@@ -96,6 +96,7 @@ def test_the_study_says_everything_in_both_languages(study):
     kinds = [name.partition(":")[0] for name in found]
     for kind in (
         "data_check", "aid_settlement", "cross_subsidy", "capped_share", "share_risk", "unravelling",
+        "share_fairness", "shared_loss", "capped_shares",
         "aid_membership", "aid_against_insurance", "share_back_test", "scenario_comparison",
     ):  # fmt: skip
         assert kind in kinds
@@ -111,6 +112,25 @@ def test_the_study_says_everything_in_both_languages(study):
     rows = found["scenario_comparison"].table
     for name in rows["quantity"].unique():
         assert f"term.{name}" in catalogue(), name
+
+
+def test_the_study_shows_the_four_share_rules_side_by_side(study):
+    found = study.run()
+    fairness = found["share_fairness"]
+    rules = ["uniform", "mean_proportional", "covariance", "conditional_mean"]
+    assert fairness.facts["rules"] == rules
+    assert [f"shared_loss:{rule}" in found for rule in rules] == [True] * 4
+    assert fairness.facts["rule"] == "uniform"
+    by_age = fairness.table.filter(rule="uniform").filter(pl.col("member_class").str.contains("-"))
+    index = by_age["fairness_index"].to_list()
+    assert index[0] > 2 > 1 > index[-1]
+    assert fairness.table.filter(rule="conditional_mean")["fairness_index"].drop_nulls().max() < 1.3
+    assert {name for name in found if name.startswith("capped_shares")} == {
+        "capped_shares:uniform", "capped_shares:conditional_mean",
+    }  # fmt: skip
+    assert found["capped_shares:uniform"].facts["cap"] == 188.0
+    risk = found["share_risk"].facts
+    assert found["shared_loss:uniform"].facts["payers"] == risk["payers"]
 
 
 def test_scenarios_move_what_they_should(study):
@@ -168,3 +188,17 @@ def test_published_figures_are_reproduced():
     found = figures("mutual_aid")
     assert len(found) == 54
     assert [figure.name for figure in found if not figure.ok] == []
+
+
+def test_who_is_born_on_29_february_is_in_cover_to_1_march():
+    rules = RULES.but(exit_age=61, entry_ages=(0, 60), benefit=(AidBenefit(0, 60, 1.0),))
+    rows = pl.DataFrame({
+        "member_id": ["a", "b"], "birth_date": [date(1960, 2, 29), date(1960, 2, 28)],
+        "sex": ["male", "male"], "joined": [date(2019, 1, 1)] * 2, "left": [None, None],
+        "member_class": ["member"] * 2,
+    }, schema_overrides={"left": pl.Date})  # fmt: skip
+    for number, last in (("a", date(2021, 3, 1)), ("b", date(2021, 2, 28))):
+        one = rows.filter(pl.col("member_id") == number)
+        ill = pl.DataFrame({"case_id": ["0"], "member_id": ["z"], "diagnosed": [date(2020, 1, 1)]})
+        seen = aid_experience(rules, one, ill, start=date(2021, 1, 1), end=date(2021, 6, 1))
+        assert seen.cells["days"].sum() == (last - date(2021, 1, 1)).days

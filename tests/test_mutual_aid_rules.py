@@ -72,7 +72,7 @@ BANDS = {
     ({"classes": {"assisted": {"pays": 0, "covered": 1}}}, "no class that pays"),
     ({"classes": {"honorary": {"pays": 1, "covered": 0}}}, "no class that is covered"),
     ({"classes": {"member": {"pays": 2, "covered": 1}}}, "pays 2"),
-    ({"rounding": "half"}, "rounding is 'half'; did you mean 'half_up'"),
+    ({"rounding": "round_nearst"}, "rounding is 'round_nearst'; did you mean 'round_nearest'"),
     ({"shortfall": "nobody"}, "shortfall is 'nobody'"),
     ({"settlement_days": [14, 32]}, "settlement_days are"),
     ({"pays_while_waiting": "no"}, "pays_while_waiting is 'no'"),

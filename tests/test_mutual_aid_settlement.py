@@ -171,7 +171,7 @@ def test_members_of_the_wrong_shape_are_refused():
 @pytest.mark.parametrize(
     ("rounding", "shortfall", "cap", "mix", "fee"),
     list(product(
-        ["half_up", "up"], ["platform", "payout"], [None, 25.0, 3.17],
+        ["round_nearest", "round_up", "round_down"], ["platform", "payout"], [None, 25.0, 3.17],
         [("member",), ("member", "honorary"), CLASSES], [0.0, 0.08, 0.1],
     )),
 )  # fmt: skip
@@ -193,12 +193,18 @@ def test_shares_come_to_the_bill_to_the_fen_for_every_rule_and_class_mix(
     exact = paid * n
     assert facts["shortfall"] * 100 == pytest.approx(float(due - exact), abs=1.01)
     fen = round(found.share * 100)
-    if rounding == "up":
+    if rounding == "round_up":
         assert 0 <= fen - float(paid) < 1
         assert facts["rounding_account"] >= -0.01
+    elif rounding == "round_down":
+        assert 0 <= float(paid) - fen < 1
+        assert facts["rounding_account"] <= 0.01
     else:
         assert abs(fen - float(paid)) <= 0.5
-    assert abs(facts["rounding_account"]) * 100 <= n * (1 if rounding == "up" else 0.5) + 1.01
+    assert (
+        abs(facts["rounding_account"]) * 100
+        <= n * (0.5 if rounding == "round_nearest" else 1) + 1.01
+    )
     assert round(facts["contributed"] * 100) == fen * n
     asked = round(facts["aid_asked"] * 100)
     fee_due = round(float(asked * rate))
@@ -217,7 +223,7 @@ def test_ten_cents_by_hand():
     plain = RULES.but(fee=0.0)
     near = settle(plain, rows, cases(100), published=DAY)
     assert (near.share, near.facts["rounding_account"]) == (33.33, -0.01)
-    up = settle(plain.but(rounding="up"), rows, cases(100), published=DAY)
+    up = settle(plain.but(rounding="round_up"), rows, cases(100), published=DAY)
     assert (up.share, up.facts["rounding_account"]) == (33.34, 0.02)
     half = settle(plain, rows.head(2), cases(0.01), published=DAY)
     assert (half.share, half.facts["rounding_account"]) == (0.01, 0.01)
@@ -390,3 +396,66 @@ def test_the_result_speaks_both_languages_and_is_kept(tmp_path):
 def test_a_class_of_numbers_is_refused():
     with pytest.raises(InputError, match="column 'member_class' is Int64, not text"):
         member_cells(RULES, frame(member()).with_columns(member_class=pl.lit(1, pl.Int64)), DAY)
+
+
+def of_members(*rows):
+    """Cases of members who joined in time: (case, member, diagnosed, published, amount)."""
+    named = ("case_id", "member_id", "diagnosed", "published", "amount")
+    bare = pl.DataFrame(rows, schema=list(named), orient="row")
+    held = [member(number=number) for number in sorted({row[1] for row in rows})]
+    return with_members(bare, frame(*held))
+
+
+def test_a_member_is_helped_once_within_a_publication_and_after_it():
+    early, ill = date(2020, 11, 21), date(2020, 10, 1)
+    every = of_members(
+        ("1", "a", ill, early, 300_000.0), ("2", "a", ill, DAY, 300_000.0),
+        ("3", "b", ill, DAY, 300_000.0), ("4", "b", date(2020, 10, 2), DAY, 300_000.0),
+        ("5", "c", ill, early, 500_000.0), ("6", "c", ill, DAY, 300_000.0),
+    )  # fmt: skip
+    good, aside = judged_cases(RULES, every, published=DAY)
+    assert good["case_id"].to_list() == ["3", "6"]
+    assert dict(aside.select("case_id", "reason").rows()) == {
+        "2": "helped_before", "4": "helped_before",
+    }  # fmt: skip
+    found = settle(RULES, frame(*(member(number=n) for n in "abcd")), every, published=DAY)
+    assert found.facts["aid"] == 600_000
+    shuffled = judged_cases(RULES, every.reverse(), published=DAY)[0]
+    assert sorted(shuffled["case_id"]) == ["3", "6"]
+    assert "level.helped_before" in catalogue()
+
+
+def test_a_case_published_on_two_days_is_paid_on_neither():
+    twice = cases(100_000).vstack(cases(100_000, day=date(2020, 12, 21)))
+    for day in twice["published"]:
+        good, aside = judged_cases(RULES, twice, published=day)
+        assert (good.height, aside["reason"].to_list()) == (0, ["case_twice"])
+
+
+def test_an_amount_is_judged_where_only_some_of_the_member_is_known():
+    some = cases(5_000_000).with_columns(birth_date=date(1985, 3, 1), diagnosed=date(2020, 10, 1))
+    assert judged_cases(RULES, some)[1]["reason"].to_list() == ["amount_above_the_most"]
+
+
+def test_days_written_as_text_are_refused():
+    for name in ("diagnosed", "birth_date"):
+        with pytest.raises(InputError, match=f"'{name}' is String, not a date"):
+            judged_cases(RULES, cases(100_000).with_columns(pl.lit("2020-10-01").alias(name)))
+    with pytest.raises(InputError, match="the surplus is a number"):
+        settle(RULES, frame(member()), cases(1), published=DAY, surplus="12")
+
+
+def test_the_cap_of_the_year_wants_every_earlier_period_once_and_with_equal_shares():
+    rules = RULES.but(cap_per_year=188.0)
+    rows = crowd(2_000)
+    before = date(2020, 11, 21)
+    first = settle(rules, rows, cases(100_000, day=before), published=before)
+    with pytest.raises(InputError, match="given twice"):
+        settle(rules, rows, cases(1), published=DAY, earlier=[first, first])
+    cells = member_cells(rules, rows, DAY, earlier=[before])
+    with pytest.raises(InputError, match="up to 1 earlier periods of the year and 0 are given"):
+        settle_cells(rules, cells, cases(1), published=DAY)
+    ages = pl.DataFrame({"age": range(121)}).with_columns(weight=1.0 + pl.col("age") / 100)
+    uneven = settle(rules, rows, cases(100_000, day=before), published=before, weights=ages)
+    with pytest.raises(InputError, match="needs equal shares"):
+        settle(rules, rows, cases(1), published=DAY, earlier=[uneven])

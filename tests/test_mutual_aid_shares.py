@@ -17,9 +17,10 @@ from pricing.mutual_aid.cells import MemberCells
 from pricing.mutual_aid.cross_subsidy import cross_subsidy, fair_cost, unisex
 from pricing.mutual_aid.rules import AidBenefit, aid_rules
 from pricing.mutual_aid.settlement import settle_cells
-from pricing.mutual_aid.share_risk import poisson_binomial, pool_size, share_risk
+from pricing.mutual_aid.share_risk import share_risk
 from pricing.result.shape import Result
 from pricing.result.words import catalogue
+from pricing.sharing.few_claims import members_for, poisson_binomial
 
 CI4 = rate_table("cn_ci_2020", "ci4")
 PLAN = aid_rules("xiang_hu_bao").but(cap_per_case=None, cap_per_year=None)
@@ -205,14 +206,23 @@ def test_splitting_a_cell_changes_nothing_and_the_cap_cuts():
 
 
 def test_the_pool_a_spread_takes():
-    n = round(pool_size(0.002, cv=0.1))
+    n = members_for(0.002, variation=0.1)
     cells = pl.DataFrame({"age": [30], "members": [n], "incidence": [0.002]})
     assert share_risk(PLAN, cells).facts["cv"] == pytest.approx(0.1, rel=1e-4)
     needs = share_risk(PLAN, cells).frames["pool_needs"]
-    assert needs["members_for_10"].item() == pytest.approx(pool_size(0.002, cv=0.1))
-    for q, cv in ((0, 0.1), (1, 0.1), (0.1, 0)):
-        with pytest.raises(InputError):
-            pool_size(q, cv=cv)
+    assert needs["members_for_10"].item() == n == 49_900
+
+
+def test_the_pool_a_spread_takes_counts_the_mix_of_benefits():
+    """Two benefits spread the share more than the number of cases: the pool named gives the 10 %."""
+    mix = pl.DataFrame({"age": [30, 50], "members": [6_000, 4_000], "incidence": [0.001, 0.002]})
+    needed = share_risk(PLAN, mix).facts["pool_for_10"]
+    large = mix.with_columns((pl.col("members") * needed / 10_000).round().cast(pl.Int64))
+    assert share_risk(PLAN, large).facts["cv"] == pytest.approx(0.1, rel=1e-4)
+    n, q, b = np.array([0.6, 0.4]), np.array([0.001, 0.002]), np.array([3.0, 1.0])
+    want = float((n * q * (1 - q) * b**2).sum() / (0.1 * (n * q * b).sum()) ** 2)
+    assert needed == pytest.approx(want, rel=1e-6)
+    assert needed > 1.2 * members_for(float(n @ q), variation=0.1)
 
 
 def test_share_risk_refuses():

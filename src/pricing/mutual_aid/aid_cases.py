@@ -12,7 +12,7 @@ from pricing.mutual_aid.rules import OLDEST, AidRules
 __all__ = ["judged_cases", "with_members"]
 
 REASONS = (
-    "no_case_number", "case_twice", "no_publication_day", "no_amount", "amount_not_above_zero",
+    "no_case_number", "case_twice", "helped_before", "no_publication_day", "no_amount", "amount_not_above_zero",
     "amount_not_in_fen", "amount_above_the_most", "diagnosed_after_publication", "not_a_member",
     "class_not_covered", "diagnosed_in_waiting", "diagnosed_after_leaving", "no_benefit_at_age",
     "amount_above_benefit",
@@ -78,9 +78,11 @@ def judged_cases(
         Benefit by age, waiting period, ages.
     cases : frame
         The contract ``aid_cases``. With the columns of :func:`with_members` the member is judged
-        too: known, covered, past the waiting period, not above the benefit of the age.
+        too: known, covered, past the waiting period, not above the benefit of the age. Who is
+        helped leaves: of several cases of a member the first published one in order stands.
     published : date, optional
-        Only the cases of that day (and those without a day, which are set aside).
+        Only the cases of that day (and those without a day, which are set aside); give all cases,
+        for one published before is not paid again.
 
     Returns
     -------
@@ -107,11 +109,13 @@ def judged_cases(
             faults.append(f"column 'published' is {frame.schema['published']}, not a date")
         if not (frame.schema["amount"].is_numeric() or frame.schema["amount"] == pl.Null):
             faults.append(f"column 'amount' is {frame.schema['amount']}, not a number")
+        faults += [
+            f"column {name!r} is {frame.schema[name]}, not a date"
+            for name in ("diagnosed", "birth_date", "joined", "left")
+            if name in frame.columns and frame.schema[name] not in (pl.Date, pl.Null)
+        ]
     if faults:
         raise InputError("cases that cannot be settled", where="aid_cases", faults=faults)
-    if published is not None:
-        day = pl.col("published").cast(pl.Date)
-        frame = frame.filter(day.is_null() | (day == published))
     amount = pl.col("amount").cast(pl.Float64)
     fen = amount * 100
     checks: dict[str, pl.Expr] = {
@@ -124,7 +128,7 @@ def judged_cases(
     }
     if rules.most_per_case is not None:
         checks["amount_above_the_most"] = amount > rules.most_per_case
-    elif not {"birth_date", "diagnosed"} <= set(frame.columns):
+    elif not {"diagnosed", *_MEMBER} <= set(frame.columns):
         checks["amount_above_the_most"] = amount > max(b.amount for b in rules.benefit)
     if "diagnosed" in frame.columns:
         checks["diagnosed_after_publication"] = pl.col("diagnosed") > pl.col("published")
@@ -135,8 +139,23 @@ def judged_cases(
     for name in reversed(checks):
         reason = pl.when(checks[name]).then(pl.lit(name)).otherwise(reason)
     frame = frame.with_columns(reason=reason).drop("_benefit", "_age", strict=False)
+    if "member_id" in frame.columns:
+        frame = _once(frame)
+    if published is not None:
+        day = pl.col("published").cast(pl.Date)
+        frame = frame.filter(day.is_null() | (day == published))
     aside = pl.col("reason").is_not_null()
     return frame.filter(~aside).drop("reason"), frame.filter(aside)
+
+
+def _once(frame: pl.DataFrame) -> pl.DataFrame:
+    """Set aside every case of a member but the first in order: the help ends membership."""
+    order = pl.struct(*(n for n in ("published", "diagnosed", "case_id") if n in frame.columns))
+    good = pl.col("reason").is_null() & pl.col("member_id").is_not_null()
+    again = good & (order.rank("ordinal").over("member_id", good) > 1)
+    return frame.with_columns(
+        reason=pl.when(again).then(pl.lit("helped_before")).otherwise(pl.col("reason"))
+    )
 
 
 def _of_members(rules: AidRules, frame: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, pl.Expr]]:

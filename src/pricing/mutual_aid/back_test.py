@@ -186,6 +186,8 @@ def share_back_test(
     rows: list[tuple[Any, ...]] = []
     first = _value(table, "2018-10-26", "members")
     largest = max(band.amount for band in plan.benefit)
+    then = float(member_path(table, [(date(2018, 12, 28) - _DAY).days]))
+    first_later = largest * (1 + fee) / then
     one = _value(table, "2018-12-28", "cases_in_period")
     rows.append(
         _row("period_2018_12", date(2018, 12, 28), "prediction",
@@ -253,6 +255,8 @@ def share_back_test(
                 "published: shares, members, cases; inferred: every mean payout, from the share of payout_from",
                 "members of a year: harmonic mean over its periods, weighted by the structural model's cases",
                 "identity: the payout comes from the share it reproduces, so it tests nothing",
+                f"the first case: the members of 2018-10-26, the last published before it; with those "
+                f"on the line to June 2019 its share would be {first_later:.2f}",
                 "the first case's benefit is not published: 300,000 is the larger of two, 100,000 would make 0.01",
                 "December 2021: the amount to share over the members; the printed share is that division",
             ),

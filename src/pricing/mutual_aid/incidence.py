@@ -71,7 +71,7 @@ def aid_experience(
         raise InputError("the plan's incidence cannot be seen", faults=faults)
     covered = [name for name, one in rules.classes.items() if one.covered]
     ill = cases.group_by("member_id").agg(pl.col("diagnosed").min())
-    exit_day = pl.col("birth_date").dt.offset_by(f"{rules.exit_age}y")
+    exit_day = _birthday(pl.col("birth_date"), rules.exit_age)
     lives = (
         members.filter(pl.col("member_class").cast(pl.String).is_in(covered))
         .join(ill, on="member_id", how="left")
@@ -93,6 +93,13 @@ def aid_experience(
     claims = cases.select(policy_id="member_id", incurred="diagnosed")
     placed = place_claims(claims, lives, ["sex"], lexis, basis=basis)
     return placed.onto(split_exposure(lives, ["sex"], lexis, basis=basis))
+
+
+def _birthday(born: pl.Expr, age: int) -> pl.Expr:
+    """Day an age is reached; a birthday on 29 February falls on 1 March in other years."""
+    on = born.dt.offset_by(f"{age}y")
+    moved = (born.dt.day() == 29) & (on.dt.day() == 28)
+    return pl.when(moved).then(on + pl.duration(days=1)).otherwise(on)
 
 
 def incidence_to_table(

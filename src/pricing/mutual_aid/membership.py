@@ -6,10 +6,11 @@ Members are counted by risk class and age. A period t:
 2. the cases diagnosed ``lag`` periods ago are published and shared by those who pay;
 3. each pays s; at a year's rate S = P·s a member of own cost c = (1 + fee)·B(x)·i(x)·r leaves within the
    year with probability expit(logit(base) + response·log(S/c));
-4. joiners come in with a waiting period before them, fewer when the share rises; everybody grows older.
+4. who fell ill is helped and leaves with it: nobody is helped twice;
+5. joiners come in with a waiting period before them, fewer when the share rises; everybody grows older.
 
 Because own cost counts, the low risks leave first: selection. With no response nobody is selected.
-Expected values by default; with ``paths`` numbers are drawn (Poisson cases and joiners, binomial leaving).
+Expected values by default; with ``paths`` numbers are drawn (binomial cases and leaving, Poisson joiners).
 """
 
 from __future__ import annotations
@@ -309,10 +310,12 @@ class _Course:
         late = [np.stack(sums, axis=1) for _ in range(act.lag_periods)]
         seen: dict[str, list[Floats]] = {name: [] for name in _TOLD}
         recent: list[Floats] = []
+        spent = np.zeros(self.n)
         for t in range(periods):
             ill = self.covered * np.minimum(self.rate / per, 1.0)
             if self.random is not None:
-                ill = self.random.poisson(ill).astype(float)
+                chance = np.minimum(self.rate / per, 1.0)
+                ill = self.random.binomial(self.covered.astype(np.int64), chance).astype(float)
             by_age = ill.sum(axis=1)
             diagnosed = np.stack(
                 [by_age[:, band == k].sum(axis=1) for k in range(amounts.size)], axis=1
@@ -329,8 +332,12 @@ class _Course:
             if rules.cap_per_case is not None:
                 each = np.minimum(each, rules.cap_per_case)
             share = np.where(payers >= 1, (published * each).sum(axis=1), 0.0)
+            most = np.inf if rules.cap_per_year is None else rules.cap_per_year
+            spent = np.zeros(self.n) if t % per == 0 else spent
+            share = np.minimum(share, np.maximum(most - spent, 0.0))
+            spent = spent + share
             recent = [*recent, share][-per:]
-            yearly = np.mean(recent, axis=0) * per
+            yearly = np.minimum(np.mean(recent, axis=0) * per, most)
             everyone = self.covered + sum(self.queue, np.zeros_like(self.covered))
             total = np.maximum(everyone.sum(axis=(1, 2)), 1e-12)
             told = (
@@ -341,6 +348,8 @@ class _Course:
             )  # fmt: skip
             for name, value in zip(_TOLD, told, strict=True):
                 seen[name].append(np.asarray(value, dtype=float))
+            # who is helped is not helped again: membership ends
+            self.covered = self.covered - ill
             silent = act.lag_periods + self.wait if waiting else 0
             self._leave(yearly, len(recent) > silent)
             self._move(t, yearly)
@@ -446,7 +455,13 @@ def _result(
                 f"{paths} paths, seed {seed}" if paths else "expected values",
                 f"leaving: {act.leave_base:g} a year at the own cost, log-odds {act.leave_response:g} "
                 "per log of share over own cost",
-                f"cases published {act.lag_periods} periods after diagnosis; no deaths",
+                f"cases published {act.lag_periods} periods after diagnosis; who fell ill is "
+                "helped once and counted out from then on; no deaths",
+                *(
+                    ()
+                    if rules.cap_per_year is None
+                    else ("the cap of a year is counted from the start, for all members alike",)
+                ),
                 "unravels: fewer than half of the members there would be if nobody minded the price, "
                 "and a share more than half above what it would be then",
             ),

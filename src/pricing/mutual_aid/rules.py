@@ -21,10 +21,10 @@ import numpy.typing as npt
 
 from pricing.data.tables import bundled
 from pricing.errors import InputError, nearest
+from pricing.sharing.settlement import AlikeRounding
 
-__all__ = ["AidBenefit", "AidClass", "AidRules", "Rounding", "Shortfall", "aid_rules"]
+__all__ = ["AidBenefit", "AidClass", "AidRules", "Shortfall", "aid_rules"]
 
-Rounding = Literal["half_up", "up"]
 Shortfall = Literal["platform", "payout"]
 OLDEST = 120
 _NEEDED = ("name", "benefit", "fee", "waiting_days", "exit_age", "classes")
@@ -79,8 +79,8 @@ class AidRules:
         Whether members share the bill before they are covered.
     published_days, settlement_days : tuple of int
         Days of the month on which cases are published and shares taken.
-    rounding : {"half_up", "up"}
-        How a payer's share is rounded to the fen; the difference is the platform's rounding account.
+    rounding : {"round_nearest", "round_up", "round_down"}
+        How a payer's share is rounded to the fen, as :mod:`pricing.sharing.settlement` names it; the difference is the platform's rounding account.
     shortfall : {"platform", "payout"}
         Who bears what the caps leave unpaid: the platform, or the cases, whose aid is cut.
     title : mapping
@@ -112,7 +112,7 @@ class AidRules:
     pays_while_waiting: bool = False
     published_days: tuple[int, ...] = (7, 21)
     settlement_days: tuple[int, ...] = (14, 28)
-    rounding: Rounding = "half_up"
+    rounding: AlikeRounding = "round_nearest"
     shortfall: Shortfall = "platform"
     title: Mapping[str, str] = field(default_factory=dict)
     source: str = ""
@@ -242,7 +242,10 @@ def _wrong(rules: AidRules) -> Iterator[str]:
     at_once: Any = rules.pays_while_waiting
     if not isinstance(at_once, bool):
         yield f"pays_while_waiting is {at_once!r}; true or false"
-    for name, choices in (("rounding", get_args(Rounding)), ("shortfall", get_args(Shortfall))):
+    for name, choices in (
+        ("rounding", get_args(AlikeRounding)),
+        ("shortfall", get_args(Shortfall)),
+    ):
         value = getattr(rules, name)
         if value not in choices:
             yield f"{name} is {value!r}{nearest(str(value), choices)}"

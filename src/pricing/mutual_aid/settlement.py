@@ -31,11 +31,12 @@ from pricing.mutual_aid.rules import AidRules
 from pricing.result.figure import COLOURS
 from pricing.result.shape import Basis, Result
 from pricing.result.words import Language, label, level_label, say
+from pricing.sharing.pool import number_given
+from pricing.sharing.settlement import whole_coins
 
 __all__ = ["AidSettlement", "settle", "settle_cells"]
 
 Floats = npt.NDArray[np.float64]
-_HAIR = 1e-6  # of a fen: what floating point may leave beside a half
 
 
 class AidSettlement(Result):
@@ -156,6 +157,12 @@ def settle(
             "an earlier settlement is of another calendar year",
             do="the cap of the year starts anew in January: give the periods of this year",
         )
+    if len(set(before)) < len(before):
+        raise InputError(
+            "an earlier settlement is given twice",
+            faults=sorted({str(day) for day in before if before.count(day) > 1}),
+            do="give each period of the year once",
+        )
     cells = member_cells(rules, members, published, earlier=before)
     return settle_cells(
         rules,
@@ -194,6 +201,7 @@ def settle_cells(
     >>> settle_cells(rules, MemberCells(cells, aside), cases, published=date(2020, 12, 7)).share
     6.48
     """
+    surplus = number_given(surplus, "the surplus")
     if not np.isfinite(surplus) or surplus < 0:
         raise InputError(f"a surplus of {surplus}; zero or more")
     if members.payers == 0:
@@ -264,13 +272,13 @@ def settle_cells(
         "surplus_left": (round(surplus * 100) - used) / 100,
         "capped_cases": int(count[capped].sum()),
         "year_capped_members": int(payers[paid < share].sum()),
-        "set_aside": int(aside["rows"].sum()), "currency": rules.currency,
+        "set_aside": int(aside["rows"].sum()), "by_weights": not uniform, "currency": rules.currency,
     }  # fmt: skip
     given = basis or Basis()
     notes = (
         *given.notes,
         f"rules {rules.name}: {rules.source}",
-        f"share rounded {rules.rounding} to the fen; the difference is the platform's rounding account",
+        f"share to the fen by {rules.rounding}; the difference is the platform's rounding account",
         f"what the caps leave unpaid: {rules.shortfall}",
         "members as of the day of publication; those who leave later still pay",
     )
@@ -316,11 +324,13 @@ def _capped(
 
 def _rounded(exact: Floats, rule: str, common: Fraction | None) -> npt.NDArray[np.int64]:
     if common is not None:
-        whole = -int(-common // 1) if rule == "up" else _half_up(common)
-        return np.full(exact.size, whole, dtype=np.int64)
-    if rule == "up":
-        return np.ceil(exact - _HAIR).astype(np.int64)
-    return np.floor(exact + 0.5 + _HAIR).astype(np.int64)
+        exactly = {
+            "round_up": -int(-common // 1),
+            "round_nearest": _half_up(common),
+            "round_down": int(common // 1),
+        }
+        return np.full(exact.size, exactly[rule], dtype=np.int64)
+    return whole_coins(exact, rule)
 
 
 def _room(
@@ -332,7 +342,15 @@ def _room(
     """What the cap of the year leaves each cell, in fen."""
     if rules.cap_per_year is None:
         return np.full(cells.height, np.iinfo(np.int64).max)
-    if earlier and weights is not None:
+    most = int(cells["earlier"].max() or 0)  # type: ignore[arg-type]
+    if most > len(earlier):
+        raise InputError(
+            f"members have shared up to {most} earlier periods of the year and "
+            f"{len(earlier)} are given",
+            do="give the settlements of all of them, for the cap of the year",
+        )
+    weighed = any(each.facts["by_weights"] for each in earlier)
+    if earlier and (weights is not None or weighed):
         raise InputError(
             "a cap of the year over earlier periods needs equal shares",
             do="leave the weights out, or the cap of the year",

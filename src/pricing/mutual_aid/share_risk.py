@@ -19,14 +19,14 @@ import polars as pl
 from pricing.errors import InputError
 from pricing.files import fingerprint
 from pricing.losses.aggregate import aggregate_portfolio
-from pricing.losses.count_law import CountLaw
 from pricing.losses.severity_law import sample_severity
 from pricing.mutual_aid.rules import AidRules
 from pricing.result.figure import COLOURS
 from pricing.result.shape import Basis, Result
 from pricing.result.words import Language, label, say
+from pricing.sharing.few_claims import members_for, poisson_binomial
 
-__all__ = ["ShareRisk", "poisson_binomial", "pool_size", "share_risk"]
+__all__ = ["ShareRisk", "share_risk"]
 
 LEVELS = (0.5, 0.75, 0.9, 0.95, 0.99, 0.995)
 
@@ -77,76 +77,6 @@ class ShareRisk(Result):
             xaxis={"title": {"text": f"{label('share_of_payer', lang)} ({self.basis.currency})"}},
             yaxis={"title": {"text": label("above_line", lang)}, "tickformat": ".0%"},
         )
-
-
-def pool_size(probability: float, *, cv: float) -> float:
-    """Members a pool needs for a coefficient of variation of the share: n = (1 − q)/(q·cv²).
-
-    Parameters
-    ----------
-    probability : float
-        q, that a member is helped in the year (or period), above 0 and below 1.
-    cv : float
-        Standard deviation over mean that is borne, above zero.
-
-    Examples
-    --------
-    >>> round(pool_size(0.002, cv=0.1))
-    49900
-    """
-    if not 0 < probability < 1 or not 0 < cv < float("inf"):
-        raise InputError(
-            f"a probability between 0 and 1 and a cv above zero, got {probability}, {cv}"
-        )
-    return (1 - probability) / (probability * cv * cv)
-
-
-def poisson_binomial(
-    number: npt.ArrayLike, probability: npt.ArrayLike, *, name: str = "Poisson-binomial"
-) -> CountLaw:
-    """Give the law of how many of n independent members fall ill, each at the probability of its cell.
-
-    P(z) = Π (1 − q + qz)^n; mean Σ nq, variance Σ nq(1 − q), third central moment Σ nq(1 − q)(1 − 2q)
-    (Poisson 1837).
-
-    Parameters
-    ----------
-    number : array
-        Members by cell, whole.
-    probability : array
-        q by cell, 0 to 1.
-
-    Examples
-    --------
-    >>> law = poisson_binomial([10, 5], [0.1, 0.2])
-    >>> law.mean, round(law.variance, 12)
-    (2.0, 1.7)
-    """
-    n, q = np.asarray(number, dtype=float).ravel(), np.asarray(probability, dtype=float).ravel()
-    if n.shape != q.shape or not n.size:
-        raise InputError(f"{n.size} numbers of members and {q.size} probabilities")
-    bad = int((~((q >= 0) & (q <= 1))).sum())
-    if bad or not ((n >= 0) & (n == np.floor(n))).all():
-        raise InputError(
-            "members are whole and zero or more, probabilities lie in 0 to 1",
-            faults=[f"{bad} probabilities outside"] if bad else [],
-        )
-    some = (n > 0) & (q > 0)
-    n, q = n[some], q[some]
-    if not n.size:
-        raise InputError("nobody can fall ill: no members, or probabilities of zero")
-
-    def pgf(z: npt.NDArray[np.complex128]) -> npt.NDArray[np.complex128]:
-        out = np.zeros(z.shape, dtype=complex)
-        for members, rate in zip(n.tolist(), q.tolist(), strict=True):
-            base = 1 + rate * (z - 1)
-            out += members * np.log(np.where(base == 0, 1e-300, base))
-        return np.exp(out)
-
-    spread = n * q * (1 - q)
-    return CountLaw(
-        name, float((n * q).sum()), float(spread.sum()), float((spread * (1 - 2 * q)).sum()), pgf
-    )
 
 
 def share_risk(
@@ -230,7 +160,8 @@ def share_risk(
         "periods": float(periods), "currency": rules.currency,
         "case_chance": float((number * probability).sum() / number.sum()),
     }  # fmt: skip
-    facts["pool_for_10"] = pool_size(facts["case_chance"], cv=0.10)
+    # the same mix of ages and benefits, larger or smaller: the variation goes with 1/√n
+    facts["pool_for_10"] = float(number.sum()) * (facts["cv"] / 0.10) ** 2
     found = ShareRisk(
         table=pl.DataFrame(), facts=facts, frames={"share_distribution": distribution}
     )
@@ -252,8 +183,8 @@ def share_risk(
             "incidence_rate": probability,
         }
     ).filter(pl.col("incidence_rate").is_between(0, 1, closed="none"))
-    q = pl.col("incidence_rate")
-    needs = needs.with_columns(members_for_10=(1 - q) / (q * 0.1**2)).sort("age")
+    alone = [members_for(q, variation=0.10) for q in needs["incidence_rate"]]
+    needs = needs.with_columns(members_for_10=pl.Series(alone, dtype=pl.Int64)).sort("age")
     seen: Mapping[str, pl.DataFrame] = {
         "share_distribution": distribution,
         "share_lines": told,

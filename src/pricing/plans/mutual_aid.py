@@ -17,6 +17,7 @@ from pricing.data.rates import RateTable, rate_table
 from pricing.errors import InputError
 from pricing.files import fingerprint
 from pricing.mutual_aid.against_insurance import against_insurance
+from pricing.mutual_aid.age_pool import aid_pool
 from pricing.mutual_aid.aid_cases import judged_cases, with_members
 from pricing.mutual_aid.back_test import share_back_test
 from pricing.mutual_aid.case_cap import break_even_members, capped_share
@@ -29,6 +30,10 @@ from pricing.mutual_aid.settlement import settle_cells
 from pricing.mutual_aid.share_risk import share_risk
 from pricing.mutual_aid.unravelling import unravelling
 from pricing.result.shape import Basis, Result
+from pricing.sharing.cap import cap_shares
+from pricing.sharing.fairness import compare_rules
+from pricing.sharing.rule import RULES, share_rule
+from pricing.sharing.settlement import AlikeRounding
 from pricing.study.sections import Strict
 
 __all__ = ["AidBehaviour", "MutualAidSection", "Prepared"]
@@ -97,9 +102,7 @@ class MutualAidSection(Strict):
     shortfall: Literal["platform", "payout"] | None = Field(
         default=None, description="Who bears what the caps leave, tried instead"
     )
-    rounding: Literal["half_up", "up"] | None = Field(
-        default=None, description="Rounding, tried instead"
-    )
+    rounding: AlikeRounding | None = Field(default=None, description="Rounding, tried instead")
     leave_above: float = Field(
         default=1.5,
         ge=1,
@@ -197,6 +200,7 @@ def results(section: MutualAidSection, prepared: Prepared, basis: Basis) -> dict
     steps = np.unique(np.round(np.geomspace(max(payers / 30, 1), payers * 30, 25)).astype(int))
     found["capped_share"] = capped_share(rules, [int(n) for n in steps])
     found["share_risk"] = share_risk(rules, pool, payers=payers, lines=section.lines, basis=basis)
+    found |= _share_rules(rules, cells, prepared, basis)
     found["unravelling"] = _unravelling(section, rules, prepared)
     found["aid_membership"] = _membership(section, rules, cells, prepared)
     found["aid_against_insurance"] = against_insurance(
@@ -256,15 +260,19 @@ def _cells(section: MutualAidSection, rules: AidRules, prepared: Prepared) -> Me
 
 def _scaled(section: MutualAidSection, rules: AidRules, prepared: Prepared) -> pl.DataFrame:
     """The period's cases, each as often as a row stands for members; a benefit tried is paid."""
-    day = prepared.cases.filter(pl.col("published") == section.published)
+    cases = prepared.cases
     if section.flat_benefit is not None:
-        day = day.with_columns(amount=pl.lit(section.flat_benefit))
-    good, bad = judged_cases(rules, day)
+        cases = cases.with_columns(amount=pl.lit(section.flat_benefit))
+    good, bad = judged_cases(rules, cases, published=section.published)
     copies = pl.DataFrame({"_copy": range(section.each_stands_for)})
     many = good.join(copies, how="cross").with_columns(
-        case_id=pl.format("{}-{}", "case_id", "_copy")
+        case_id=pl.format("{}-{}", "case_id", "_copy"),
+        member_id=pl.format("{}-{}", "member_id", "_copy"),
     )
-    return pl.concat([many.drop("_copy"), bad.select(good.columns)])
+    # the other days stay, so that who was helped before is seen again
+    others = cases.filter(pl.col("published") != section.published)
+    parts = (many.drop("_copy"), bad, others)
+    return pl.concat([part.select(good.columns) for part in parts])
 
 
 def _pool(prepared: Prepared, cells: MemberCells) -> pl.DataFrame:
@@ -276,6 +284,25 @@ def _pool(prepared: Prepared, cells: MemberCells) -> pl.DataFrame:
         .sort("sex", "age")
         .with_columns(incidence=rate * prepared.factor)
     )
+
+
+def _share_rules(
+    rules: AidRules, cells: MemberCells, prepared: Prepared, basis: Basis
+) -> dict[str, Result]:
+    """Every rule of sharing on the year's loss of the members: fairness by age, own shares, the cap."""
+    rate = prepared.incidence.rate() * prepared.factor
+    ill = pl.when(pl.col("covered") == 1).then(rate)
+    notes = ("a year's aid before fee and caps; members by age, the others by class",)
+    pool = aid_pool(
+        rules, cells.cells.with_columns(incidence=ill), basis=replace(basis, notes=notes)
+    )
+    found: dict[str, Result] = {"share_fairness": compare_rules(pool)}
+    found |= {f"shared_loss:{rule}": share_rule(pool, rule) for rule in RULES}
+    if rules.cap_per_year is not None:
+        cap = {"cap": rules.cap_per_year, "fee": rules.fee}
+        for rule in ("uniform", "conditional_mean"):
+            found[f"capped_shares:{rule}"] = cap_shares(pool, rule, bearer=rules.shortfall, **cap)
+    return found
 
 
 def _year_share(rules: AidRules, pool: pl.DataFrame, payers: int) -> float:
@@ -320,7 +347,8 @@ def _membership(
     covered = float(by_age["members"].sum())
     mean = 1 - act.high_share + act.high_share * act.high_risk
     paying = float(held.filter(pl.col("pays") == 1)["members"].sum())
-    honorary = cells.payers - paying
+    only = cells.cells.filter((pl.col("pays") == 1) & (pl.col("aid_standing") == "paying_only"))
+    honorary = float(only["members"].sum())  # who pays while waiting is not among them
     return project_membership(
         rules,
         {int(age): float(n) for age, n in by_age.rows()},

@@ -103,6 +103,7 @@ PLAN_SECTIONS: dict[str, tuple[str, ...]] = {  # of plan studies, before those a
         ),
     ),
     "mutual_aid": ("aid_settlement", "cross_subsidy", "capped_share", "share_risk"),
+    "share_rules": ("share_fairness", "shared_loss", "capped_shares"),
     "aid_future": ("unravelling", "aid_membership"),
     "aid_compared": ("aid_against_insurance", "share_back_test"),
 }
@@ -165,6 +166,8 @@ ASIDE |= {
         "payg_ratio",
     ),
     "care_stress": ("outgo_last",),
+    "share_fairness": ("variance_reduction",),
+    "shared_loss": ("own_p99", "own_tail_p99", "share_tail_p99", "share_p50", "share_falls"),
 }  # fmt: skip
 OF_LEVEL = (  # their names say a tier, not a factor
     "tier_cost", "premium_build_up", "tier_adequacy", "tier_break_even", "tier_effects", "tier_grid",
@@ -205,4 +208,5 @@ NOTES = {  # the sentence under a section's heading
     "selection": "section.note_selection",
     "evaluation_card": "section.note_card",
     "experience": "section.note_expected",
+    "share_rules": "section.note_share_rules",
 }
