@@ -1,0 +1,82 @@
+"""Claims over an interface, read by a hostile second reader: zones, versions, words, a file beside the study."""
+
+import json
+from datetime import date
+
+import polars as pl
+import pytest
+
+from pricing.data.claim_messages import claims_of_messages
+from pricing.errors import InputError
+
+
+def message(**changes):
+    claim = {"number": "C1", "policy": "AJ1", "incurred": "2024-03-01", "amount": 900.0,
+             "benefit": "inpatient", "status": "paid"}  # fmt: skip
+    outer = {k: changes.pop(k) for k in ("version", "sent") if k in changes}
+    return json.dumps({"claim": claim | changes, **outer}, ensure_ascii=False)
+
+
+def told(*bodies, **options):
+    lines = [str(i) for i, _ in enumerate(bodies, start=1)]
+    return claims_of_messages(pl.DataFrame({"message_line": lines, "body": bodies}), **options)
+
+
+def reasons(*bodies, **options):
+    return told(*bodies, **options).lines["set_aside_reason"].to_list()
+
+
+@pytest.mark.parametrize(
+    ("earlier", "later"),
+    [
+        ("2024-03-01T09:30:00+08:00", "2024-03-01T02:00:00Z"),  # 10:00 in China
+        ("2024-03-01T02:00:00Z", "2024-03-01 10:30:00"),
+        ("2024-03-01T10:00:00.100Z", "2024-03-01T10:00:00.900Z"),
+        ("2024-03-01T10:00:00+0800", "2024-02-29T22:00:00-05:00"),
+        ("2024-03-01", "2024-03-01 00:01"),
+        ("2024/03/01 08:00", "2024-03-01 08:01"),
+    ],
+)
+def test_the_last_message_wins_whatever_zone_it_tells_its_time_in(earlier, later):
+    first, last = message(amount=1, sent=earlier), message(amount=2, sent=later)
+    for bodies in ((first, last), (last, first)):
+        assert told(*bodies).claims["amount"].to_list() == [2.0]
+
+
+@pytest.mark.parametrize(
+    ("said", "day"),
+    [
+        ("2024-02-29T23:30:00Z", date(2024, 3, 1)),
+        ("2024-03-01T07:30:00+08:00", date(2024, 3, 1)),
+        ("2024-02-29T15:59:00.5Z", date(2024, 2, 29)),
+        ("2024-03-01T23:30:00", date(2024, 3, 1)),
+        ("2024-03-01", date(2024, 3, 1)),
+        ("20240301", date(2024, 3, 1)),
+    ],
+)
+def test_days_are_those_of_china(said, day):
+    assert told(message(incurred=said)).claims["incurred"].to_list() == [day]
+
+
+def test_a_version_that_is_no_number_is_named_and_not_taken_for_the_earliest():
+    found = reasons(message(amount=1, version=1), message(amount=2, version="v2"))
+    assert found == ["message_kept", "message_order"]
+    whole = told(message(amount=1, version=1), message(amount=2, version="2.0"))
+    assert whole.claims["amount"].to_list() == [2.0]
+    assert reasons(message(sent="yesterday")) == ["message_order"]
+    assert reasons(message(sent="yesterday", version=3)) == ["message_kept"]
+
+
+def test_words_of_a_status_are_the_same_in_capitals():
+    assert reasons(message(status="Paid_Out"), statuses={"PAID_OUT": "paid"}) == ["message_kept"]
+
+
+@pytest.mark.parametrize("amount", ["1,200.50", "1200元", "", True, -1, None, "NaN", "inf"])
+def test_amounts_that_cannot_be_read_are_named_and_never_guessed(amount):
+    assert reasons(message(amount=amount)) == ["message_amount"]
+
+
+@pytest.mark.parametrize("most", ["1e8", 0, -1, True, None])
+def test_limits_that_are_none_are_refused(most):
+    with pytest.raises(InputError, match="above 0"):
+        told(message(), most_amount=most)
