@@ -80,3 +80,44 @@ def test_amounts_that_cannot_be_read_are_named_and_never_guessed(amount):
 def test_limits_that_are_none_are_refused(most):
     with pytest.raises(InputError, match="above 0"):
         told(message(), most_amount=most)
+
+
+def test_a_study_reads_its_messages_from_lines_of_json(tmp_path):
+    from pricing.data.alarm_book import simulate_alarms
+    from pricing.data.tables import bundled
+    from pricing.plans.plan_study import PlanStudy
+
+    simulate_alarms(tmp_path / "book", members=300, seed=5)
+    bodies = pl.read_parquet(tmp_path / "book/claim_messages/*.parquet")["body"].to_list()
+    half = len(bodies) // 2
+    (tmp_path / "a-1.jsonl").write_text("\n".join(bodies[:half]) + "\n\n", encoding="utf-8")
+    (tmp_path / "a-2.jsonl").write_text(
+        "\n".join(bodies[half:]).replace("\n", "\r\n"), encoding="utf-8"
+    )
+    text = bundled("studies/anjia_link.toml").read_text(encoding="utf-8").split("[[scenarios]]")[0]
+    made, tables = "[simulate]\nmembers = 6_000\nseed = 20260302\n", ""
+    for name in ("policies", "renewals", "watches", "alarms"):
+        tables += f'[tables.{name}]\nfiles = "book/{name}/*.parquet"\n'
+    for ending, lines in (
+        ("jsonl", '[tables.claim_messages]\nfiles = "a-*.jsonl"\n'),
+        ("parquet", '[tables.claim_messages]\nfiles = "book/claim_messages/*.parquet"\n'),
+    ):
+        assert made in text
+        (tmp_path / f"{ending}.toml").write_text(
+            text.replace(made, tables + lines), encoding="utf-8"
+        )
+    one, two = (PlanStudy(tmp_path / f"{ending}.toml") for ending in ("jsonl", "parquet"))
+    assert one.headline() == two.headline()
+    assert one.checked["claim_messages"].accepted.height == len(bodies)
+    first = one.checked["claim_messages"].accepted.row(half, named=True)
+    assert first["message_line"] == "a-2.jsonl:1"
+
+
+def test_a_file_of_messages_that_is_none_is_named(tmp_path):
+    from pricing.data.files import read_files
+
+    (tmp_path / "blank.jsonl").write_text(" \n\n", encoding="utf-8")
+    (tmp_path / "wide.jsonl").write_text('{"claim": 1}', encoding="utf-16")
+    for name, said in (("blank", "the file is empty"), ("wide", "UTF-16")):
+        with pytest.raises(InputError, match=said):
+            read_files(f"{name}.jsonl", folder=tmp_path, encoding="utf-8", separator=",")
