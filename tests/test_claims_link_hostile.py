@@ -1,7 +1,7 @@
 """Claims over an interface, read by a hostile second reader: zones, versions, words, a file beside the study."""
 
 import json
-from datetime import date
+from datetime import UTC, date
 
 import polars as pl
 import pytest
@@ -121,3 +121,23 @@ def test_a_file_of_messages_that_is_none_is_named(tmp_path):
     for name, said in (("blank", "the file is empty"), ("wide", "UTF-16")):
         with pytest.raises(InputError, match=said):
             read_files(f"{name}.jsonl", folder=tmp_path, encoding="utf-8", separator=",")
+
+
+def test_alarms_are_of_the_day_in_china():
+    from datetime import datetime, timedelta, timezone
+
+    from pricing.activity.alarms import alarm_rates, alarm_rows
+
+    late = datetime(2023, 12, 31, 16, 30, tzinfo=UTC)  # half past midnight in China
+    east = late.astimezone(timezone(timedelta(hours=8)))
+    for raised in (late, "2023-12-31T16:30:00Z", east.isoformat(), "2024-01-01 00:30"):
+        export = pl.DataFrame({"policy_id": ["AJ1"], "raised": [raised], "kind": ["fall"]})
+        rows = alarm_rows(export)
+        assert rows["raised"].to_list() == [date(2024, 1, 1)]
+        terms = pl.DataFrame({"policy_id": ["AJ1"], "policy_year": [1], "start": [date(2024, 1, 1)]})  # fmt: skip
+        worn = pl.DataFrame({"policy_id": ["AJ1"], "worn_from": [date(2023, 1, 1)], "worn_until": [date(2025, 1, 1)]})  # fmt: skip
+        assert alarm_rates(terms, rows, worn)["alarms"].to_list() == [0]
+        with pytest.raises(InputError, match="not a day"):
+            alarm_rates(terms, rows.cast({"raised": pl.String}), worn)
+        with pytest.raises(InputError, match="out of their domain"):
+            alarm_rates(terms, rows, worn, least="0.25")

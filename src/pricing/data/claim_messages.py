@@ -16,6 +16,7 @@ from typing import Any
 
 import polars as pl
 
+from pricing.data.clock import DAY_FORMATS, china_time, names_zone
 from pricing.errors import InputError, nearest
 
 __all__ = ["CLAIM_PATHS", "STATUSES", "LinkedClaims", "claims_of_messages", "read_messages"]
@@ -48,10 +49,6 @@ GOOD = ("message_kept", "message_earlier", "message_cancelled")
 REQUIRED = ("claim_id", "policy_id", "incurred", "amount", "status")
 LONGEST = 64  # letters of a number
 BATCH = 2_000  # lines read together
-_DAYS = ("%Y-%m-%d", "%Y/%m/%d", "%Y%m%d")
-_TIMES = tuple(f"{d} %H:%M{rest}" for d in _DAYS for rest in (":%S%.f", ""))
-_ZONE = r"[T ]\d{2}:\d{2}.*?\s*(Z|[+-]\d{2}:?\d{2})$"
-_LOCAL = 8 * 60  # minutes ahead of Greenwich: China has one time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -321,7 +318,7 @@ def _judged(
         status=said.str.to_lowercase().replace_strict(dict(words), default=None),
         amount=pl.when(amount.is_finite() & (amount >= 0) & (amount <= most_amount)).then(amount),
         version=pl.when(version == version.floor()).then(version).cast(pl.Int64, strict=False),
-        sent=pl.coalesce(_moment("sent"), _day("sent").cast(pl.Datetime)),
+        sent=pl.coalesce(china_time("sent"), _day("sent").cast(pl.Datetime)),
         **{n: _day(n) for n in ("incurred", "reported", "paid")},
     )  # fmt: skip
     long = [pl.col(n).str.len_chars() > LONGEST for n in ("claim_id", "policy_id", "benefit")]
@@ -350,25 +347,8 @@ def _judged(
 
 def _day(name: str) -> pl.Expr:
     text = pl.col(name).str.replace(r"[T ].*$", "")
-    plain = pl.coalesce(text.str.to_date(f, strict=False) for f in _DAYS)
-    zoned = pl.col(name).str.extract(_ZONE).is_not_null()
-    return pl.when(zoned).then(_moment(name).dt.date()).otherwise(plain).alias(name)
-
-
-def _moment(name: str) -> pl.Expr:
-    """Read a time as China's clocks show it; where it names no zone, as written."""
-    zone = pl.col(name).str.extract(_ZONE)
-    digits = zone.replace("Z", "+0000").str.replace(":", "")
-    ahead = digits.str.slice(1, 2).cast(pl.Int64, strict=False) * 60 + digits.str.slice(3, 2).cast(
-        pl.Int64, strict=False
-    )
-    ahead = pl.when(digits.str.starts_with("-")).then(-ahead).otherwise(ahead)
-    clock = pl.col(name).str.replace(r"\s*(Z|[+-]\d{2}:?\d{2})$", "")
-    clock = pl.when(zone.is_null()).then(pl.col(name)).otherwise(clock).str.replace("T", " ")
-    read = pl.coalesce(
-        clock.str.to_datetime(f, strict=False, time_unit="us", ambiguous="earliest") for f in _TIMES
-    )
-    return (read + pl.duration(minutes=(_LOCAL - ahead).fill_null(0))).alias(name)
+    plain = pl.coalesce(text.str.to_date(f, strict=False) for f in DAY_FORMATS)
+    return pl.when(names_zone(name)).then(china_time(name).dt.date()).otherwise(plain).alias(name)
 
 
 def _folded(judged: pl.DataFrame) -> LinkedClaims:
