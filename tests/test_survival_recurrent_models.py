@@ -433,3 +433,25 @@ def test_who_joins_late_is_still_covered_then(joins_at):
     assert row["net_value"] == pytest.approx(
         (1 - theta) * claimed * events["amount"].mean() - 50.0, rel=1e-9
     )
+
+
+def test_claims_of_one_day_that_the_models_count_once_are_told():
+    from datetime import date
+
+    from pricing.plans.after_claim import AfterClaimSection, Prepared, claimants
+
+    policies = pl.DataFrame({
+        "policy_id": ["A"], "birth_date": [date(1960, 1, 1)], "start": [date(2022, 1, 1)],
+        "end": [date(2025, 1, 1)], "exit_cause": ["lapse"],
+    })  # fmt: skip
+    told = pl.DataFrame({
+        "claim_id": ["2", "3", "4"], "policy_id": ["A"] * 3, "amount": [9.0] * 3,
+        "benefit": ["inpatient"] * 3, "incurred": [date(2024, 1, 1)] * 2 + [date(2024, 2, 1)],
+    })  # fmt: skip
+    register = pl.DataFrame({"claim_id": ["1"], "policy_id": ["A"], "closed": [date(2023, 1, 1)],
+                             "joined": [date(2023, 3, 1)], "chronic": [True]})  # fmt: skip
+    section = AfterClaimSection(until=date(2026, 1, 1))
+    _, events, notes = claimants(section, Prepared(policies, told, register))
+    assert events.height == 3
+    assert any(note.startswith("1 repeat claims on the day of another") for note in notes)
+    assert not any("day of another" in n for n in claimants(section, Prepared(policies, told.tail(2), register))[2])  # fmt: skip
