@@ -400,3 +400,58 @@ def test_scenarios_change_the_value_as_they_must(study):
 
     with pytest.raises(InputError, match="no claimant is followed"):
         study.headline({"after_claim.until": dt.date(2020, 1, 1)})
+
+
+@pytest.mark.parametrize("joins_at", [3.0, 8.0])
+def test_who_joins_late_is_still_covered_then(joins_at):
+    """Cover lost before joining is none of a joiner's: share covered and rates counted from joining on."""
+    persons, events = claims(400, 21)
+    found = repeat_value(
+        persons, events, died="died", horizons=[20.0], joins_at=joins_at, service_cost=50.0
+    )
+    fit = fit_repeat(
+        event_intervals(persons, events, switches={"in_service": "joined"}, tied="one"),
+        "in_service", base={"in_service": "no"}, ties="breslow", unit="month",
+    )  # fmt: skip
+    theta = fit.hazard_ratios("in_service").filter(level="yes")["hazard_ratio"].item()
+    rows = event_intervals(persons, events, switches={"in_service": "joined"}, tied="one")
+    start, stop = rows["entry"].to_numpy(), rows["exit"].to_numpy()
+    weight = np.where((rows["in_service"] == "yes").to_numpy(), theta, 1.0)
+    last, died = persons["exit"].to_numpy(), persons["died"].to_numpy()
+    covered, at, claimed, inside = 1.0, joins_at, 0.0, 0.0
+    marks = [(t, 0) for t in events["time"].to_list()] + [(t, 1) for t in last[died].tolist()]
+    for t, leaves in sorted(m for m in marks if joins_at < m[0] <= 20.0):
+        inside, at = inside + covered * (t - at), t
+        if leaves:
+            covered *= 1 - 1 / (last >= t).sum()
+        else:
+            claimed += covered / weight[(start < t) & (t <= stop)].sum()
+    inside += covered * (20.0 - at)
+    row = found.table.row(0, named=True)
+    assert row["repeat_claims"] == pytest.approx(claimed, rel=1e-9)
+    assert row["time_in_service"] == pytest.approx(inside, rel=1e-9)
+    assert row["net_value"] == pytest.approx(
+        (1 - theta) * claimed * events["amount"].mean() - 50.0, rel=1e-9
+    )
+
+
+def test_claims_of_one_day_that_the_models_count_once_are_told():
+    from datetime import date
+
+    from pricing.plans.after_claim import AfterClaimSection, Prepared, claimants
+
+    policies = pl.DataFrame({
+        "policy_id": ["A"], "birth_date": [date(1960, 1, 1)], "start": [date(2022, 1, 1)],
+        "end": [date(2025, 1, 1)], "exit_cause": ["lapse"],
+    })  # fmt: skip
+    told = pl.DataFrame({
+        "claim_id": ["2", "3", "4"], "policy_id": ["A"] * 3, "amount": [9.0] * 3,
+        "benefit": ["inpatient"] * 3, "incurred": [date(2024, 1, 1)] * 2 + [date(2024, 2, 1)],
+    })  # fmt: skip
+    register = pl.DataFrame({"claim_id": ["1"], "policy_id": ["A"], "closed": [date(2023, 1, 1)],
+                             "joined": [date(2023, 3, 1)], "chronic": [True]})  # fmt: skip
+    section = AfterClaimSection(until=date(2026, 1, 1))
+    _, events, notes = claimants(section, Prepared(policies, told, register))
+    assert events.height == 3
+    assert any(note.startswith("1 repeat claims on the day of another") for note in notes)
+    assert not any("day of another" in n for n in claimants(section, Prepared(policies, told.tail(2), register))[2])  # fmt: skip

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import polars as pl
 
 from pricing.activity.pseudonym import Key, pseudonyms
+from pricing.data.clock import china_time, names_zone
 from pricing.errors import InputError
 from pricing.experience.domain import require_columns
 
@@ -34,7 +35,8 @@ def alarm_rows(
     Parameters
     ----------
     export : polars.DataFrame
-        ``policy_id``, ``raised`` (day, time, or text of either in local time), ``kind``; optionally
+        ``policy_id``, ``raised`` (day, time, or text of either: as written, or where it names its zone put
+        to China's), ``kind``; optionally
         ``alarm_id`` (numbered where it lacks), ``confirmed``.
     words : mapping of str to str, optional
         Their words for kinds, beside those of :data:`ALARM_WORDS`; others stay and are told by the
@@ -53,7 +55,11 @@ def alarm_rows(
     raised = pl.col("raised")
     if kind == pl.String:
         day = raised.str.strip_chars().str.replace(r"[T ].*$", "").str.replace_all("/", "-")
-        raised = day.str.to_date("%Y-%m-%d", strict=False)
+        plain = day.str.to_date("%Y-%m-%d", strict=False)
+        zoned = china_time("raised").dt.date()
+        raised = pl.when(names_zone("raised")).then(zoned).otherwise(plain)
+    elif isinstance(kind, pl.Datetime) and kind.time_zone is not None:
+        raised = raised.dt.convert_time_zone("Asia/Shanghai").dt.date()
     elif not (kind == pl.Date or isinstance(kind, pl.Datetime)):
         raise InputError(f"'raised' is {kind}: neither day, time nor text")
     known = dict(ALARM_WORDS) | dict(words or {})
@@ -130,7 +136,11 @@ def alarm_rates(
     require_columns(["policy_id", "worn_from", "worn_until"], watches.columns)
     if isinstance(lookback, bool) or not isinstance(lookback, int) or not 1 <= lookback <= 3660:
         raise InputError(f"the days before a term are 1 to 3,660, got {lookback!r}")
-    if not (0 < least <= lookback / 365 and many > 0):
+    for frame, name in ((terms, "start"), (alarms, "raised"), (watches, "worn_from")):
+        if frame.height and not frame.schema[name].is_temporal():
+            raise InputError(f"{name!r} is {frame.schema[name]}, not a day")
+    numbers = all(isinstance(n, int | float) for n in (least, many))
+    if not (numbers and 0 < least <= lookback / 365 and many > 0):
         raise InputError(f"limits out of their domain: least {least}, many {many}")
     if twice := int(terms.select("policy_id", "policy_year").is_duplicated().sum()):
         raise InputError(f"{twice:,} terms appear twice", where="terms")

@@ -16,6 +16,7 @@ from typing import Any
 
 import polars as pl
 
+from pricing.data.clock import DAY_FORMATS, china_time, names_zone
 from pricing.errors import InputError, nearest
 
 __all__ = ["CLAIM_PATHS", "STATUSES", "LinkedClaims", "claims_of_messages", "read_messages"]
@@ -48,7 +49,6 @@ GOOD = ("message_kept", "message_earlier", "message_cancelled")
 REQUIRED = ("claim_id", "policy_id", "incurred", "amount", "status")
 LONGEST = 64  # letters of a number
 BATCH = 2_000  # lines read together
-_DAYS = ("%Y-%m-%d", "%Y/%m/%d", "%Y%m%d")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,8 +176,9 @@ def claims_of_messages(
     Returns
     -------
     LinkedClaims
-        Versions go by ``version`` where it is given, then by ``sent``, then by line. The same line
-        again is set aside as repeated. A claim whose two last messages have one version number and
+        Versions go by ``version`` where it is given, then by ``sent``, then by line; a version that is no
+        whole number, or without one a ``sent`` that is no time, is set aside. Times that name their zone
+        are put to that of China, days with them; others are taken as written. The same line again is set aside as repeated. A claim whose two last messages have one version number and
         differ, or that is told of two policies, is set aside whole. Where a message cannot be read,
         the claim's other messages stand.
 
@@ -199,7 +200,7 @@ def claims_of_messages(
     [('message_kept', 1), ('message_earlier', 1), ('message_malformed', 1)]
     """
     places = dict(CLAIM_PATHS) | _known(dict(paths or {}))
-    words = dict(STATUSES) | dict(statuses or {})
+    words = dict(STATUSES) | {k.strip().lower(): v for k, v in dict(statuses or {}).items()}
     odd = sorted({v for v in words.values() if v not in ("open", "paid", "withdrawn")})
     if odd:
         raise InputError(f"a status means open, paid or withdrawn, not {', '.join(odd)}")
@@ -207,11 +208,15 @@ def claims_of_messages(
         raise InputError(f"messages lack {', '.join(missing)}", do="read them with read_messages")
     if messages.is_empty():
         raise InputError("there are no messages", do="check the file and its encoding")
-    if not (most_amount > 0 and longest > 0):
+    if not (_positive(most_amount) and _positive(longest)):
         raise InputError("the largest amount and the longest message are above 0")
     read = _fields(messages, places, longest)
     judged = _judged(read, words, prefix, most_amount)
     return _folded(judged)
+
+
+def _positive(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
 
 
 def _known(paths: dict[str, str]) -> dict[str, str]:
@@ -308,19 +313,22 @@ def _judged(
 ) -> pl.DataFrame:
     said = pl.col("status")
     amount = pl.col("amount").cast(pl.Float64, strict=False)
-    sent = pl.col("sent").str.replace("T", " ").str.slice(0, 19)
+    version = pl.col("version").cast(pl.Float64, strict=False)
     typed = read.with_columns(
         status=said.str.to_lowercase().replace_strict(dict(words), default=None),
         amount=pl.when(amount.is_finite() & (amount >= 0) & (amount <= most_amount)).then(amount),
-        version=pl.col("version").cast(pl.Int64, strict=False),
-        sent=pl.coalesce(sent.str.to_datetime(f, strict=False) for f in ("%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M")),
+        version=pl.when(version == version.floor()).then(version).cast(pl.Int64, strict=False),
+        sent=pl.coalesce(china_time("sent"), _day("sent").cast(pl.Datetime)),
         **{n: _day(n) for n in ("incurred", "reported", "paid")},
     )  # fmt: skip
     long = [pl.col(n).str.len_chars() > LONGEST for n in ("claim_id", "policy_id", "benefit")]
     lossy = pl.col("claim_id").str.contains(
         r"^([\[{]|-?\d(\.\d+)?e[+-]?\d+$)"
     )  # a list, an object, or a number cut to 16 digits
-    unread = [read[n].is_not_null() & typed[n].is_null() for n in ("reported", "paid")]
+    unread, lost, when = (
+        [read[n].is_not_null() & typed[n].is_null() for n in names]
+        for names in (("reported", "paid"), ("version",), ("sent",))
+    )
     rules = [
         (~pl.col("_object").fill_null(False), "message_malformed"),
         (pl.col("claim_id").is_null() | long[0] | lossy, "message_claim_number"),
@@ -330,6 +338,7 @@ def _judged(
         ((pl.col("paid") < pl.col("incurred")) | (pl.col("reported") < pl.col("incurred")), "message_day"),
         (pl.col("amount").is_null(), "message_amount"),
         (pl.col("benefit").is_null() | long[2] | pl.col("benefit").str.contains(r"^[\[{]"), "message_benefit"),
+        (pl.lit(lost[0]) | (pl.col("version").is_null() & pl.lit(when[0])), "message_order"),
         (~pl.col("body").is_first_distinct(), "message_repeated"),
     ]  # fmt: skip
     reason = pl.coalesce(pl.when(wrong).then(pl.lit(name)) for wrong, name in rules)
@@ -338,7 +347,8 @@ def _judged(
 
 def _day(name: str) -> pl.Expr:
     text = pl.col(name).str.replace(r"[T ].*$", "")
-    return pl.coalesce(text.str.to_date(f, strict=False) for f in _DAYS).alias(name)
+    plain = pl.coalesce(text.str.to_date(f, strict=False) for f in DAY_FORMATS)
+    return pl.when(names_zone(name)).then(china_time(name).dt.date()).otherwise(plain).alias(name)
 
 
 def _folded(judged: pl.DataFrame) -> LinkedClaims:

@@ -181,6 +181,14 @@ def claimants(
         [f"{several:,} later index claims of the same policy are repeat claims"] if several else []
     )
     notes += [f"{gone:,} claimants had no day of cover after the close"] if gone else []
+    same = events.height - events.select("person", "time").n_unique()
+    notes += (
+        [
+            f"{same:,} repeat claims on the day of another of the claimant are one with it in the models"
+        ]
+        if same
+        else []
+    )
     return persons, events, tuple(notes)
 
 

@@ -60,7 +60,8 @@ def service_break_even(
         ``.table`` by age_band: insured, service_cost, claims_cost, claims_fall (share of claims that
         must go, 0 where income covers the cost; above 1 no fall of claims is enough). ``.facts``:
         claims_fall of the whole, use_limit (multiple of the expected use at which the services lose
-        without any fall of claims; none without income).
+        without any fall of claims; 0 where income does not cover what is fixed, none where nothing
+        goes with the use).
 
     Raises
     ------
@@ -86,6 +87,10 @@ def service_break_even(
         raise InputError(f"income per insured must be zero or more, got {income!r}")
     if missing := [name for name in ("age_band", "claims_cost") if name not in claims.columns]:
         raise InputError(f"claims by age band lack {', '.join(missing)}", where="claims")
+    if not claims.schema["claims_cost"].is_numeric():
+        raise InputError(
+            f"'claims_cost' is {claims.schema['claims_cost']}, not a number", where="claims"
+        )
     bands = cost.frames["bands"].with_columns(pl.col("age_band").cast(pl.String))
     given = claims.select(
         pl.col("age_band").cast(pl.String), pl.col("claims_cost").cast(pl.Float64)

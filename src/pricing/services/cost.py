@@ -14,6 +14,7 @@ from scipy.special import ndtri
 from pricing.errors import InputError
 from pricing.experience.bands import band
 from pricing.files import fingerprint
+from pricing.regulation.check import is_number
 from pricing.result.series import SERIES
 from pricing.result.shape import Basis, Result
 from pricing.result.words import Language, label, level_label, say
@@ -105,8 +106,9 @@ def service_cost(
     Notes
     -----
     Cost of a cell = insured × use × unit cost × (1 − user's share). All ages of a band share one
-    estimated rate, so its error is common: the variance of a total is Σ over estimated cells of
-    (Σ insured × net cost)² × variance of the rate; the interval is normal on it.
+    estimated rate, so its error is common: the variance of a service's total is Σ over estimated cells
+    of (Σ insured × net cost)² × variance of the rate, and that of the whole has the covariances of the
+    services beside; the interval is normal on it. A rate of no uses in e years has the variance 1/e².
 
     Examples
     --------
@@ -118,8 +120,8 @@ def service_cost(
     >>> found.facts["cost_per_insured"], found.table["cost_per_insured"].to_list()
     (70.0, [60.0, 60.0])
     """
-    if not 0 < level < 1:
-        raise InputError(f"the level must lie above 0 and below 1, got {level}")
+    if not is_number(level) or not 0 < level < 1:
+        raise InputError(f"the level must lie above 0 and below 1, got {level!r}")
     people = require_population(population)
     cells = people.group_by("sex", "age", maintain_order=True).agg(pl.col("insured").sum())
     cells = cells.sort("age", "sex").with_columns(age_band=band("age", edges))
@@ -152,7 +154,10 @@ def service_cost(
     bands = ages.join(bands, on="age_band", maintain_order="left").with_columns(
         service_cost=pl.col("variable_cost") / pl.col("insured") + fixed / insured
     )
-    error = float((by_age["_group_error"] ** 2).sum()) ** 0.5 if use is not None else 0.0
+    error = 0.0
+    if use is not None:
+        own = float((by_age["_group_error"] ** 2).sum())
+        error = max(0.0, own + _together(plan, cells, use)) ** 0.5
     cost = float(totals["cost_total"].sum())
     dearest = totals.sort("cost_total", descending=True, maintain_order=True).row(0, named=True)
     facts: dict[str, Any] = {
@@ -205,8 +210,9 @@ def _priced(one: Any, cells: pl.DataFrame, use: ServiceUse | None) -> pl.DataFra
                 do="give service_use and service_cost the same edges",
             )
         joined = seen.select(
-            "age_band", pl.col("sex").cast(pl.String), _rate="use_rate", _variance="rate_variance"
-        )
+            "age_band", pl.col("sex").cast(pl.String), _rate="use_rate",
+            _variance=pl.when(pl.col("use_rate") > 0).then("rate_variance").otherwise(pl.col("exposure") ** -2),
+        )  # fmt: skip
         cells = cells.join(joined, on=["age_band", "sex"], how="left", maintain_order="left")
         rate, variance = pl.col("_rate") * factor, pl.col("_variance") * factor**2
     priced = cells.select(
@@ -232,6 +238,23 @@ def _priced(one: Any, cells: pl.DataFrame, use: ServiceUse | None) -> pl.DataFra
         "service", "age_band", "sex", "age", "insured", "use_rate", "uses_expected",
         "cost_per_insured", "cost_total", "_variance", "_group_error",
     )  # fmt: skip
+
+
+def _together(plan: ServicePlan, cells: pl.DataFrame, use: ServiceUse) -> float:
+    """What the services' errors have in common adds to the variance of the whole cost."""
+    pairs = use.frames.get("together")
+    if pairs is None:
+        return 0.0
+    worth = {one.name: one.net_cost * one.uptake * one.scope for one in plan.services}
+    weight = cells.group_by("age_band", "sex").agg(pl.col("insured").sum())
+    each = [
+        pl.col(name).replace_strict(worth, default=0.0, return_dtype=pl.Float64)
+        for name in ("service", "service_beside")
+    ]
+    found = pairs.join(weight, on=["age_band", "sex"], maintain_order="left").select(
+        2 * pl.col("insured") ** 2 * each[0] * each[1] * pl.col("use_covariance")
+    )
+    return float(found.to_series().sum())
 
 
 def _added(by_age: pl.DataFrame, keys: list[str], z: float) -> pl.DataFrame:

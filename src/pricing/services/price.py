@@ -193,6 +193,10 @@ def service_price(
     missing = [name for name in ("age_band", "gross_premium") if name not in premiums.columns]
     if missing:
         raise InputError(f"premiums by age band lack {', '.join(missing)}", where="premiums")
+    if not premiums.schema["gross_premium"].is_numeric():
+        raise InputError(
+            f"'gross_premium' is {premiums.schema['gross_premium']}, not a number", where="premiums"
+        )
     given = premiums.with_columns(pl.col("age_band").cast(pl.String))
     lacking = bands.join(given, on="age_band", how="anti")["age_band"].to_list()
     if lacking:

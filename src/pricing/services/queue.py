@@ -210,12 +210,21 @@ def busy_rate(mean: float, *, cv: float, quantile: float) -> float:
         raise InputError(f"the share of days met must lie above 0 and below 1, got {quantile}")
     if not m or not spread:
         return m
-    return float(gamma.ppf(quantile, 1 / spread**2, scale=m * spread**2))
+    rate = float(gamma.ppf(quantile, 1 / spread**2, scale=m * spread**2))
+    if not rate > 0:
+        raise InputError(
+            f"with a coefficient of variation of {spread:g} nobody calls on {quantile:.0%} of days",
+            do="give the coefficient of variation of the day's rate, such as 0.15",
+        )
+    return rate
 
 
 def _loads(load: Any) -> Floats:
     try:
-        a = np.atleast_1d(np.array(load, dtype=float))
+        given = np.atleast_1d(np.array(load))
+        if given.dtype.kind in "USb":
+            raise TypeError("text, or yes and no")
+        a = given.astype(float)
     except (TypeError, ValueError) as error:
         raise InputError(f"a load must be a number, got {load!r}") from error
     wrong = int((~(np.isfinite(a) & (a >= 0))).sum())

@@ -185,6 +185,8 @@ class ServicePlan:
         >>> plan.scaled(0.5).services[0].scope
         0.5
         """
+        if not is_number(content) or content < 0:
+            raise InputError(f"the content must be zero or more, got {content!r}")
         return ServicePlan(
             name=self.name,
             services=[replace(one, scope=one.scope * content) for one in self.services],

@@ -286,6 +286,8 @@ def waiting_by_staff(
     """
     if not _positive(arrivals):
         raise InputError(f"arrivals an hour must be above zero, got {arrivals!r}")
+    if most is not None and (not is_number(most) or most != int(most)):
+        raise InputError(f"the largest number of staff is a whole number, got {most!r}")
     s = standard
     load = arrivals * s.handling / 60
     needed = int(servers_needed(load, time=s.within, handling=s.handling, share=s.share)[0])
@@ -331,7 +333,10 @@ def _met(load: np.ndarray, servers: np.ndarray, s: ResponseStandard) -> pl.DataF
 
 def _weights(pattern: Sequence[float]) -> np.ndarray:
     try:
-        weights = np.asarray(list(pattern), dtype=float)
+        given = np.asarray(list(pattern))
+        if given.dtype.kind in "USb":
+            raise TypeError("text, or yes and no")
+        weights = given.astype(float)
     except (TypeError, ValueError) as error:
         raise InputError(f"the day's pattern must be 24 numbers: {error}") from error
     if (

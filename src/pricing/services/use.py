@@ -20,6 +20,7 @@ from pricing.experience.events import place_claims
 from pricing.experience.lexis import Lexis
 from pricing.experience.split import split_exposure
 from pricing.files import fingerprint
+from pricing.regulation.check import is_number
 from pricing.result.series import SERIES
 from pricing.result.shape import Basis, Result
 from pricing.result.words import Language, label, level_label, say
@@ -113,7 +114,8 @@ def service_use(
         ``.table`` by service, age_band, sex: exposure, uses, use_rate with rate_lower, rate_upper,
         use_dispersion (variance over that of a Poisson), unit_cost_seen, cost_per_insured with
         cost_lower, cost_upper. ``.frames["bands"]`` sexes together; ``.frames["unmatched"]`` uses
-        outside cover or the window, per reason. Only cells with exposure.
+        outside cover or the window, per reason; ``.frames["together"]`` the covariance of the rates of
+        two services, whose heavy users are often the same. Only cells with exposure.
 
     Raises
     ------
@@ -127,7 +129,7 @@ def service_use(
     larger of Poisson Σn/E² and the robust Σ(n − λe)²/E², so heavy users widen it. The interval is
     the gamma one of Fay and Feuer (1997), Statistics in Medicine 16, which for Poisson counts is the
     exact interval of Garwood (1936). Cost per insured-year: Σcost/E with robust variance
-    Σ(cost − c·e)²/E² and a gamma of that mean and variance.
+    Σ(cost − c·e)²/E² and a gamma of that mean and variance; none where nobody used the service.
 
     Examples
     --------
@@ -177,6 +179,7 @@ def service_use(
             )
             .with_columns(pl.col("uses", "cost").fill_null(0), service=pl.lit(one))
         )
+    beside = _beside(exposed, person_rows, names)
     every = pl.concat(person_rows).with_columns(
         pl.col("service").cast(pl.Enum(names)), pl.col("sex").cast(pl.Enum(["female", "male"]))
     )
@@ -202,8 +205,8 @@ def service_use(
         "cost_per_insured": float(total["cost_per_insured"].sum()),
         "dearest": most["service"],
         "dearest_cost": most["cost_per_insured"],
-        "dearest_lower": most["cost_lower"],
-        "dearest_upper": most["cost_upper"],
+        "dearest_lower": most["cost_lower"] or 0.0,  # nothing is known where nobody used any
+        "dearest_upper": most["cost_upper"] or 0.0,
         "dispersion": float(total["use_dispersion"].max()),  # type: ignore[arg-type]
         "level": level,
     }
@@ -214,7 +217,7 @@ def service_use(
         fingerprint=fingerprint(seen.basis.fingerprint, repr((names, list(edges), level))),
         notes=("a row is a member in an age band; intervals are robust to heavy users",),
     )
-    frames = {"bands": bands, "services": total, "unmatched": unmatched}
+    frames = {"bands": bands, "services": total, "unmatched": unmatched, "together": beside}
     return ServiceUse(table=table, basis=basis, facts=facts, frames=frames)
 
 
@@ -229,6 +232,33 @@ def gamma_interval(
     up, spread = rate + one, variance + one**2
     upper = spread / (2 * up) * chi2.ppf(high, 2 * up**2 / spread)
     return np.where(some, lower, 0.0), upper
+
+
+def _beside(exposed: pl.DataFrame, parts: list[pl.DataFrame], names: list[str]) -> pl.DataFrame:
+    """Covariance of the rates of every two services over the members: Σ(n − λe)(m − μe)/E²."""
+    wide = exposed.select(
+        "age_band", pl.col("sex").cast(pl.String), pl.col("exposure").alias("e"),
+        *(part["uses"].cast(pl.Float64).alias(f"n{i}") for i, part in enumerate(parts)),
+    )  # fmt: skip
+    e = pl.col("e")
+    pairs = [(i, j) for i in range(len(names)) for j in range(i)]
+    left = [pl.col(f"n{i}") - pl.col(f"n{i}").sum() / e.sum() * e for i in range(len(names))]
+    summed = wide.group_by("age_band", "sex", maintain_order=True).agg(
+        (left[i] * left[j]).sum().truediv(e.sum() ** 2).alias(f"{i} {j}") for i, j in pairs
+    )
+    text = pl.String()
+    schema = pl.Schema({
+        "age_band": wide.schema["age_band"], "sex": text, "service": text, "service_beside": text,
+        "use_covariance": pl.Float64(),
+    })  # fmt: skip
+    told = [
+        summed.select(
+            "age_band", "sex", service=pl.lit(names[i]), service_beside=pl.lit(names[j]),
+            use_covariance=pl.col(f"{i} {j}"),
+        )
+        for i, j in pairs
+    ]  # fmt: skip
+    return pl.concat([pl.DataFrame(schema=schema), *told])
 
 
 def _rates(seen: Experience, keys: list[str], level: float) -> pl.DataFrame:
@@ -261,8 +291,8 @@ def _rates(seen: Experience, keys: list[str], level: float) -> pl.DataFrame:
         ),
         unit_cost_seen=pl.Series(np.where(n > 0, cost / np.maximum(n, 1), np.nan)).fill_nan(None),
         cost_per_insured=c,
-        cost_lower=np.where(some, ends[0], c),
-        cost_upper=np.where(some, ends[1], c),
+        cost_lower=pl.Series(np.where(some, ends[0], np.nan)).fill_nan(None),
+        cost_upper=pl.Series(np.where(some, ends[1], np.nan)).fill_nan(None),
     )
 
 
@@ -282,8 +312,10 @@ def _require(
     ]
     if not members.height:
         faults.append("there are no members")
-    if not 0 < level < 1:
-        faults.append(f"the level must lie above 0 and below 1, got {level}")
+    if not is_number(level) or not 0 < level < 1:
+        faults.append(f"the level must lie above 0 and below 1, got {level!r}")
+    if uses.height and not uses.schema["cost"].is_numeric():
+        faults.append(f"'cost' is {uses.schema['cost']}, not a number")
     unknown = uses.filter(~pl.col("service").cast(pl.String).is_in(names).fill_null(False))
     few = unknown["service"].cast(pl.String).unique(maintain_order=True).head(5).to_list()
     faults += [

@@ -1,8 +1,8 @@
 """Value of a service per claimant: repeat claims it avoids, at their mean cost, less what it costs.
 
 With the mean rate e^{xβ}dΛ₀ outside the service, its ratio θ inside (Lin, Wei, Yang and Ying 2000) and S(t)
-the share still covered, a claimant who joins at d avoids (1 − θ)·Ē·∫_d^h S(t−)dΛ₀(t) claims by h, Ē the mean
-of e^{xβ} over the claimants. Times the mean cost of a repeat claim, less the service's cost, that is its
+the share still covered of those covered after d, a claimant who joins at d avoids (1 − θ)·Ē·∫_d^h S(t−)dΛ₀(t)
+claims by h, Ē the mean of e^{xβ} over the claimants. Times the mean cost of a repeat claim, less the service's cost, that is its
 value; the cost at which it is 0 is the break-even. Errors by the delta method on what each person adds to
 β, Λ₀, S, Ē and the mean cost (its influence), summed by person, so that all dependence is in them.
 """
@@ -128,7 +128,7 @@ def repeat_value(
     cost_rate : float
         Cost per unit of time in the service while covered, in currency.
     joins_at : float
-        Time since the close at which the claimant joins.
+        Time since the close at which the claimant joins; it is then still covered.
     joined, person, exit, time, amount : str
         Columns.
     died : str, optional
@@ -328,14 +328,14 @@ def _mean_cost(
     return mean, (total - mean * n) / n.sum()
 
 
-def _stay(parts: _Parts, h: float) -> tuple[Floats, Floats, Floats, Floats]:
-    """Times of leaving cover up to h, the share still covered after each, at risk and leaving."""
-    gone = (parts.died > 0) & (parts.last <= h)
-    times, d = np.unique(parts.last[gone], return_counts=True)
+def _stay(parts: _Parts, d: float, h: float) -> tuple[Floats, Floats, Floats, Floats]:
+    """Times of leaving cover after d up to h, the share of those there after d still covered, at risk, leaving."""
+    gone = (parts.died > 0) & (parts.last > d) & (parts.last <= h)
+    times, left = np.unique(parts.last[gone], return_counts=True)
     ends = np.sort(parts.last)
     y = len(ends) - np.searchsorted(ends, times, side="left")
-    share: Floats = np.cumprod(1.0 - d / y, dtype=np.float64)
-    return times, share, y.astype(np.float64), d.astype(np.float64)
+    share: Floats = np.cumprod(1.0 - left / y, dtype=np.float64)
+    return times, share, y.astype(np.float64), left.astype(np.float64)
 
 
 def _left(parts: _Parts, stay: tuple[Floats, ...], to_come: Floats) -> Floats:
@@ -346,7 +346,7 @@ def _left(parts: _Parts, stay: tuple[Floats, ...], to_come: Floats) -> Floats:
     found = sums[np.searchsorted(times, parts.last, side="right")]
     if len(times):
         at = np.searchsorted(times, parts.last)
-        hit = (parts.died > 0) & (at < len(times))
+        hit = (parts.died > 0) & (times[np.minimum(at, len(times) - 1)] == parts.last)
         found[hit] -= (to_come / rest)[at[hit]]
     return np.asarray(found)
 
@@ -363,7 +363,7 @@ def _at(
     cost_rate: float,
     z: float,
 ) -> dict[str, Any]:
-    stay = _stay(parts, h)
+    stay = _stay(parts, d, h)
     left, share = stay[0], np.append(1.0, stay[1])
     inside = (beta.times > d) & (beta.times <= h)
     weigh = share[np.searchsorted(left, beta.times, side="left")] * inside  # S just before
