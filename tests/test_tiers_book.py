@@ -24,7 +24,7 @@ from pricing.tiers.benefit_experience import benefit_experience
 
 WINDOW = Lexis(start=date(2023, 1, 1), end=date(2026, 1, 1))
 COVERS = {"home_nursing": ["premium"], "emergency_transfer": ["premium"]}
-ORIGINAL = "members = 6_000"
+ORIGINAL = "members = 12_000"
 
 
 @pytest.fixture(scope="module")
