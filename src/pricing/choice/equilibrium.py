@@ -112,22 +112,27 @@ class Equilibrium(Result):
     def finding(self, lang: Language = "en") -> str:
         """Say whether the plan lasts, and where."""
         f = self.facts
-        if f["unravels"]:
-            return say("sentence.equilibrium_unravels", lang, **f)
-        best = self.table.filter(pl.col("point") == f["best"])
-        at = "；" if lang == "zh" else "; "
-        prices = at.join(
-            f"{level_label(a, lang)} {p:,.0f} {f['currency']} ({s:.1%})"
-            for a, p, s in best.select("alternative", "premium", "share").iter_rows()
-            if s >= f["floor"]
-        )
+        one = "stable" if f["stable_points"] else "unstable"
         said = {
             **f,
-            "prices": prices,
-            "emptied": ", ".join(level_label(t, lang) for t in f["emptied"]),
+            "points_text": say(
+                f"sentence.equilibrium_{'several' if f['points'] > 1 else one}", lang, **f
+            ),
+            **{n: self._prices(e, lang) for n, e in (("prices", False), ("emptied", True))},
         }
-        key = "sentence.equilibrium_empties" if f["emptied"] else "finding.tier_equilibrium"
+        key = "finding.tier_equilibrium"
+        if f["unravels"] or f["emptied"]:
+            key = f"sentence.equilibrium_{'unravels' if f['unravels'] else 'empties'}"
         return say(key, lang, **said)
+
+    def _prices(self, emptied: bool, lang: Language) -> str:
+        """Premium and share of the tiers that lie below the floor, or of the others."""
+        best = self.table.filter(pl.col("point") == self.facts["best"])
+        return ("；" if lang == "zh" else "; ").join(
+            f"{level_label(a, lang)} {p:,.0f} {self.facts['currency']} ({s:.1%})"
+            for a, p, s in best.select("alternative", "premium", "share").iter_rows()
+            if (s < self.facts["floor"]) == emptied
+        )
 
     def figure(self, lang: Language = "en") -> go.Figure:
         """Draw the map of one tier with its fixed points, or premium and share of each tier by point."""
