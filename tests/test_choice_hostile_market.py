@@ -48,17 +48,20 @@ def test_no_equilibrium_is_made_up_where_the_last_share_underflows():
 
 
 def test_one_dear_type_does_not_hide_equilibria_at_low_prices():
-    """Two equilibria between 0 and 800; even steps up to 30 million are 15,000 wide."""
-    types = pl.DataFrame({"risk": [100.0, 300.0, 900.0], "persons": [50.0, 30.0, 20.0]})
-    model = calibrate({"basic": 500.0}, take_up=0.2, at={"basic": 300.0}, then=0.5,
-                      risk_effect=0.004, risks=types)  # fmt: skip
+    """All three lie below 1,100; even steps up to a dearest type of 30 million are 15,000 wide."""
+    types = pl.DataFrame({"risk": [100.0, 1000.0], "persons": [80.0, 20.0]})
+    model = calibrate(
+        {"basic": 420.0}, take_up=0.6, at={"basic": 350.0}, then=0.93, risk_effect=0.03, risks=types
+    )
     alone = equilibrium(break_even_rule(choice_market(model, types, persons="persons")))
-    low = alone.table["premium"][0]
-    costs = {"basic": "cost"}
-    dear = pl.DataFrame({"risk": [900.0], "persons": [1e-12], "cost": [3e7]})
+    dear = pl.DataFrame({"risk": [100.0], "persons": [1e-12], "cost": [3e7]})
     every = pl.concat([types.with_columns(cost=pl.col("risk")), dear])
-    found = equilibrium(break_even_rule(choice_market(model, every, costs, persons="persons")))
-    assert found.table["premium"].min() == pytest.approx(low, rel=1e-3)
+    market = choice_market(model, every, {"basic": "cost"}, persons="persons")
+    found = equilibrium(break_even_rule(market))
+    assert found.table["stability"].to_list() == ["stable", "unstable", "stable"]  # was one
+    assert found.table["premium"].to_list() == pytest.approx(
+        alone.table["premium"].to_list(), rel=1e-3
+    )
 
 
 def test_two_insured_are_too_few_for_a_line_with_errors():
