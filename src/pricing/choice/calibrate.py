@@ -85,6 +85,9 @@ def calibrate(
       - 80.0% cannot take a tier where 30.0% know of the plan
       do: raise awareness, or take the people in without their asking
     """
+    for where, given in (("prices", prices), ("at", at)):
+        if not isinstance(given, Mapping):
+            raise InputError(f"a price for each tier by its name, got {given!r}", where=where)
     tiers = tuple(prices)
     if not tiers:
         raise InputError("there is no tier", where="prices")
@@ -185,9 +188,15 @@ def _require(
     given = {"take-up": take_up, "take-up then": then, "awareness": awareness, "dissimilarity": lam}
     faults = [
         f"{name} is a number above 0, got {v!r}"
-        for name, v in {**given, "risk effect": 1.0 + abs(risk_effect)}.items()
+        for name, v in {**given}.items()
         if isinstance(v, bool) or not isinstance(v, int | float) or not 0 < v < np.inf
     ]
+    if (
+        isinstance(risk_effect, bool)
+        or not isinstance(risk_effect, int | float)
+        or not np.isfinite(risk_effect)
+    ):
+        faults.append(f"risk effect is a finite number, got {risk_effect!r}")
     if not faults:
         faults = [f"{n} is a share, got {v!r}" for n, v in list(given.items())[:3] if v > 1]
         most = max(take_up, then)
@@ -231,6 +240,9 @@ def _types(risk_effect: float, risks: pl.DataFrame | None) -> tuple[Floats, Floa
         return np.ones((1, 1)), np.ones(1)
     if risks is None or risks.is_empty() or not {"risk", "persons"} <= set(risks.columns):
         raise InputError("a risk effect needs risks: columns risk and persons", where="risks")
+    texts = [n for n in ("risk", "persons") if not risks.schema[n].is_numeric()]
+    if texts:
+        raise InputError(f"{' and '.join(texts)} must be numbers", where="risks")
     values = risks.select(pl.col("risk", "persons").cast(pl.Float64)).to_numpy()
     if not np.isfinite(values).all() or (values < 0).any() or values[:, 1].sum() == 0:
         raise InputError("risk and persons must be finite and not below zero", where="risks")

@@ -122,7 +122,8 @@ class ChoiceModel(Result):
         if f["calibrated"]:
             return say("sentence.choice_calibrated", lang, **f)
         nest = "one_tier" if f["tiers"] == 1 else "fixed" if f["iia_p"] is None else (
-            "iia_rejected" if f["iia_p"] < 1 - f["level"] else "iia_kept"
+            "iia_kept" if f["iia_p"] >= 1 - f["level"]
+            else "iia_above" if f["dissimilarity"] > 1 else "iia_rejected"
         )  # fmt: skip
         nest_text = say(f"sentence.choice_{nest}", lang, **f)
         return say("finding.choice_model", lang, **{**f, "nest_text": nest_text})

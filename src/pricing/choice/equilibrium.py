@@ -24,7 +24,7 @@ from pricing.result.words import Language, label, level_label, say
 
 __all__ = ["BreakEvenRule", "Equilibrium", "break_even_rule", "equilibrium"]
 
-GRID = 2_001  # prices looked at for one tier
+GRID = 2_001  # prices looked at for one tier, evenly spaced, and half as many by even factors
 STARTS = {2: 9, 3: 5}  # places to begin from, each tier
 
 
@@ -112,22 +112,27 @@ class Equilibrium(Result):
     def finding(self, lang: Language = "en") -> str:
         """Say whether the plan lasts, and where."""
         f = self.facts
-        if f["unravels"]:
-            return say("sentence.equilibrium_unravels", lang, **f)
-        best = self.table.filter(pl.col("point") == f["best"])
-        at = "；" if lang == "zh" else "; "
-        prices = at.join(
-            f"{level_label(a, lang)} {p:,.0f} {f['currency']} ({s:.1%})"
-            for a, p, s in best.select("alternative", "premium", "share").iter_rows()
-            if s >= f["floor"]
-        )
+        one = "stable" if f["stable_points"] else "unstable"
         said = {
             **f,
-            "prices": prices,
-            "emptied": ", ".join(level_label(t, lang) for t in f["emptied"]),
+            "points_text": say(
+                f"sentence.equilibrium_{'several' if f['points'] > 1 else one}", lang, **f
+            ),
+            **{n: self._prices(e, lang) for n, e in (("prices", False), ("emptied", True))},
         }
-        key = "sentence.equilibrium_empties" if f["emptied"] else "finding.tier_equilibrium"
+        key = "finding.tier_equilibrium"
+        if f["unravels"] or f["emptied"]:
+            key = f"sentence.equilibrium_{'unravels' if f['unravels'] else 'empties'}"
         return say(key, lang, **said)
+
+    def _prices(self, emptied: bool, lang: Language) -> str:
+        """Premium and share of the tiers that lie below the floor, or of the others."""
+        best = self.table.filter(pl.col("point") == self.facts["best"])
+        return ("；" if lang == "zh" else "; ").join(
+            f"{level_label(a, lang)} {p:,.0f} {self.facts['currency']} ({s:.1%})"
+            for a, p, s in best.select("alternative", "premium", "share").iter_rows()
+            if (s < self.facts["floor"]) == emptied
+        )
 
     def figure(self, lang: Language = "en") -> go.Figure:
         """Draw the map of one tier with its fixed points, or premium and share of each tier by point."""
@@ -204,8 +209,8 @@ def equilibrium(rule: BreakEvenRule, *, floor: float = 0.01) -> Equilibrium:
     Notes
     -----
     Mean cost lies between the cheapest and the dearest type's, so every equilibrium lies in that box and
-    one exists (Brouwer). For one tier the box is searched at 2,001 prices and every change of sign
-    solved by Brent's method; for two or three Powell's hybrid method begins from a grid over the box, so
+    one exists (Brouwer). For one tier the box is searched at 2,001 even steps and 1,000 even factors and
+    every change of sign solved by Brent's method; for two or three Powell's hybrid method begins from a grid over the box, so
     that a further equilibrium is unlikely and not excluded. Stable: the spectral radius of the
     year-on-year map, premiums following last year's cost, is below 1. Source: Einav, Finkelstein and
     Cullen (2010), QJE 125; Einav and Finkelstein (2011), JEP 25.
@@ -277,7 +282,11 @@ def _one_tier(rule: BreakEvenRule) -> list[Floats]:
     def gap(premium: float) -> float:
         return float(rule.next(np.array([premium]))[0]) - premium
 
-    grid = np.linspace(low, high, GRID) if high > low else np.array([low])
+    grid = np.array([low])
+    if high > low:  # by factors too: one dear type must not hide what happens at low prices
+        least = max(low, 1e-3 * high / GRID)
+        grid = np.union1d(np.linspace(low, high, GRID), np.geomspace(least, high, GRID // 2))
+        grid = grid[(grid >= low) & (grid <= high)]
     gaps = np.array([gap(p) for p in grid])
     nil = 1e-10 * max(high, 1.0)
     found = [float(p) for p, g in zip(grid, gaps, strict=True) if abs(g) <= nil]

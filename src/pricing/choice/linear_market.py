@@ -212,6 +212,8 @@ def _least_squares(seen: Experience, price: str, cluster: str | None) -> tuple[F
         faults.append("nobody is insured" if insured.sum() == 0 else "everybody is insured")
     elif len(np.unique(p[insured > 0])) < 2:
         faults.append("the insured are at one price only")
+    elif insured.sum() <= 2 or persons.sum() <= 2:
+        faults.append(f"{insured.sum():g} insured are too few for errors")
     if (insured > persons).any():
         faults.append("more are insured than persons: one row a person, claims 0 or 1")
     outside = seen.values("amount_without_claims")

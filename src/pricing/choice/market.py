@@ -18,6 +18,7 @@ from pricing.result.shape import Basis
 
 __all__ = ["Market", "choice_market", "money_by_tier"]
 
+EMPTY = 1e-250  # shares this small are no longer divided by
 FIFTHS = ("1", "2", "3", "4", "5")
 
 
@@ -75,10 +76,20 @@ class Market:
         return self.menus(paid).shares(at)
 
     def demand(self, paid: Floats, parameters: Floats | None = None) -> tuple[Floats, Floats]:
-        """Give the share of all persons in each tier, and the mean cost of those in it."""
-        chosen = self.shares(paid, parameters).every[:, 1:] * self.weights[:, None]
+        """Give the share of all persons in each tier, and the mean cost of those in it.
+
+        Of a tier that empties beyond what numbers hold, the cost is that of those who would be last.
+        """
+        seen = self.shares(paid, parameters)
+        chosen = seen.every[:, 1:] * self.weights[:, None]
         share = chosen.sum(axis=0)
-        return share, (chosen * self.cost).sum(axis=0) / np.maximum(share, 1e-300)
+        if (share < EMPTY).any():
+            at = self.model.parameters if parameters is None else parameters
+            lam = seen.dissimilarity
+            log = self.menus(paid).utility(at)[:, 1:] / lam + np.log(self.weights)[:, None]
+            log += ((lam - 1) * seen.inclusive - seen.logsum)[:, None]
+            chosen = np.exp(log - log.max(axis=0))
+        return share, (chosen * self.cost).sum(axis=0) / chosen.sum(axis=0)
 
     def spread(self, function: Callable[[Market, Floats], Floats]) -> Floats:
         """Give standard errors of figures of market and parameters by the delta method.
@@ -199,7 +210,9 @@ def choice_market(
         many = _amounts(population, persons)
         if not many.sum() > 0:
             raise InputError("the population holds nobody", where=persons)
-    if aware is not None and not (isinstance(aware, int | float) and 0 < aware <= 1):
+    if aware is not None and (
+        isinstance(aware, bool) or not isinstance(aware, int | float) or not 0 < aware <= 1
+    ):
         raise InputError(f"a share aware lies above 0, up to 1, got {aware!r}", where="aware")
     kept = many > 0
     types = population.filter(pl.Series(kept))

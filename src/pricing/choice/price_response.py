@@ -274,6 +274,8 @@ def take_up_curve(
         raise InputError(f"{tier!r} is no tier{nearest(str(tier), market.tiers)}")
     rest = [t for t in market.tiers if t != tier]
     fixed = money_by_tier(rest, {} if others is None else others, "others")
+    if np.ndim(prices) != 1:
+        raise InputError(f"a list of prices, got {prices!r}", where="prices")
     grid = [float(money_by_tier([tier], {tier: p}, "prices")[0]) for p in prices]
     if len(grid) < 2 or (np.diff(grid) <= 0).any():
         raise InputError("prices must be two or more and rise", where="prices")

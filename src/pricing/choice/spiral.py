@@ -38,7 +38,10 @@ class Spiral(Result):
             if self.facts["settled"]
             else "moves"
         )
-        end = say(f"sentence.spiral_{key}", lang, **self.facts)
+        names = ("、" if lang == "zh" else ", ").join(
+            level_label(t, lang) for t in self.facts["emptied"]
+        )
+        end = say(f"sentence.spiral_{key}", lang, **{**self.facts, "emptied": names})
         f = {**self.facts, "left_most": level_label(self.facts["left_most"], lang)}
         f["band_name"] = label(self.frames["leavers"].columns[0], lang)
         left = say("sentence.spiral_leavers", lang, **f) if f["left_last"] < f["left_first"] else ""
@@ -148,6 +151,7 @@ def spiral(
     gone = np.argmin((ends[1] - ends[0]) / np.maximum(ends[0], 1e-300))
     facts = {
         "years": many, "settled": settled, "unravels": bool((last < floor).any()),
+        "emptied": [t for t, s in zip(market.tiers, last, strict=True) if s < floor],
         "take_up_first": float(rows[0][3].sum()), "take_up_last": float(last.sum()),
         "left_most": levels[int(gone)], "left_first": float(ends[0][gone]), "left_last": float(ends[1][gone]),
         "floor": floor, "currency": market.basis.currency,

@@ -11,7 +11,7 @@ import polars as pl
 
 from pricing.choice.demand import paid_prices, surplus
 from pricing.choice.equilibrium import break_even_rule, equilibrium
-from pricing.choice.market import Market, money_by_tier
+from pricing.choice.market import EMPTY, Market, money_by_tier
 from pricing.errors import InputError
 from pricing.estimate.design import Floats
 from pricing.files import fingerprint
@@ -20,6 +20,8 @@ from pricing.result.shape import Result
 from pricing.result.words import Language, label, level_label, say
 
 __all__ = ["SubsidyEffect", "subsidy_effect"]
+
+PER_MEMBER = ("cost_per_added", "premium", "price_paid", "cost_per_member")
 
 
 class SubsidyEffect(Result):
@@ -135,7 +137,7 @@ def subsidy_effect(
             tiers.append(
                 own.select(pl.lit(route).alias("route"), pl.lit(pricing).alias("pricing"), pl.all())
             )
-    table = pl.DataFrame(rows, schema_overrides={"cost_per_added": pl.Float64})
+    table = pl.DataFrame(rows, schema_overrides=dict.fromkeys(PER_MEMBER, pl.Float64))
     held = {r["route"]: r for r in rows if r["pricing"] == "premium_held"}
     even = {r["route"]: r for r in rows if r["pricing"] == "break_even"}
     facts = {
@@ -176,9 +178,13 @@ def _row(
     at = before or (take_up, worth, gain)
     public = float(share @ (premium - paid + plan))
     added = take_up - at[0]
+
+    def mean(each: Floats) -> float | None:
+        return float(share @ each) / take_up if take_up > EMPTY else None
+
     row = {
-        "take_up": take_up, "added": added, "premium": float(share @ premium) / take_up, "price_paid": float(share @ paid) / take_up,
-        "cost_per_member": float(share @ cost) / take_up, "public_cost": public,
+        "take_up": take_up, "added": added, "premium": mean(premium), "price_paid": mean(paid),
+        "cost_per_member": mean(cost), "public_cost": public,
         "cost_per_added": public / added if added > 1e-9 else None, "consumer_gain": worth - at[1], "plan_gain": gain - at[2],
         "total_gain": worth - at[1] + gain - at[2] - public,
     }  # fmt: skip

@@ -147,7 +147,7 @@ def prepare(
     )
     model = fit_choice(offers, " + ".join(varied))
     persons = rows.unique("person_id", keep="first", maintain_order=True)
-    types = persons.group_by(ATTRIBUTES).agg(
+    types = persons.group_by(ATTRIBUTES, maintain_order=True).agg(
         persons=pl.len().cast(pl.Float64), risk=pl.col("risk").mean()
     )
     return PreparedChoice(model, types.sort(ATTRIBUTES))
@@ -191,10 +191,13 @@ def headline(section: ChoiceSection, prepared: PreparedChoice) -> dict[str, floa
     even = equilibrium(rule, floor=section.floor)
     insured = now.table[1:]
     share = insured["share"]
+    many = float(share.sum())
     return {
         "take_up": float(now.facts["take_up"]),
         "choosers_loss_ratio": float(now.facts["loss_ratio"] or 0.0),
-        "cost_per_member": float((share / share.sum() * insured["cost_per_member"]).sum()),
+        "cost_per_member": float((share * insured["cost_per_member"]).sum()) / many
+        if many
+        else 0.0,
         "public_cost": float(now.facts["public_cost"]) / float(now.facts["persons"]),
         "consumer_surplus": float(now.facts["consumer_surplus"]),
         "break_even_take_up": float(even.facts["take_up"]),

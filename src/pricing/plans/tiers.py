@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -208,6 +208,11 @@ class EffectKeys(Strict):
         unknown = [key for key in self.change if key not in CHANGES]
         if unknown:
             raise ValueError(f"{unknown[0]!r} is no rule; there are {', '.join(CHANGES)}")
+        faults = rule_faults(self.change.items())
+        if faults:
+            raise ValueError("; ".join(faults))
+        if self.benefits is not None and not self.benefits:
+            raise ValueError("benefits: name one or more, or leave it out for all")
         if not self.change and self.subsidy is None:
             raise ValueError("nothing changes; give change or subsidy")
         return self
@@ -226,7 +231,25 @@ class GridKeys(Strict):
         unknown = [key for key in self.axes if key not in CHANGES]
         if unknown:
             raise ValueError(f"{unknown[0]!r} is no rule; there are {', '.join(CHANGES)}")
+        faults = rule_faults((rule, v) for rule, values in self.axes.items() for v in values)
+        if faults:
+            raise ValueError("; ".join(faults))
         return self
+
+
+def rule_faults(rules: Iterable[tuple[str, float | bool]]) -> list[str]:
+    """Find a gate that is not on or off, and a switch where a number is wanted.
+
+    Examples
+    --------
+    >>> rule_faults([("gate", 0.5), ("deductible", 30.0)])
+    ['gate is true or false, got 0.5']
+    """
+    return [
+        f"{rule} is {'true or false' if rule == 'gate' else 'a number'}, got {value!r}"
+        for rule, value in rules
+        if isinstance(value, bool) != (rule == "gate")
+    ]
 
 
 class TiersSection(Strict):
@@ -278,6 +301,15 @@ class TiersSection(Strict):
         for key, name in (("compared", self.compared), ("grid.tier", self.grid and self.grid.tier)):
             if name and name not in names:
                 faults.append(f"{key}: no tier {name!r}; there are {', '.join(names)}")
+        changes = [e.name for e in self.effects]
+        faults += [f"effects: {n!r} stands twice" for n in {*changes} if changes.count(n) > 1]
+        held = [{b.name for b in t.benefit} for t in self.tier]
+        faults += [
+            f"effects.{e.name}: no tier has {' and '.join(e.benefits)} together; there are "
+            + ", ".join(sorted(set().union(*held)))
+            for e in self.effects
+            if e.benefits is not None and not any(set(e.benefits) <= own for own in held)
+        ]
         if self.observed[0] >= self.observed[1]:
             faults.append("observed: the window must end after it starts")
         lowest = min(t.premium for t in self.tier)

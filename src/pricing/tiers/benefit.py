@@ -187,6 +187,14 @@ class Benefit:
                     f"dispersion is 1 or more, got {self.dispersion!r}",
                 ),
                 (
+                    self.gate is None or isinstance(self.gate, Gate),
+                    f"gate is a Gate or None, got {self.gate!r}",
+                ),
+                (
+                    self.response is None or isinstance(self.response, Response),
+                    f"response is a Response or None, got {self.response!r}",
+                ),
+                (
                     _number(self.elasticity) and -1 < self.elasticity <= 0,
                     f"the elasticity of use lies above −1 and at most at 0, got {self.elasticity!r}",
                 ),
@@ -304,8 +312,11 @@ def induced_use(coinsurance: float, measured: float, *, elasticity: float = RAND
     >>> induced_use(0.2, 0.2), round(induced_use(0.5, 0.2), 6), round(induced_use(0.0, 0.2), 6)
     (1.0, 0.842105, 1.5)
     """
-    if not (_number(coinsurance) and _number(measured)):
-        raise InputError(f"coinsurance is a number, got {coinsurance!r} and {measured!r}")
+    if not (_number(coinsurance) and _number(measured) and _number(elasticity)):
+        raise InputError(
+            f"coinsurance is a number, and the elasticity: got {coinsurance!r}, {measured!r} and "
+            f"{elasticity!r}"
+        )
     if not (0 <= coinsurance <= 1 and 0 <= measured <= 1 and -1 < elasticity <= 0):
         raise InputError(
             "coinsurance is a share from 0 to 1 and the elasticity above −1 and at most 0, got "

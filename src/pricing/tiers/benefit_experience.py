@@ -73,20 +73,22 @@ class BenefitExperience(Result):
         """Give a benefit to price, with its frequency and severity from the book.
 
         ``rules`` are those of :class:`pricing.tiers.benefit.Benefit`. ``measured_gate`` is the gate
-        in force while the book was observed: frequency and mean bill are taken back to what they
-        would be without it (the shape of the bill stays that of the book), so that a gate among the
+        in force while the book was observed: frequency, its spread between persons and mean bill are
+        taken back to what they would be without it (the shape of the bill stays that of the book), so that a gate among the
         rules is not counted twice.
         """
         row = self._row(benefit, age_band)
         if not row["claims"]:
             raise InputError(f"{benefit!r} has no claims at {age_band!r}: its frequency is unknown")
-        given = {"dispersion": max(row["dispersion"], 1.0), **rules}
+        dispersion = max(row["dispersion"], 1.0)
         frequency, law = row["frequency"], self.severity(benefit)
         if measured_gate is not None:
             past = measured_gate.through
             kept = 1 - past + past * measured_gate.frequency
             cost = 1 - past + past * measured_gate.frequency * measured_gate.severity
             frequency, law = frequency / kept, law.scaled(kept / cost)
+            dispersion = 1 + (dispersion - 1) / kept  # the spread between persons stays
+        given = {"dispersion": dispersion, **rules}
         return Benefit(name=benefit, frequency=frequency, severity=law, **given)
 
     def _row(self, benefit: str, age_band: str | None = None) -> dict[str, Any]:

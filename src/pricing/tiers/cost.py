@@ -25,7 +25,7 @@ from pricing.losses.year_loss import AggregateLoss
 from pricing.result.figure import COLOURS
 from pricing.result.shape import Basis, Result
 from pricing.result.words import Language, label, level_label, say
-from pricing.tiers.tier import Subsidy, Tier
+from pricing.tiers.tier import Subsidy, Tier, read_subsidy
 
 __all__ = ["LEVELS", "TierCost", "cost_tier", "person_year", "split_persons"]
 
@@ -132,8 +132,10 @@ def cost_tier(
     >>> round(cost.facts["loss_ratio"], 4), round(cost.facts["passes"], 3)
     (0.7, 0.496)
     """
-    given = subsidy or Subsidy()
+    given = read_subsidy(subsidy)
     given.price(tier.premium)
+    if isinstance(line, bool) or not isinstance(line, int | float) or not 0 < line < math.inf:
+        raise InputError(f"the line of the loss ratio must be above zero, got {line!r}")
     income = given.income(tier.premium)
     parts, single = [], []
     for n, new in split_persons(tier, persons, new_share):
@@ -259,7 +261,7 @@ def split_persons(tier: Tier, persons: int, new_share: float) -> list[tuple[int,
     """
     if isinstance(persons, bool) or not isinstance(persons, int) or persons < 1:
         raise InputError(f"a tier is priced for 1 person or more, got {persons!r}")
-    if not 0 <= new_share <= 1:
+    if not isinstance(new_share, int | float) or not 0 <= new_share <= 1:
         raise InputError(f"the share of first terms is a share from 0 to 1, got {new_share!r}")
     if not tier.waits:
         return [(persons, False)]

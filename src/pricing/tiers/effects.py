@@ -15,7 +15,7 @@ from pricing.result.shape import Basis, Result
 from pricing.result.words import Language, label, level_label, say
 from pricing.tiers.build_up import gross_of, to_the_fen
 from pricing.tiers.cost import TierCost, cost_tier
-from pricing.tiers.tier import Subsidy, Tier, change_tier
+from pricing.tiers.tier import Subsidy, Tier, change_tier, read_subsidy
 
 __all__ = ["TierEffects", "tier_effects"]
 
@@ -105,10 +105,13 @@ def tier_effects(
     if BASE in changes:
         raise InputError(f"{BASE!r} is the tier itself", do="give the change another name")
     rows, costs = [], []
+    odd = [f"{n}: {rules!r}" for n, rules in changes.items() if not isinstance(rules, Mapping)]
+    if odd:
+        raise InputError("a change is a mapping of rules to their values", faults=odd)
     for name, rules in {BASE: {}, **changes}.items():
         given = dict(rules)
         aid = given.pop("subsidy", None)
-        own = subsidy if aid is None else None if aid is False else aid
+        own = read_subsidy(subsidy if aid is None else None if aid is False else aid)
         try:
             other = change_tier(tier, **given)
             cost = cost_tier(
@@ -122,7 +125,7 @@ def tier_effects(
                 do="mend the change",
             ) from error
         costs.append(cost)
-        rows.append(_row(name, other, cost, own or Subsidy()))
+        rows.append(_row(name, other, cost, own))
     table = pl.DataFrame(rows).with_columns(
         pure_premium_effect=pl.col("pure_premium") - pl.col("pure_premium").first()
     )

@@ -25,10 +25,10 @@ from pricing.result.shape import Basis, Result
 from pricing.result.words import Language, label, level_label, say
 from pricing.tiers.benefit import Gate
 from pricing.tiers.book_total import book_total
-from pricing.tiers.build_up import gross_of
+from pricing.tiers.build_up import gross_of, to_the_fen
 from pricing.tiers.cost import split_persons
 from pricing.tiers.person_laws import person_laws, year_span
-from pricing.tiers.tier import CHANGES, Subsidy, Tier, change_tier
+from pricing.tiers.tier import CHANGES, Subsidy, Tier, change_tier, read_subsidy
 
 __all__ = ["TierGrid", "non_dominated", "tier_grid"]
 
@@ -133,7 +133,8 @@ def tier_grid(
     -------
     TierGrid
         ``on_the_frontier`` marks designs that no other beats in actuarial value, price and probability of
-        passing the line together. ``required_premium`` is what the tier's loadings ask.
+        passing the line together. ``required_premium`` is what the tier's loadings ask, up to the next fen,
+        less a subsidy to the plan.
 
     Raises
     ------
@@ -153,7 +154,7 @@ def tier_grid(
     >>> grid.table.select("claim_deductible", "premium", "on_the_frontier").rows()
     [(0.0, 450.0, True), (0.0, 500.0, True), (50.0, 450.0, True), (50.0, 500.0, True)]
     """
-    given = subsidy or Subsidy()
+    given = read_subsidy(subsidy)
     _require(axes, points, span, line, levels)
     names = [name for name in axes if name != "premium"]
     prices = [float(p) for p in axes.get("premium", [tier.premium])]
@@ -162,12 +163,11 @@ def tier_grid(
     covers = _covers(tier, names, axes, benefits, prices[0])
     h = span or year_span(covers, points)
     waiting = next((cover for cover in covers if cover.waits), tier)
-    parts, mean, square = [], np.zeros(len(covers)), np.zeros(len(covers))
+    parts, mean = [], np.zeros(len(covers))
     for n, first in split_persons(waiting, persons, new_share):
         laws = person_laws(covers, first_term=first, span=h, points=points)
         parts.append((n, laws.laws))
         mean += n / persons * laws.mean
-        square += n / persons * laws.square
     total = book_total(parts, h)
     wanted = sorted({*levels, *SHOWN.values(), tier.loadings.level})
     quantile = total.quantiles(wanted) / persons  # currency per insured
@@ -175,10 +175,12 @@ def tier_grid(
     over = total.exceeds(np.tile(line * income * persons, (len(covers), 1)))
     bill = np.array([cover.bill() for cover in covers])
     capital = quantile[:, wanted.index(tier.loadings.level)] - mean
-    required = [
+    asked = [
         gross_of(cover, m, sd, c, new_share)
         for cover, m, sd, c in zip(covers, mean, total.deviation / persons, capital, strict=True)
     ]
+    aid = given.income(prices[0]) - prices[0]
+    required = [to_the_fen(max(gross - aid, 0.0), up=True) for gross in asked]
     k, each = len(prices), len(covers)
     cover, price = np.repeat(np.arange(each), k), np.tile(np.arange(k), each)
     ratio = quantile[cover] / income[price][:, None]
@@ -324,6 +326,11 @@ def _require(
     line: float,
     levels: Sequence[float],
 ) -> None:
+    odd = {n: v for n, v in axes.items() if isinstance(v, str) or not isinstance(v, Sequence)}
+    if odd:
+        raise InputError(
+            "a grid that cannot be", faults=[f"{n} takes a list, got {v!r}" for n, v in odd.items()]
+        )
     faults = [f"no rule {n!r}{nearest(n, CHANGES)}" for n in axes if n not in CHANGES]
     faults += [f"{n} has no values" for n in axes if not len(axes[n])]
     faults += [
@@ -335,11 +342,16 @@ def _require(
         faults.append("nothing varies")
     if not faults and math.prod(len(v) for v in axes.values()) > MOST:
         faults.append(f"{math.prod(len(v) for v in axes.values()):,} designs; at most {MOST:,}")
+    faults += [
+        f"a premium must be above zero, got {p!r}"
+        for p in axes.get("premium", ())
+        if isinstance(p, bool) or not isinstance(p, int | float) or not 0 < p < math.inf
+    ]
     if points < 256 or points > 1 << 16 or points & (points - 1):
         faults.append(f"points are a power of two from 256 to 65,536, got {points}")
     if span is not None and not 0 < span < math.inf:
         faults.append(f"a span must be above zero, got {span}")
-    if not 0 < line < math.inf:
+    if isinstance(line, bool) or not isinstance(line, int | float) or not 0 < line < math.inf:
         faults.append(f"the line of the loss ratio must be above zero, got {line}")
     faults += [f"{p} is no probability between 0 and 1" for p in levels if not 0 < p < 1]
     if faults:

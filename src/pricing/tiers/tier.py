@@ -11,7 +11,7 @@ from pricing.errors import InputError, nearest
 from pricing.losses.terms import Terms
 from pricing.tiers.benefit import TERM, Benefit
 
-__all__ = ["CHANGES", "Loadings", "Subsidy", "Tier", "change_tier"]
+__all__ = ["CHANGES", "Loadings", "Subsidy", "Tier", "change_tier", "read_subsidy"]
 
 Principle = Literal["deviation", "pure", "value_at_risk"]
 OF_A_CLAIM = ("deductible", "coinsurance", "limit", "year_limit", "waiting_days", "gate")
@@ -117,6 +117,19 @@ class Subsidy:
         return premium + (self.amount if self.to == "plan" else 0.0)
 
 
+def read_subsidy(given: Subsidy | None) -> Subsidy:
+    """Give the subsidy, or one of nothing; anything else is refused.
+
+    Examples
+    --------
+    >>> read_subsidy(None).amount
+    0.0
+    """
+    if given is not None and not isinstance(given, Subsidy):
+        raise InputError(f"a subsidy is a Subsidy or None, got {given!r}")
+    return given or Subsidy()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Tier:
     """One level of the plan.
@@ -161,8 +174,12 @@ class Tier:
     term_days: int = TERM
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "benefits", tuple(self.benefits))
+        given = isinstance(self.benefits, list | tuple)
+        object.__setattr__(self, "benefits", tuple(self.benefits) if given else ())
         faults = []
+        for name, kind in (("terms", Terms), ("loadings", Loadings)):
+            if not isinstance(getattr(self, name), kind):
+                faults.append(f"{name} are {kind.__name__}, got {getattr(self, name)!r}")
         if not self.benefits or not all(isinstance(b, Benefit) for b in self.benefits):
             faults.append("a tier takes one Benefit or more")
         names = [b.name for b in self.benefits if isinstance(b, Benefit)]
@@ -171,7 +188,7 @@ class Tier:
             faults.append(f"benefits named twice: {', '.join(twice)}")
         if not _finite(self.premium) or not self.premium > 0:
             faults.append(f"the premium must be above zero, got {self.premium!r}")
-        if not isinstance(self.term_days, int) or not 0 < self.term_days <= 366:
+        if type(self.term_days) is not int or not 0 < self.term_days <= 366:
             faults.append(f"a term has 1 to 366 days, got {self.term_days!r}")
         else:
             faults += [
@@ -184,7 +201,9 @@ class Tier:
             f"{b.name}: its limit of the year, {b.year_limit:g}, lies above the tier's, "
             f"{self.terms.limit:g}"
             for b in self.benefits
-            if isinstance(b, Benefit) and math.inf > b.year_limit > self.terms.limit
+            if isinstance(b, Benefit)
+            and isinstance(self.terms, Terms)
+            and math.inf > b.year_limit > self.terms.limit
         ]
         if faults:
             raise InputError("a tier whose rules contradict", where=str(self.name), faults=faults)
@@ -246,9 +265,20 @@ def change_tier(tier: Tier, *, benefits: Sequence[str] | None = None, **changes:
             "rules that a tier does not have",
             faults=[f"{name!r}{nearest(name, CHANGES)}" for name in wrong],
         )
+    benefits = [benefits] if isinstance(benefits, str) else benefits
     for name in benefits or ():
         tier.benefit(name)
+    odd = [
+        f"{name} is a number, got {changes[name]!r}"
+        for name in (*OF_A_YEAR, "premium")
+        if name in changes and not _amount(changes[name])
+    ]
+    if odd:
+        raise InputError("rules that cannot be", where=tier.name, faults=odd)
     own = {name: changes[name] for name in OF_A_CLAIM if name in changes}
+    days = own.get("waiting_days")
+    if isinstance(days, float) and days.is_integer():
+        own["waiting_days"] = int(days)
     if own.get("gate") is False:
         own["gate"] = None
     elif own.get("gate") is True:
@@ -269,6 +299,10 @@ def change_tier(tier: Tier, *, benefits: Sequence[str] | None = None, **changes:
         terms=replace(tier.terms, **year) if year else tier.terms,
         premium=changes.get("premium", tier.premium),
     )
+
+
+def _amount(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _finite(value: object) -> bool:
