@@ -10,7 +10,7 @@ from scipy import stats
 
 from pricing.errors import InputError
 from pricing.experience.lexis import Lexis
-from pricing.plans.tiers import EffectKeys, GridKeys, TiersSection
+from pricing.plans.tiers_file import EffectKeys, GridKeys, TiersSection
 from pricing.tiers.benefit import Benefit, Gate, induced_use
 from pricing.tiers.benefit_experience import benefit_experience
 from pricing.tiers.build_up import build_up
