@@ -127,7 +127,10 @@ class CareSection(Strict):
         description="Deaths as in the study, or as in the life table with the ratio of the study",
     )
     calendar_year: int = Field(
-        default=2026, ge=1998, le=2100, description="First calendar year, for the trend"
+        default=2026,
+        ge=1998,
+        le=2100,
+        description="First calendar year of the projection and of the trend",
     )
     trend: Literal["off", "held", "on"] = Field(
         default="off",
@@ -368,7 +371,8 @@ def headline(section: CareSection, prepared: Prepared) -> dict[str, float]:
 def _project(section: CareSection, prepared: Prepared, currency: str) -> CareProjection:
     return project_care(
         _insured(section, prepared), _rates(section, prepared), section.scheme(), section.money(),
-        years=section.years, entrants_growth=section.entrants_growth, currency=currency,
+        years=section.years, entrants_growth=section.entrants_growth, first_year=section.calendar_year,
+        currency=currency,
     )  # fmt: skip
 
 
