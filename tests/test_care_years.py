@@ -16,8 +16,12 @@ from pricing.care.projection import course, fund_path, project_care
 from pricing.care.scheme import Fund, Scheme
 from pricing.care.stacks import care_occupancy, care_settings
 from pricing.care.stress import stress_care
+from pricing.data.tables import bundled
 from pricing.errors import InputError
+from pricing.plans.care import CareSection, prepare, results
 from pricing.reassessment.knapsack import exact_choice
+from pricing.result.shape import Basis
+from pricing.study.toml_file import read_toml
 
 INSURED = stable_population(18_000_000, aged_share=0.17)
 RATES = morbidity()
@@ -150,3 +154,14 @@ def test_the_exact_choice_is_of_no_unit_of_money(unit):
     sets = np.array(list(product([0, 1], repeat=12)))
     best = (sets @ value)[sets @ hours <= 11.0 + 1e-9].max()
     assert value[made].sum() == pytest.approx(best)
+
+
+def test_assessments_that_lack_a_score_are_counted_not_hidden():
+    section = CareSection(**read_toml(bundled("studies/home_care.toml"))["care"])
+    section = section.model_copy(update={"years": 2, "definitions": ["clhls"], "wider": []})
+    rows = pl.concat([pl.DataFrame(WELL)] * 3).with_columns(
+        walking=pl.Series([15, None, 0]), care_level=pl.lit(None, dtype=pl.Int64)
+    )
+    found = results(section, prepare(section, {"assessments": rows}, Basis()), Basis())
+    assert found["care_grades"].facts["assessments"] == 2
+    assert any(note.startswith("1 of 3 assessments") for note in found["care_grades"].basis.notes)

@@ -313,7 +313,11 @@ def results(section: CareSection, prepared: Prepared, basis: Basis) -> dict[str,
     if prepared.assessments is not None:
         scored = prepared.assessments.drop_nulls(list(grading_standard().items))
         if not scored.is_empty():
-            found["care_grades"] = grade(scored.drop("care_level", strict=False))
+            graded = grade(scored.drop("care_level", strict=False))
+            empty = prepared.assessments.height - scored.height
+            note = f"{empty:,} of {prepared.assessments.height:,} assessments lack a score of some item and are not graded"
+            notes = (*graded.basis.notes, note) if empty else graded.basis.notes
+            found["care_grades"] = replace(graded, basis=replace(graded.basis, notes=notes))
     if section.monthly_before is not None and section.observed_share is not None:
         found["cost_of_change"] = cost_of_change(
             insured=insured.total, share=section.observed_share.range(),
