@@ -4,6 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from pricing.reassessment.calibration import ranked
 from pricing.reassessment.leakage import estimate_leakage
 from pricing.reassessment.visit_plan import plan_visits
 
@@ -76,3 +77,9 @@ def test_one_hour_more_goes_to_no_provider_that_is_full():
     plan = plan_visits(cases, {"home": 1.0}, random_share=0.0, cap_per_provider=1)
     assert plan.facts["next_hour"] == 50.0
     assert plan_visits(cases, {"home": 1.0}, random_share=0.0).facts["next_hour"] == 800.0
+
+
+def test_two_found_of_four_are_no_proof_of_perfect_ranking():
+    found = ranked(np.array([0.9, 0.8, 0.2, 0.1]), np.array([1.0, 1.0, 0.0, 0.0]))
+    assert (found.area, found.upper) == (1.0, 1.0)
+    assert found.lower == pytest.approx(0.025 ** (1 / 2))
