@@ -372,7 +372,7 @@ def test_the_study_by_setting_adds_up_and_speaks(tmp_path):
     kinds = ["definition_risk", "matrix_gaps", "care_projection", "care_settings", "care_occupancy",
              "care_stress", "scenario_comparison"]  # fmt: skip
     assert list(found)[: len(kinds)] == kinds
-    by = dict(found["care_settings"].table.filter(year=0).select("setting", "care_outgo").rows())
+    by = dict(found["care_settings"].table.filter(year=2026).select("setting", "care_outgo").rows())
     assert by["community"] / by["home"] == pytest.approx(0.07 * 1368.75 / (0.90 * 912.5))
     for name, one in found.items():
         if not name.startswith("scenario"):

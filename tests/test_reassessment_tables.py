@@ -184,8 +184,7 @@ def test_scenarios_move_as_they_must(study):
     odds = study.headline({"reassessment.form": "odds"})
     assert odds["net_value"] != base["net_value"]
     held = changed(study.settings, {}).plans["reassessment"]
-    own = headline(held, study.prepared["reassessment"])
-    assert {name: base[name] for name in own} == own
+    assert headline(held, study.prepared["reassessment"]).items() <= base.items()
 
 
 @pytest.mark.parametrize(

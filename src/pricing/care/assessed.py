@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
 import plotly.graph_objects as go
 import polars as pl
 
 from pricing.annuities.kolmogorov import kolmogorov
 from pricing.care.definition import definition_model
+from pricing.care.number import is_number
 from pricing.errors import InputError
 from pricing.files import fingerprint
 from pricing.result.figure import COLOURS
@@ -99,12 +99,12 @@ def assessed_cost(
     faults = []
     if not isinstance(assessments, int) or assessments < 1:
         faults.append(f"assessments must be a whole number of 1 or more, got {assessments!r}")
-    if not (np.isfinite(paid) and paid >= 0):
+    if not (is_number(paid) and paid >= 0):
         faults.append(f"the amount paid must be 0 or more, got {paid!r}")
-    if not 0 < admitted <= 1:
+    if not (is_number(admitted) and 0 < admitted <= 1):
         faults.append(f"the share admitted must be above 0, 1 at most, got {admitted!r}")
     faults += [
-        f"{b} pays {v!r} a month" for b, v in benefits.items() if not (np.isfinite(v) and v > 0)
+        f"{b} pays {v!r} a month" for b, v in benefits.items() if not (is_number(v) and v > 0)
     ]
     if not benefits:
         faults.append("no benefits are given")

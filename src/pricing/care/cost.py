@@ -11,6 +11,7 @@ import plotly.graph_objects as go
 import polars as pl
 from numpy.typing import NDArray
 
+from pricing.care.number import is_number, money_label, said_amount, unit_of
 from pricing.errors import InputError
 from pricing.files import fingerprint
 from pricing.result.figure import COLOURS, error_bars
@@ -46,7 +47,7 @@ class Range:
 
     def __post_init__(self) -> None:
         low, high = self.ends
-        if not all(np.isfinite(v) for v in (low, self.central, high)):
+        if not all(is_number(v) for v in (low, self.central, high)):
             raise InputError(f"a range must be finite, got {self}")
         if not low <= self.central <= high or self.central < 0 or (low < high and low <= 0):
             raise InputError(
@@ -83,12 +84,15 @@ class CostOfChange(Result):
     def finding(self, lang: Language = "en") -> str:
         """Say what all changes cost together, and which uncertainty weighs most."""
         facts = {**self.facts, "driver": level_label(self.facts["driver"], lang)}
+        for name in ("cost_before", "cost_after", "change", "change_lower", "change_upper", "rise"):
+            facts[name] = said_amount(facts[name], lang)
         return say(f"finding.{self.kind}", lang, **facts)
 
     def figure(self, lang: Language = "en") -> go.Figure:
         """Draw the cost before, each step on what stands, and the cost after, with intervals."""
         t = self.table
-        amounts = t["care_outgo"].to_list()
+        size, unit = unit_of(float(t["upper"].max() or 0.0), lang)  # type: ignore[arg-type]
+        amounts, lower, upper = ((t[n] / size).to_list() for n in ("care_outgo", "lower", "upper"))
         below = [0.0, *np.cumsum(amounts[:-2]).tolist(), 0.0]
         steps = t["step"].to_list()
         figure = go.Figure(layout={"template": "pricing"})
@@ -96,14 +100,16 @@ class CostOfChange(Result):
             x=[level_label(s, lang) for s in steps], y=amounts, base=below,
             error_y=error_bars(
                 [b + a for b, a in zip(below, amounts, strict=True)],
-                [b + a for b, a in zip(below, t["lower"].to_list(), strict=True)],
-                [b + a for b, a in zip(below, t["upper"].to_list(), strict=True)],
+                [b + a for b, a in zip(below, lower, strict=True)],
+                [b + a for b, a in zip(below, upper, strict=True)],
             ),
             marker={"color": [COLOURS["estimate" if s in ("before", "after") else "second"] for s in steps]},
         )  # fmt: skip
         return figure.update_layout(
             xaxis={"title": {"text": label("step", lang)}, "type": "category"},
-            yaxis={"title": {"text": f"{label('amount_a_year', lang)} ({self.basis.currency})"}},
+            yaxis={
+                "title": {"text": money_label("amount_a_year", unit, self.basis.currency, lang)}
+            },
             hovermode="closest",
         )
 
@@ -164,18 +170,26 @@ def cost_of_change(
     faults = [
         f"{n} must be above 0, got {v!r}"
         for n, v in numbers.items()
-        if not (np.isfinite(v) and v > 0)
+        if not (is_number(v) and v > 0)
     ]
-    if not 0 < share.central < 1 or share.ends[1] >= 1:
+    ranges = {"share": share, "response": response, **grades}
+    faults += [
+        f"{n} must be a Range, got {r!r}"
+        for n, r in ranges.items()
+        if not (isinstance(r, Range) or (n == "response" and r is None))
+    ]
+    if not isinstance(seed, int) or seed < 0:
+        faults.append(f"the seed must be a whole number of 0 or more, got {seed!r}")
+    if isinstance(share, Range) and (not 0 < share.central < 1 or share.ends[1] >= 1):
         faults.append(f"the share in payment must lie in 0 to 1, got {share}")
     faults += [f"{g} has a factor and is not admitted" for g in times if g not in grades]
     faults += [
-        f"the factor of {g} is {v!r}" for g, v in times.items() if not (np.isfinite(v) and v >= 0)
+        f"the factor of {g} is {v!r}" for g, v in times.items() if not (is_number(v) and v >= 0)
     ]
     faults += [
         f"{g} is no name for a grade"
         for g in grades
-        if g in ("before", "rise", "response", "after")
+        if g in ("share", "severe", "before", "rise", "response", "after")
     ]
     if not isinstance(draws, int) or draws < 2:
         faults.append(f"draws must be 2 or more, got {draws!r}")

@@ -14,6 +14,7 @@ from pricing.annuities.kolmogorov import kolmogorov
 from pricing.annuities.payments import WhileIn
 from pricing.annuities.state_model import StateModel, state_model_of_rates
 from pricing.care.intensity import grade_rates
+from pricing.care.number import is_number
 from pricing.data.tables import source_of
 from pricing.data.transitions import disability_rates
 from pricing.errors import InputError, nearest
@@ -176,9 +177,9 @@ def definition_risk(
             if wrong
             else "no definitions"
         )
-    if not np.isfinite(monthly) or monthly <= 0:
+    if not is_number(monthly) or monthly <= 0:
         raise InputError(f"the monthly benefit must be above 0, got {monthly!r}")
-    if not (FIRST <= age <= KNOWN and FIRST <= later_age <= KNOWN):
+    if not all(is_number(a) and FIRST <= a <= KNOWN for a in (age, later_age)):
         raise InputError(f"ages must lie in {FIRST} to {KNOWN}, got {age} and {later_age}")
     if len(set(definitions)) < len(definitions):
         raise InputError("a definition is named twice")

@@ -283,13 +283,13 @@ def _hold(frame: pl.DataFrame, rule: GradingStandard) -> None:
         )
     counts = frame.select(
         *[pl.col(i).is_null().sum().alias(f"{i}|null") for i in rule.items],
-        *[(~pl.col(i).is_in(list(s))).sum().alias(f"{i}|out") for i, s in rule.items.items()],
+        *[_outside(i, s).sum().alias(f"{i}|out") for i, s in rule.items.items()],
     ).row(0, named=True)
     faults = []
     for item, scores in rule.items.items():
         for what, bad, said in (
             ("null", pl.col(item).is_null(), "is empty"),
-            ("out", ~pl.col(item).is_in(list(scores)), f"is none of {', '.join(map(str, scores))}"),
+            ("out", _outside(item, scores), f"is none of {', '.join(map(str, scores))}"),
         ):
             if counts[f"{item}|{what}"]:
                 first = int(frame.select(bad.fill_null(False).arg_true().first()).item())
@@ -303,6 +303,11 @@ def _hold(frame: pl.DataFrame, rule: GradingStandard) -> None:
             faults=faults,
             do="complete or correct the assessments; nothing was graded",
         )
+
+
+def _outside(item: str, scores: tuple[int, ...]) -> pl.Expr:
+    """Say where an item has a score it cannot take."""
+    return ~pl.col(item).cast(pl.Float64).is_in([float(s) for s in scores])
 
 
 def _near(item: str, columns: list[str]) -> str:

@@ -11,6 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from pricing.care.intensity import checked_intensities
+from pricing.care.number import is_number
 from pricing.care.population import OLDEST, deaths_of
 from pricing.data.rates import RateTable, rate_table
 from pricing.data.transitions import disability_rates
@@ -94,7 +95,7 @@ class Morbidity:
             raise InputError(f"no move {wrong[0]!r}{nearest(wrong[0], MOVES)}")
         rates = self.rates.copy()
         for move, factor in factors.items():
-            if not (np.isfinite(factor) and factor >= 0):
+            if not (is_number(factor) and factor >= 0):
                 raise InputError(f"the factor of {move} must be 0 or more, got {factor!r}")
             rates[MOVES.index(move)] *= factor
         return replace(self, rates=rates)
@@ -192,6 +193,10 @@ def morbidity(
         raise InputError(
             "a trend needs a year and study='clhls'", do="give year=2026, or leave trend out"
         )
+    if year is not None and not isinstance(year, int):
+        raise InputError(f"the year must be a calendar year, got {year!r}")
+    if not isinstance(study, str | pl.DataFrame):
+        raise InputError(f"the study must be clhls, hrs or a table of rates, got {study!r}")
     known = rate_table("cn_life_2025", "cl3") if table is None else table
     if isinstance(study, str):
         if study not in ("clhls", "hrs"):

@@ -10,6 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 
+from pricing.care.number import is_number
 from pricing.data.rates import SEXES, RateTable, rate_table
 from pricing.errors import InputError
 
@@ -90,7 +91,7 @@ def stable_population(
     >>> round(found.total), round(found.aged_share, 6)
     (18000000, 0.17)
     """
-    if not (np.isfinite(insured) and insured > 0):
+    if not (is_number(insured) and insured > 0):
         raise InputError(f"the number insured must be above 0, got {insured!r}")
     known = rate_table("cn_life_2025", "cl3") if table is None else table
     alive = _survivors(known)
@@ -106,7 +107,7 @@ def stable_population(
     rate = 0.0
     if aged_share is not None:
         low, high = share(0.05), share(-0.05)
-        if not low <= aged_share <= high:
+        if not (is_number(aged_share) and low <= aged_share <= high):
             raise InputError(
                 f"a share of {aged_share!r} aged 65 and over; growth of -5 to 5 % a year gives "
                 f"{low:.3f} to {high:.3f}"
@@ -146,17 +147,19 @@ def banded_population(
     >>> round(found.total), round(found.aged_share, 12)
     (1000, 0.17)
     """
-    if not (np.isfinite(insured) and insured > 0):
+    if not (is_number(insured) and insured > 0):
         raise InputError(f"the number insured must be above 0, got {insured!r}")
     known = rate_table("cn_life_2025", "cl3") if table is None else table
     spans, faults = [], []
     for band, share in shares.items():
         ends = band.removesuffix("+").split("-")
-        if not all(e.isdigit() for e in ends) or len(ends) != (1 if band.endswith("+") else 2):
+        if not all(e.isascii() and e.isdigit() for e in ends) or len(ends) != (
+            1 if band.endswith("+") else 2
+        ):
             faults.append(f"{band!r} is no band of ages: write 0-9 or 80+")
             continue
         spans.append((int(ends[0]), OLDEST if band.endswith("+") else int(ends[1])))
-        if not (np.isfinite(share) and share >= 0):
+        if not (is_number(share) and share >= 0):
             faults.append(f"the share of {band} is {share!r}")
     held = sorted(spans)
     if not faults and (
@@ -210,10 +213,16 @@ def insured_of(frame: pl.DataFrame) -> Insured:
     lacking = [c for c in ("age", "sex", "insured") if c not in frame.columns]
     if lacking:
         raise InputError(f"columns {', '.join(lacking)} are missing from insured_population")
+    texts = [c for c in ("age", "insured") if not frame.schema[c].is_numeric()]
+    if texts and not frame.is_empty():
+        faults = [f"{c} is {frame.schema[c]}, not a number" for c in texts]
+        raise InputError("insured that cannot be used", faults=faults)
     sex, age = pl.col("sex").cast(pl.String), pl.col("age")
     bad = {
         "a sex other than female and male": ~sex.is_in(["female", "male"]).fill_null(False),
-        "an age that is empty or not in 0 to 120": ~age.is_between(0, 120).fill_null(False),
+        "an age that is empty, not whole or not in 0 to 120": ~(
+            age.is_between(0, 120) & (age.cast(pl.Float64) == age.cast(pl.Float64).floor())
+        ).fill_null(False),
         "a number that is empty, below 0 or not finite": ~pl.col("insured")
         .is_between(0, float("inf"), closed="left")
         .fill_null(False),

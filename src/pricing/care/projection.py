@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 
 from pricing.care.morbidity import Morbidity
+from pricing.care.number import is_number, money_label, one_zero, said_amount, unit_of, year_label
 from pricing.care.population import OLDEST, Insured
 from pricing.care.scheme import Fund, Scheme
 from pricing.errors import InputError
@@ -36,7 +37,7 @@ BANDS = (0, 12, 24)  # months since onset of the stays shown
 class CareProjection(Result):
     """The scheme by year; ``.table`` has lives, those in payment and the fund.
 
-    ``year`` counts from 0; insured, healthy, disabled, aged_share at its start; entrants, deaths,
+    ``year`` counts from ``first_year`` (0 where no calendar year was given); insured, healthy, disabled, aged_share at its start; entrants, deaths,
     onsets, recoveries in it; in_payment (mean), outgo, contributions, subsidy, interest_earned,
     reserve (at its end), payg_contribution (what each insured would have to pay for the year to break
     even, after the subsidy), payg_ratio (to the contribution charged) and reserve_ratio (reserve at the
@@ -51,35 +52,41 @@ class CareProjection(Result):
         never = say("sentence.care_never", lang)
         facts = dict(self.facts)
         for name in ("deficit_year", "exhausted_year"):
-            facts[name] = (
-                never if facts[name] is None else say("sentence.care_year", lang, year=facts[name])
-            )
+            how = "care_calendar_year" if facts["first_year"] else "care_year"
+            facts[name] = never if facts[name] is None else say(f"sentence.{how}", lang, year=facts[name])  # fmt: skip
         none = say("sentence.care_no_growth", lang)
         closing = facts["closing_growth"]
         facts["closing"] = none if closing is None else f"{closing:.2%}"
+        for name in ("outgo_first", "outgo_last"):
+            facts[name] = said_amount(facts[name], lang)
         return say(f"finding.{self.kind}", lang, **facts)
 
     def figure(self, lang: Language = "en") -> go.Figure:
-        """Draw income and outgo by year, and the reserve as bars on an axis of its own."""
+        """Draw income and outgo by year, and the reserve as bars on an axis of its own; one line is 0."""
         figure, t = go.Figure(layout={"template": "pricing"}), self.table
+        flows = [v for n in ("fund_income", "care_outgo") for v in t[n].to_list()]
+        held = t["fund_reserve"].to_list()
+        size, unit = unit_of(max(*flows, *map(abs, held)), lang)
+        ranges = one_zero([v / size for v in flows], [v / size for v in held])
         figure.add_bar(
-            x=t["year"].to_list(), y=t["fund_reserve"].to_list(), yaxis="y2",
+            x=t["year"].to_list(), y=[v / size for v in held], yaxis="y2",
             name=label("fund_reserve", lang), marker={"color": COLOURS["bars"]},
         )  # fmt: skip
         for name, colour in (("fund_income", "estimate"), ("care_outgo", "second")):
             figure.add_scatter(
-                x=t["year"].to_list(), y=t[name].to_list(), mode="lines", name=label(name, lang),
+                x=t["year"].to_list(), y=(t[name] / size).to_list(), mode="lines", name=label(name, lang),
                 line={"color": COLOURS[colour], "width": 3},
             )  # fmt: skip
         return figure.update_layout(
-            xaxis={"title": {"text": label("projection_year_from_0", lang)}},
+            xaxis={"title": {"text": year_label(self.facts["first_year"], lang)}},
             yaxis={
-                "title": {"text": f"{label('amount_a_year', lang)} ({self.basis.currency})"},
+                "title": {"text": money_label("amount_a_year", unit, self.basis.currency, lang)},
                 "overlaying": "y2",
-                "rangemode": "tozero",
+                "range": ranges[0],
             },
             yaxis2={
-                "title": {"text": label("fund_reserve", lang)},
+                "title": {"text": money_label("fund_reserve", unit, self.basis.currency, lang)},
+                "range": ranges[1],
                 "side": "right",
                 "showgrid": False,
                 "zeroline": True,
@@ -154,9 +161,18 @@ def course(
     >>> bool(abs(found.insured[-1] - found.insured[0] - change) < 1e-6)
     True
     """
-    if not isinstance(years, int) or not 1 <= years <= 100:
+    if not isinstance(years, int) or isinstance(years, bool) or not 1 <= years <= 100:
         raise InputError(f"the years must be whole and 1 to 100, got {years!r}")
-    if not (np.isfinite(entrants_growth) and -0.5 < entrants_growth < 0.5):
+    if not isinstance(waiting_months, int) or not 0 <= waiting_months <= 60:
+        raise InputError(f"the waiting months must be whole and 0 to 60, got {waiting_months!r}")
+    shape = insured.lives.shape
+    if weights is not None and (
+        np.shape(weights) != shape or not (np.isfinite(weights) & (weights >= 0)).all()
+    ):
+        raise InputError(
+            f"weights must be finite and 0 or more, {shape[0]} sexes × {shape[1]} ages"
+        )
+    if not (is_number(entrants_growth) and -0.5 < entrants_growth < 0.5):
         raise InputError(f"growth of entrants must lie in -0.5 to 0.5, got {entrants_growth!r}")
     first = rates if start is None else start
     kept = max(TRACKED, waiting_months, rates.duration_months[-1], first.duration_months[-1]) + 1
@@ -277,6 +293,8 @@ def fund_path(outgo: Floats, insured: Floats, fund: Fund) -> dict[str, Floats]:
     """
     contributions = np.round(_contributions(insured, fund, fund.growth), 2)
     subsidy, paid = np.full(len(outgo), round(fund.subsidy, 2)), np.round(outgo, 2)
+    if np.shape(outgo) != np.shape(insured):
+        raise InputError(f"{np.shape(outgo)} years of benefits and {np.shape(insured)} of insured")
     half = (1 + fund.interest) ** 0.5 - 1
     reserve, interest = np.zeros(len(outgo)), np.zeros(len(outgo))
     now = round(fund.reserve, 2)
@@ -343,6 +361,7 @@ def project_care(
     calibration: float | None = None,
     closing: tuple[int, ...] | None = None,
     lives: Course | None = None,
+    first_year: int = 0,
     currency: str = "CNY",
 ) -> CareProjection:
     """Project lives, benefits and the fund of a care scheme.
@@ -361,6 +380,8 @@ def project_care(
         30, 50 and all of them where left out.
     lives : Course, optional
         What :func:`course` gave, where only money differs.
+    first_year : int
+        Calendar year of the first year, such as 2026; years count from 0 where left out.
 
     Returns
     -------
@@ -386,6 +407,12 @@ def project_care(
         insured, rates, years=years, waiting_months=scheme.waiting_months,
         entrants_growth=entrants_growth, weights=weights, start=start,
     )  # fmt: skip
+    if calibration is not None and not (is_number(calibration) and calibration >= 0):
+        raise InputError(
+            f"those in payment per one entitled must be 0 or more, got {calibration!r}"
+        )
+    if not isinstance(first_year, int) or not 0 <= first_year <= 9999:
+        raise InputError(f"the first year is a calendar year such as 2026, got {first_year!r}")
     if len(moved.months) != years:
         raise InputError(f"the lives are of {len(moved.months)} years, not {years}")
     factor = _calibration(moved, scheme, insured.total) if calibration is None else calibration
@@ -396,18 +423,19 @@ def project_care(
     income = path["fund_contributions"] + path["fund_subsidy"]
     needed = (path["care_outgo"] - path["fund_subsidy"]) / moved.insured[:-1]
     charged = path["fund_contributions"] / moved.insured[:-1]
+    named = first_year + np.arange(years)
     table = pl.DataFrame({
-        "year": np.arange(years), "insured_lives": moved.insured[:-1], "healthy": moved.healthy[:-1],
+        "year": named, "insured_lives": moved.insured[:-1], "healthy": moved.healthy[:-1],
         "disabled": moved.disabled[:-1], "aged_share": moved.aged[:-1] / moved.insured[:-1],
         "entrants": moved.entrants, "deaths": moved.deaths, "onsets": moved.onsets,
         "recoveries": moved.recoveries, "in_payment": months * heads / 12, "care_outgo": path["care_outgo"],
         "fund_contributions": path["fund_contributions"], "fund_subsidy": path["fund_subsidy"], "fund_income": income,
         "fund_interest": path["fund_interest"], "fund_reserve": path["fund_reserve"],
         "payg_contribution": needed,
-        "payg_ratio": needed / charged if fund.contribution > 0 else [None] * years,
+        "payg_ratio": np.divide(needed, charged, out=np.full(years, np.nan), where=charged > 0),
         "reserve_ratio": np.divide(path["fund_reserve"], path["care_outgo"], out=np.full(years, np.nan),
                                    where=path["care_outgo"] > 0),
-    }).with_columns(pl.col("reserve_ratio").fill_nan(None))  # fmt: skip
+    }).with_columns(pl.col("payg_ratio", "reserve_ratio").fill_nan(None))  # fmt: skip
     spans = {30, 50, years} if closing is None else set(closing)
     closes = {
         n: closing_growth(path["care_outgo"], moved.insured[:-1], fund, n)
@@ -420,21 +448,21 @@ def project_care(
         "outgo_last": float(path["care_outgo"][-1]), "in_payment_first": float(table["in_payment"][0]),
         "payg_first": float(needed[0]), "payg_last": float(needed[-1]),
         "reserve_last": float(path["fund_reserve"][-1]), "calibration": float(factor), "currency": currency,
-        "deficit_year": _first(income < path["care_outgo"]),
-        "exhausted_year": _first(path["fund_reserve"] < 0),
+        "deficit_year": _first(income < path["care_outgo"], first_year),
+        "exhausted_year": _first(path["fund_reserve"] < 0, first_year), "first_year": first_year,
         "closing_years": last, "closing_growth": None if last is None else closes[last],
         **{f"closing_growth_{n}": g for n, g in closes.items()},
     }  # fmt: skip
     settings = pl.concat(
         pl.DataFrame({
-            "year": np.arange(years), "setting": s,
+            "year": named, "setting": s,
             "care_outgo": months * np.array([scheme.by_setting(t)[s] for t in range(years)]),
         })
         for s in scheme.settings
     )  # fmt: skip
     states = ["disabled_first_year", "disabled_second_year", "disabled_longer"]
     occupancy = pl.concat(
-        pl.DataFrame({"year": np.arange(years), "in_state": name, "people": values})
+        pl.DataFrame({"year": named, "in_state": name, "people": values})
         for name, values in (
             ("healthy", moved.healthy[:-1]),
             *zip(states, moved.bands.T, strict=True),
@@ -466,5 +494,5 @@ def _calibration(moved: Course, scheme: Scheme, insured: float) -> float:
     return scheme.observed_share * insured / moved.entitled
 
 
-def _first(condition: NDArray[np.bool_]) -> int | None:
-    return int(np.argmax(condition)) if condition.any() else None
+def _first(condition: NDArray[np.bool_], first_year: int) -> int | None:
+    return first_year + int(np.argmax(condition)) if condition.any() else None

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import numpy as np
-
+from pricing.care.number import is_number
 from pricing.errors import InputError
 
 __all__ = ["SETTINGS", "Fund", "Scheme", "setting_mix"]
@@ -71,9 +70,11 @@ class Scheme:
                 ("the first year", self.admitted),
             )
             for name, value in values.items()
-            if not (np.isfinite(value) and value >= 0)
+            if not (is_number(value) and value >= 0)
         ]  # fmt: skip
         faults += [f"{name} has no price" for name in self.settings if name not in self.prices]
+        unused = [n for n in self.prices if n not in self.settings]
+        faults += [f"{name} has a price and no share" for name in unused if self.settings]
         if not faults and abs(sum(self.settings.values()) - 1) > 1e-9:
             faults.append(f"the shares of settings add to {sum(self.settings.values()):g}, not 1")
         faults += [
@@ -86,16 +87,17 @@ class Scheme:
             faults.append(
                 "the grade severe must be paid from the start and count 1, the others per one of it"
             )
-        if not (np.isfinite(self.price_growth) and self.price_growth > -1):
+        if not (is_number(self.price_growth) and self.price_growth > -1):
             faults.append(f"growth of prices must be above -1, got {self.price_growth!r}")
-        if self.waiting_months != int(self.waiting_months) or not 0 <= self.waiting_months <= 60:
+        waiting = self.waiting_months
+        if not (is_number(waiting) and waiting == int(waiting) and 0 <= waiting <= 60):
             faults.append(
                 f"the waiting months must be whole and 0 to 60, got {self.waiting_months!r}"
             )
-        if not (np.isfinite(self.uptake) and 0 <= self.uptake <= 1):
+        if not (is_number(self.uptake) and 0 <= self.uptake <= 1):
             faults.append(f"uptake is a share, 0 to 1, got {self.uptake!r}")
         share = self.observed_share
-        if share is not None and not 0 < share < 1:
+        if share is not None and not (is_number(share) and 0 < share < 1):
             faults.append(f"the share observed in payment must lie in 0 to 1, got {share!r}")
         if faults:
             raise InputError("a scheme that contradicts itself", faults=faults)
@@ -148,12 +150,12 @@ class Fund:
         faults = [
             f"{name} must be finite and 0 or more, got {getattr(self, name)!r}"
             for name in ("contribution", "subsidy", "reserve")
-            if not (np.isfinite(getattr(self, name)) and getattr(self, name) >= 0)
+            if not (is_number(getattr(self, name)) and getattr(self, name) >= 0)
         ]
         faults += [
             f"{name} must lie in -0.5 to 0.5, got {getattr(self, name)!r}: give 0.03 for 3 %"
             for name in ("growth", "interest")
-            if not (np.isfinite(getattr(self, name)) and abs(getattr(self, name)) <= 0.5)
+            if not (is_number(getattr(self, name)) and abs(getattr(self, name)) <= 0.5)
         ]
         if faults:
             raise InputError("a fund that cannot be projected", faults=faults)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from pricing.care.definition import DefinitionRisk
 from pricing.care.morbidity import Morbidity
+from pricing.care.number import money_label, unit_of, year_label
 from pricing.care.population import OLDEST, Insured
 from pricing.care.projection import CareProjection, course, project_care
 from pricing.care.scheme import Fund, Scheme
@@ -20,7 +21,7 @@ from pricing.errors import InputError, nearest
 from pricing.files import fingerprint
 from pricing.result.series import SERIES
 from pricing.result.shape import Result
-from pricing.result.words import Language, label, level_label, say
+from pricing.result.words import Language, level_label, say
 
 __all__ = ["STRESSES", "CareStress", "definition_weights", "stress_care"]
 
@@ -53,17 +54,19 @@ class CareStress(Result):
     def figure(self, lang: Language = "en") -> go.Figure:
         """Draw the reserve by year, a line for the base and each stress."""
         figure = go.Figure(layout={"template": "pricing", "height": 460})
+        paths = self.frames["paths"]
+        size, unit = unit_of(float(paths["fund_reserve"].abs().max() or 0.0), lang)  # type: ignore[arg-type]
         for i, name in enumerate(self.table["scenario"].to_list()):
-            part = self.frames["paths"].filter(pl.col("scenario") == name)
+            part = paths.filter(pl.col("scenario") == name)
             figure.add_scatter(
-                x=part["year"].to_list(), y=part["fund_reserve"].to_list(), mode="lines",
+                x=part["year"].to_list(), y=(part["fund_reserve"] / size).to_list(), mode="lines",
                 name=level_label(name, lang),
                 line={"color": SERIES[i % len(SERIES)][0], "width": 4 if i == 0 else 2,
                       "dash": "solid" if i == 0 else "dash"},
             )  # fmt: skip
         return figure.update_layout(
-            xaxis={"title": {"text": label("projection_year_from_0", lang)}},
-            yaxis={"title": {"text": f"{label('fund_reserve', lang)} ({self.basis.currency})"},
+            xaxis={"title": {"text": year_label(self.facts["first_year"], lang)}},
+            yaxis={"title": {"text": money_label("fund_reserve", unit, self.basis.currency, lang)},
                    "zeroline": True, "zerolinecolor": "#6B7280"},
             legend={"y": 1.04},
             margin={"t": 96},
@@ -179,7 +182,7 @@ def stress_care(
         found[name] = project_care(
             insured, run.get("rates", rates), run.get("scheme", scheme), fund, years=years,
             entrants_growth=entrants_growth, weights=run.get("weights"), start=rates,
-            calibration=first.facts["calibration"], lives=run.get("lives"),
+            calibration=first.facts["calibration"], lives=run.get("lives"), first_year=first.facts["first_year"],
         )  # fmt: skip
     total = {name: float(one.table["care_outgo"].sum()) for name, one in found.items()}
     table = pl.DataFrame([
@@ -206,7 +209,7 @@ def stress_care(
     facts = {
         "years": years, "worst": worst["scenario"], "worst_change": worst["outgo_change"],
         "base_growth": first.facts["closing_growth"], "worst_growth": worst["closing_growth"],
-        "closing_years": first.facts["closing_years"],
+        "closing_years": first.facts["closing_years"], "first_year": first.facts["first_year"],
     }  # fmt: skip
     basis = replace(
         first.basis,

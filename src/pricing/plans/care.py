@@ -127,7 +127,10 @@ class CareSection(Strict):
         description="Deaths as in the study, or as in the life table with the ratio of the study",
     )
     calendar_year: int = Field(
-        default=2026, ge=1998, le=2100, description="First calendar year, for the trend"
+        default=2026,
+        ge=1998,
+        le=2100,
+        description="First calendar year of the projection and of the trend",
     )
     trend: Literal["off", "held", "on"] = Field(
         default="off",
@@ -310,7 +313,11 @@ def results(section: CareSection, prepared: Prepared, basis: Basis) -> dict[str,
     if prepared.assessments is not None:
         scored = prepared.assessments.drop_nulls(list(grading_standard().items))
         if not scored.is_empty():
-            found["care_grades"] = grade(scored.drop("care_level", strict=False))
+            graded = grade(scored.drop("care_level", strict=False))
+            empty = prepared.assessments.height - scored.height
+            note = f"{empty:,} of {prepared.assessments.height:,} assessments lack a score of some item and are not graded"
+            notes = (*graded.basis.notes, note) if empty else graded.basis.notes
+            found["care_grades"] = replace(graded, basis=replace(graded.basis, notes=notes))
     if section.monthly_before is not None and section.observed_share is not None:
         found["cost_of_change"] = cost_of_change(
             insured=insured.total, share=section.observed_share.range(),
@@ -368,7 +375,8 @@ def headline(section: CareSection, prepared: Prepared) -> dict[str, float]:
 def _project(section: CareSection, prepared: Prepared, currency: str) -> CareProjection:
     return project_care(
         _insured(section, prepared), _rates(section, prepared), section.scheme(), section.money(),
-        years=section.years, entrants_growth=section.entrants_growth, currency=currency,
+        years=section.years, entrants_growth=section.entrants_growth, first_year=section.calendar_year,
+        currency=currency,
     )  # fmt: skip
 
 

@@ -180,7 +180,7 @@ def ranked(score: Floats, outcome: Floats, weight: Floats | None = None, *, leve
     -----
     Mann and Whitney's statistic with ties as halves. Its error is that of DeLong, DeLong and
     Clarke-Pearson (1988, Biometrics 44) from the placements, weighted; the interval is on the logit
-    scale.
+    scale; where none overlap it is Clopper and Pearson's for the smaller group.
 
     Examples
     --------
@@ -213,7 +213,10 @@ def ranked(score: Floats, outcome: Floats, weight: Floats | None = None, *, leve
     error = float(np.sqrt(spread(hit, w[one]) + spread(miss, w[~one])))
     z = normal_quantile(level)
     if not 0 < a < 1 or error == 0:
-        return Ranked(a, error, a, a)
+        # no spread is seen: the exact interval of a share among as many as the smaller group has
+        few = np.array([float(min(one.sum(), (~one).sum()))])
+        low, high = exact_share(a * few, few, level=level)
+        return Ranked(a, error, float(low[0]), float(high[0]))
     logit, reach = np.log(a / (1 - a)), z * error / (a * (1 - a))
     low, high = 1 / (1 + np.exp(-(logit + np.array([-reach, reach]))))
     return Ranked(a, error, float(low), float(high))

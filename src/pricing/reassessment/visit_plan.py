@@ -18,7 +18,7 @@ from pricing.reassessment.knapsack import (
     require_cap,
     require_capacity,
 )
-from pricing.reassessment.random_share import Draw, draw_random_share
+from pricing.reassessment.random_share import Draw, draw_random_share, even_numbers
 from pricing.result.figure import COLOURS
 from pricing.result.shape import Basis, Result
 from pricing.result.words import Language, label, say
@@ -149,7 +149,7 @@ def plan_visits(
     setting = cases["setting"].cast(pl.String)
     at_random = drawn["random"].to_numpy()
     left = _left(drawn, hours, setting, room, draw)
-    order = _order(drawn, value / hours)
+    order = _order(cases["case_id"], value / hours, seed)
     if method == "greedy":
         seen = _prefix(order, drawn, value, hours, left, cap_per_provider)
         ranked = seen & ~at_random
@@ -177,7 +177,7 @@ def plan_visits(
         "ranked_visits": whole["ranked_visits"], "net_value": whole["net_value"],
         "expected_found": whole["expected_found"], "precision": whole["expected_found"] / max(visits, 1),
         "precision_lift": whole["expected_found"] / max(visits, 1) / max(float(read["probability"].mean()), 1e-300),
-        "hours_used": whole["hours_used"], "next_hour": _next_hour(each, value, hours),
+        "hours_used": whole["hours_used"], "next_hour": _next_hour(each, value, hours, cap_per_provider),
         "random_share": random_share, "currency": currency,
     }  # fmt: skip
     settings = (sorted(room.items()), random_share, seed, draw, cap_per_provider, method)
@@ -214,34 +214,46 @@ def _left(drawn: pl.DataFrame, hours: Floats, setting: pl.Series, room: dict[str
     return left
 
 
-def _order(drawn: pl.DataFrame, density: Floats) -> np.ndarray:
-    """Best value per hour first; ties by the case's own random number."""
-    return np.lexsort((drawn["random_number"].to_numpy(), -density))
+def _order(ids: pl.Series, density: Floats, seed: int) -> np.ndarray:
+    """Best value per hour first; ties by a number of the case that the lot does not know.
+
+    The lot's own number would order the drawn before the others, and who is left would be no random
+    sample any more.
+    """
+    return np.lexsort((even_numbers(ids, seed + 2**63), -density))
 
 
 def _prefix(
     order: np.ndarray, drawn: pl.DataFrame, value: Floats, hours: Floats,
     left: Mapping[str, float], cap: int | None,
 ) -> np.ndarray:  # fmt: skip
-    """Mark the cases looked at: in order, until the next visit of the setting does not fit."""
+    """Mark the cases looked at: in order, until the next visit of the setting does not fit.
+
+    Cases past the end of their setting are not looked at and so fill no provider's cap: the ends are
+    found one after the other, the first one first.
+    """
     looked = (
         pl.DataFrame({
-            "i": order, "setting": drawn["setting"].cast(pl.String).gather(order),
+            "i": order, "at": np.arange(len(order)), "setting": drawn["setting"].cast(pl.String).gather(order),
             "provider": drawn["provider"].cast(pl.String).gather(order),
             "takes": pl.Series(np.where(drawn["random"].to_numpy(), 0.0, 1.0)[order]),
             "hours": hours[order], "good": value[order] > 0,
         }).filter("good")
     )  # fmt: skip
-    if cap is not None:
-        before = pl.col("takes").cum_sum().over("provider") - pl.col("takes")
-        looked = looked.filter(before < cap)
     used = pl.col("hours") * pl.col("takes")
     until = (used.cum_sum() - used).over("setting") + pl.col("hours")
     room = pl.col("setting").replace_strict(left, return_dtype=pl.Float64)
     fits = until <= room * (1 + 1e-12) + 1e-9
-    looked = looked.filter(fits.cast(pl.Int8).cum_min().over("setting") == 1)
+    before = pl.col("takes").cum_sum().over("provider") - pl.col("takes")
+    while True:  # once for each setting at most
+        made = looked if cap is None else looked.filter(before < cap)
+        ends = made.filter(~fits).group_by("setting").agg(pl.col("at").min()).sort("at")
+        if ends.is_empty():
+            break
+        setting, end = ends.row(0)
+        looked = looked.filter((pl.col("setting") != setting) | (pl.col("at") < end))
     seen = np.zeros(drawn.height, dtype=bool)
-    seen[looked["i"].to_numpy()] = True
+    seen[made["i"].to_numpy()] = True
     return seen
 
 
@@ -296,8 +308,9 @@ def _summary(
     return pl.concat([table, table.select(pl.lit("all").alias("setting"), pl.exclude("setting").sum())])  # fmt: skip
 
 
-def _next_hour(each: pl.DataFrame, value: Floats, hours: Floats) -> float:
-    """Value of one hour more: the best visit that is not made, per hour."""
-    waiting = ~each["planned"].to_numpy()
+def _next_hour(each: pl.DataFrame, value: Floats, hours: Floats, cap: int | None) -> float:
+    """Value of one hour more: the best visit that is not made and may be, per hour."""
+    made = (pl.col("chosen") == "score").fill_null(False).sum().over(pl.col("provider").cast(pl.String))  # fmt: skip
+    waiting = each.select(~pl.col("planned") & (made < (each.height + 1 if cap is None else cap))).to_series().to_numpy()  # fmt: skip
     best = (value / hours)[waiting]
     return float(max(best.max(), 0.0)) if len(best) else 0.0
