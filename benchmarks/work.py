@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+from plans import care_projection, mutual_settlement, tier_grid
 
 from pricing.claims.models import Frequency, fit_frequency
 from pricing.experience.cells import Experience
@@ -832,6 +833,24 @@ BENCHMARKS = {
     ),
     "cox": Benchmark(
         1e6, "polars group-by of six factors, month and event, number", "lifelines on rows", cox
+    ),
+    "tier_grid": Benchmark(
+        1e3,
+        "one Fourier transform there and back per design",
+        "50 of the designs one by one on a lattice of their own",
+        tier_grid,
+    ),
+    "care_projection": Benchmark(
+        50,
+        "the products and sums of the months, chances at hand",
+        "scipy's matrix exponential of 27 phases per sex and age, no fund",
+        care_projection,
+    ),
+    "mutual_settlement": Benchmark(
+        1e7,
+        "polars group-by of class, birth year, joined and left by the day, number, streamed",
+        "DuckDB group-by of the same",
+        mutual_settlement,
     ),
     "study_report": Benchmark(1e5, "reading the tables", "", study_report),
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 import pytest
@@ -12,10 +14,13 @@ from pricing.data.tables import bundled
 from pricing.errors import InputError
 from pricing.plans.health_programme import headline
 from pricing.plans.open_file import open_file
-from pricing.plans.plan_file import changed, read_plan
+from pricing.plans.plan_file import PLANS, changed, read_plan
+from pricing.plans.plan_keys import plan_files_markdown
 from pricing.plans.plan_study import PlanStudy
+from pricing.report.sections import PLAN_SECTIONS, SECTIONS
 from pricing.result.attribution import shapley_values
 from pricing.result.shape import Basis
+from pricing.result.words import catalogue
 from pricing.study.chain import Study
 from pricing.study.scenarios import scenario_results
 
@@ -180,6 +185,46 @@ def test_members_that_break_the_contract_are_set_aside_and_counted(study, tmp_pa
     assert kept["_rules"].to_list() == ["standard_premium|min_exclusive"] * 7
 
 
+@pytest.mark.parametrize(
+    "file", sorted(p.name for p in bundled("studies/anjia.toml").parent.glob("*.toml"))
+)
+def test_every_bundled_file_reads(file):
+    assert open_file(bundled(f"studies/{file}")).title("zh")
+
+
+def test_every_section_of_a_plan_has_a_bundled_study():
+    files = bundled("studies/anjia.toml").parent.glob("*.toml")
+    opened = [study for study in map(open_file, files) if isinstance(study, PlanStudy)]
+    assert {name for study in opened for name in study.settings.plans} == set(PLANS)
+    for study in opened:
+        assert study.settings.scenarios, study.name
+
+
+def test_what_a_plan_shows_stands_in_its_report():
+    shown = {kind for kinds in {**PLAN_SECTIONS, **SECTIONS}.values() for kind in kinds}
+    for name in {**PLAN_SECTIONS, **SECTIONS}:
+        assert f"section.{name}" in catalogue()
+    for kind in {kind for kinds in PLAN_SECTIONS.values() for kind in kinds}:
+        assert f"section.{kind}" in catalogue(), kind
+    assert shown >= {"scenario_comparison", "scenario_steps", "data_check"}
+
+
+def test_the_page_of_plan_files_is_that_of_the_models():
+    written = (Path(__file__).parents[1] / "docs" / "plan_files.md").read_text(encoding="utf-8")
+    if written != plan_files_markdown():
+        pytest.fail(
+            "docs/plan_files.md is not what the models say now; rewrite it:\n"
+            '.venv/bin/python -c "from pathlib import Path; from pricing.plans.plan_keys import '
+            "plan_files_markdown as page; Path('docs/plan_files.md').write_text(page(), "
+            "encoding='utf-8')\""
+        )
+
+
+def test_every_key_of_a_plan_file_is_described():
+    rows = [row for row in plan_files_markdown().splitlines() if row.startswith("| `")]
+    assert [row for row in rows if not row.split("|")[2].strip()] == []
+
+
 def test_a_file_is_opened_as_what_it_is():
     assert isinstance(open_file(bundled("studies/huoli.toml")), Study)
     assert isinstance(open_file(bundled("studies/huoli_members.toml")), PlanStudy)
@@ -206,7 +251,5 @@ def test_a_headline_is_not_asked_for_more_often_than_states(study):
 
 
 def test_headline_figures_have_labels_in_both_languages(study):
-    from pricing.result.words import catalogue
-
     for name in headline(study.settings.plans["programme"], study.prepared["programme"]):
         assert f"term.{name}" in catalogue()

@@ -357,8 +357,8 @@ def test_probability_that_a_share_passes_a_line_and_its_quantiles():
 
 def test_fairness_of_the_rules_and_a_ledger_that_adds_up_to_nil():
     found = compare_rules(mixed_pool())
-    sums = found.table.group_by("rule").agg(pl.col("subsidy_total").sum())
-    assert sums["subsidy_total"].abs().max() < 1e-9
+    sums = found.table.group_by("rule").agg(pl.col("cross_subsidy_total").sum())
+    assert sums["cross_subsidy_total"].abs().max() < 1e-9
     ledger = found.frames["gifts"]
     assert ledger["rule"].unique().to_list() == ["uniform"]
     net = (
@@ -369,7 +369,7 @@ def test_fairness_of_the_rules_and_a_ledger_that_adds_up_to_nil():
         .select("member_class", net=pl.col("out") - pl.col("came"))
     )  # fmt: skip
     gifts = found.table.filter(pl.col("rule") == "uniform").join(net, on="member_class")
-    assert gifts["net"].to_list() == pytest.approx(gifts["subsidy_total"].to_list())
+    assert gifts["net"].to_list() == pytest.approx(gifts["cross_subsidy_total"].to_list())
     rules = found.frames["rules"]
     assert rules["fairness_gini"].to_list()[1:] == pytest.approx([0, 0, 0], abs=1e-9)
     assert rules["fairness_gini"][0] > 0.05

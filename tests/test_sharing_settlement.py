@@ -349,3 +349,15 @@ def test_results_speak_draw_and_are_kept(lang, tmp_path):
         assert found.figure(lang).data
         found.save(tmp_path / name)
         assert Result.load(tmp_path / name).finding(lang) == found.finding(lang)
+
+
+def test_a_cap_that_binds_all_payers_alike_names_no_class():
+    one = sample_severity([100.0])
+    pool = pool_of([
+        member_class("young", 30, binomial_count(1, 0.01), one),
+        member_class("old", 10, binomial_count(1, 0.05), one),
+        member_class("assisted", 5, binomial_count(1, 0.05), one, pays=False),
+    ])  # fmt: skip
+    assert cap_shares(pool, "uniform", cap=3.0).facts["hit"] == "every_payer"
+    assert cap_shares(pool, "mean_proportional", cap=3.0).facts["hit"] == "old"
+    assert "全体付费成员" in cap_shares(pool, "uniform", cap=3.0).finding("zh")

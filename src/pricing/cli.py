@@ -38,20 +38,27 @@ Whole = Annotated[int, Parameter(converter=_whole)]
 
 
 @app.command
-def demo(*, out: Path = Path("reports/demo")) -> None:
-    """Build both bundled studies: one on real data, one on a simulated book with known truth.
+def demo(
+    *,
+    out: Path = Path("reports/demo"),
+    every: Annotated[bool, Parameter(name="--all", negative=())] = False,
+) -> None:
+    """Build two bundled studies: one on real data, one on a simulated book with known truth.
 
     Parameters
     ----------
     out
         Folder that receives one folder per study.
+    every
+        Build every bundled study: the plans too.
     """
     from pricing.data.tables import bundled
-
-    _require_writable(out)
-    pages = [_run(bundled(f"studies/{name}.toml"), out / name, work=out / "books") for name in DEMO]
     from pricing.report.portfolio import write_index
 
+    _require_writable(out)
+    there = bundled("studies/huoli.toml").parent.glob("*.toml") if every else ()
+    names = dict.fromkeys([*DEMO, *sorted(path.stem for path in there)])
+    pages = [_run(bundled(f"studies/{n}.toml"), out / n, work=out / "books") for n in names]
     print("\nOpen in a browser:")
     for page in (write_index(out), *pages):
         print(f"  {page}")

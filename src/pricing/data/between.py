@@ -51,6 +51,8 @@ def check_book(tables: Mapping[str, Checked]) -> dict[str, Checked]:
         book["renewals"] = _moved(renewals, _outside(renewals, book["policies"], "start"))
     if (payments := book.get("payments")) and "claims" in book:
         book["payments"] = _moved(payments, _of_no_claim(payments, book["claims"]))
+    if (visits := book.get("care_visits")) and "care_cases" in book:
+        book["care_visits"] = _moved(visits, _of_no_case(visits, book["care_cases"]))
     if renewals := book.get("renewals"):
         book["renewals"] = _moved(renewals, _overlaps(renewals))
     if (renewals := book.get("renewals")) and "policies" in book:
@@ -114,6 +116,22 @@ def _of_no_claim(payments: Checked, claims: Checked) -> pl.DataFrame:
         .then(pl.lit("paid|before_incurred"))
     )
     held = _standing(payments).join(known, on="claim_id", how="left", maintain_order="left")
+    return held.select("_index", rule=rule).drop_nulls("rule")
+
+
+def _of_no_case(visits: Checked, cases: Checked) -> pl.DataFrame:
+    """Visits to no case, to a rejected case, or before the case's benefit began."""
+    known = cases.accepted.select("case_id", "since")
+    seen = cases.held.typed["case_id"].drop_nulls().unique().implode()
+    rule = (
+        pl.when(pl.col("since").is_null() & ~pl.col("case_id").is_in(seen))
+        .then(pl.lit("case_id|unknown_case"))
+        .when(pl.col("since").is_null())
+        .then(pl.lit("case_id|rejected_case"))
+        .when(pl.col("day") < pl.col("since"))
+        .then(pl.lit("day|before_benefit"))
+    )
+    held = _standing(visits).join(known, on="case_id", how="left", maintain_order="left")
     return held.select("_index", rule=rule).drop_nulls("rule")
 
 

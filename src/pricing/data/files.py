@@ -8,13 +8,14 @@ from pathlib import Path
 
 import polars as pl
 
+from pricing.data.claim_messages import read_messages
 from pricing.data.delimited import read_delimited
 from pricing.data.origin import with_origin
 from pricing.errors import InputError
 
 __all__ = ["first_line", "near", "read_files"]
 
-_FORMATS = (".parquet", ".csv", ".arrow", ".ipc", ".feather")
+_FORMATS = (".parquet", ".csv", ".arrow", ".ipc", ".feather", ".jsonl")
 _UNREADABLE = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError)
 
 
@@ -30,7 +31,7 @@ def read_files(
     folder : path
         Where relative paths start.
     encoding, separator : str
-        Of CSV files.
+        Of CSV files; a ``.jsonl`` file has the encoding and gives message_line and body, line by line.
 
     Raises
     ------
@@ -112,6 +113,8 @@ def _read_file(path: Path, folder: Path, *, encoding: str, separator: str) -> pl
             raise InputError("the file is empty", where=str(path), do="deliver it again")
         if kind == ".csv":
             return read_delimited(path, name, encoding=encoding, separator=separator)
+        if kind == ".jsonl":
+            return _read_lines(path, name, encoding)
         frame = _read_arrow(path) if kind != ".parquet" else _read_parquet(path)
     except InputError:
         raise
@@ -128,6 +131,14 @@ def _read_file(path: Path, folder: Path, *, encoding: str, separator: str) -> pl
 
 def _read_parquet(path: Path) -> pl.DataFrame:
     return pl.read_parquet(path, glob=False, hive_partitioning=False)
+
+
+def _read_lines(path: Path, name: str, encoding: str) -> pl.DataFrame:
+    """Messages, a line each, as they came: what they say is read where they are wanted."""
+    lines = with_origin(read_messages(path, encoding=encoding), name)
+    number = pl.col("message_line")
+    return lines.with_columns(pl.format("{}:{}", pl.lit(path.name), number).alias("message_line"),
+                              number.cast(pl.Int64).alias("_row"))  # fmt: skip
 
 
 def _read_arrow(path: Path) -> pl.DataFrame:

@@ -26,6 +26,9 @@ _ACROSS = {
     "claim_id|unknown_claim": "claim_id must be in the claims table",
     "claim_id|rejected_claim": "the claim was rejected, so its payments cannot be counted",
     "paid|before_incurred": "paid must not be before the claim was incurred",
+    "case_id|unknown_case": "case_id must be in the care_cases table",
+    "case_id|rejected_case": "the case was rejected, so visits to it cannot be counted",
+    "day|before_benefit": "the visit must not be before the benefit of its case began",
     "start|outside_cover": "the term must start within the policy's cover, from start to before end",
     "start|overlap": "terms of one policy must not overlap; both of an overlapping pair go",
 }

@@ -27,7 +27,8 @@ class Source:
     ----------
     files : path or str, optional
         One file, or a pattern such as ``claims-*.csv``; relative to ``folder``. The ending
-        decides the format: parquet, csv, arrow, ipc or feather.
+        decides the format: parquet, csv, arrow, ipc, feather, or jsonl
+        (lines of messages, for ``claim_messages``).
     duckdb : path or str, optional
         A DuckDB database file, relative to ``folder``; ``table`` names the table or view.
     frame : polars.DataFrame or polars.LazyFrame, optional

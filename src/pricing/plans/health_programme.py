@@ -70,8 +70,11 @@ class GroupFlow(Result):
     kind = "group_flow"
 
     def finding(self, lang: Language = "en") -> str:
-        """Say how many go up and how many down."""
-        return say("finding.group_flow", lang, **self.facts)
+        """Say how many go up and how many down, and how many of these for want of consent."""
+        said = say("finding.group_flow", lang, **self.facts)
+        if not self.facts["down_no_consent"]:
+            return said
+        return said + say("sentence.group_flow_consent", lang, **self.facts)
 
     def figure(self, lang: Language = "en") -> go.Figure:
         """Draw the streams from last year's groups to next year's."""
@@ -155,6 +158,8 @@ class LiftSummary(Result):
 
     def finding(self, lang: Language = "en") -> str:
         """Say how many of those who ask can reach the next group, and at what effort."""
+        if self.facts["effort"] is None:
+            return say("sentence.lift_summary_none", lang, **self.facts)
         return say("finding.lift_summary", lang, **self.facts)
 
     def figure(self, lang: Language = "en") -> go.Figure:
@@ -279,8 +284,11 @@ def _flow(values: HealthValues, programme: Programme, basis: Basis) -> GroupFlow
     )  # fmt: skip
     up = table.filter(pl.col("health_group") > pl.col("group_held"))["members"].sum()
     down = table.filter(pl.col("health_group") < pl.col("group_held"))["members"].sum()
+    falls = pl.col("health_group") < pl.col("group_held")
+    out = rows.filter(falls, pl.col("standing") == "no_consent").height
     facts = {
         "members": rows.height,
+        "down_no_consent": out,
         "up": int(up),
         "down": int(down),
         "premium_charged": float(table["premium"].sum()),
@@ -314,9 +322,12 @@ def _tasks(
         .group_by("task", "category", maintain_order=True)
         .agg(pl.col("share_of_cap", "contribution", "mean_open").mean())
     )
+    own = _basis(values.basis, basis, "task_values")
+    measured = values.table["health_value"].count()
+    note = f"means of the {measured:,} of {values.table.height:,} renewals that are measured"
     return TaskValues(
         table=table,
-        basis=_basis(values.basis, basis, "task_values"),
+        basis=replace(own, rows=measured, notes=(*own.notes, note)),
         details={"titles": titles},
     )
 
@@ -325,7 +336,8 @@ def _askers(section: ProgrammeSection, values: HealthValues, prepared: Prepared)
     """Members who may ask, one in so many, so that they lie over the whole book."""
     measured = values.table.filter(~pl.col("standing").is_in(["no_consent", "frozen"]))
     able = prepared.members.join(measured, on=["person", "renewal"], how="semi").sort("person")
-    return able.gather_every(max(1, able.height // section.askers)).head(section.askers)
+    many = min(section.askers, able.height)
+    return able[[i * able.height // many for i in range(many)]]
 
 
 def _summary(
@@ -359,7 +371,7 @@ def _summary(
         "asked": len(plans),
         "reachable": len(reached),
         "share": len(reached) / max(len(plans), 1),
-        "effort": float(effort) if isinstance(effort, float) else 0.0,
+        "effort": float(effort) if isinstance(effort, float) else None,
         "on": str(on),
     }
     return LiftSummary(

@@ -175,6 +175,17 @@ def _data_faults(settings: PlanSettings) -> list[str]:
         faults.append("file: give either [simulate] or [tables.…], one of the two")
     if settings.simulate is not None and not wanted:
         faults.append("simulate: the plans of this file read no tables")
+    if settings.simulate is not None:
+        by: dict[str, list[str]] = {}
+        for name in settings.plans:
+            for table in plan_of(name).TABLES:
+                by.setdefault(table, []).append(name)
+        faults += [
+            f"simulate: {' and '.join(names)} each make {table}, and one would be lost; deliver "
+            f"[tables.{table}], or give each a file of its own"
+            for table, names in by.items()
+            if len(names) > 1
+        ]
     if settings.simulate is None:
         lacking = [name for name in wanted if name not in given]
         if lacking:

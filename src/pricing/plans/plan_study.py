@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -66,11 +66,17 @@ class PlanStudy:
                 done[name] = checked_table(name, table, self.path.parent)
         else:
             folder = self._simulated()
+            made: dict[str, str] = {}
             for section in self.settings.plans:
-                for name in plan_of(section).TABLES:
-                    if name not in done:
-                        table = Table(files=f"{name}/*.parquet")
-                        done[name] = checked_table(name, table, folder / section)
+                plan = plan_of(section)
+                optional = [
+                    n for n in getattr(plan, "OPTIONAL", ()) if (folder / section / n).is_dir()
+                ]
+                self._require_new((*plan.TABLES, *optional), made, section, "simulated tables")
+                for name in (*plan.TABLES, *optional):
+                    more = getattr(plan_of(section), "SIMULATED", {}).get(name, {})
+                    table = Table(files=f"{name}/*.parquet", **more)
+                    done[name] = checked_table(name, table, folder / section)
         return dict(check_book(done))
 
     def _simulated(self) -> Path:
@@ -139,11 +145,27 @@ class PlanStudy:
     def headline(self, change: Mapping[str, Any] | None = None) -> dict[str, float]:
         """Give the figures a scenario is judged by, of all plans of the file, with some keys changed."""
         settings = changed(self.settings, change) if change else self.settings
-        return {
-            name: float(value)
-            for section, held in settings.plans.items()
-            for name, value in plan_of(section).headline(held, self.prepared[section]).items()
-        }
+        found: dict[str, float] = {}
+        by: dict[str, str] = {}
+        for section, held in settings.plans.items():
+            own = plan_of(section).headline(held, self.prepared[section])
+            self._require_new(own, by, section, "figures a scenario is judged by")
+            found |= {name: float(value) for name, value in own.items()}
+        return found
+
+    def _require_new(
+        self, names: Iterable[str], by: dict[str, str], section: str, what: str
+    ) -> None:
+        """Refuse what two sections of the file would give under one name; one would be lost."""
+        faults = [f"{n!r} of [{by[n]}] and of [{section}]" for n in names if n in by]
+        if faults:
+            raise InputError(
+                f"{what} stand twice",
+                where=str(self.path),
+                faults=faults,
+                do="give each of these sections a file of its own",
+            )
+        by |= dict.fromkeys(names, section)
 
     def run(self, *, progress: Progress = silent) -> dict[str, Result]:
         """Compute every result, from the data check through the plans to the scenarios."""
@@ -151,9 +173,14 @@ class PlanStudy:
         if self.checked:
             progress("data")
             results["data_check"] = self.data_check()
+        if self.settings.scenarios:
+            self.headline()  # what two sections both give is refused before the work
+        by: dict[str, str] = {}
         for name, section in self.settings.plans.items():
             progress(name)
-            results |= plan_of(name).results(section, self.prepared[name], self.basis)
+            own = plan_of(name).results(section, self.prepared[name], self.basis)
+            self._require_new(own, by, name, "results")
+            results |= own
         if self.settings.scenarios:
             progress("scenarios")
             results |= scenario_results(self.settings.scenarios, self.headline, self.basis)

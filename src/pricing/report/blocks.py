@@ -17,10 +17,10 @@ from pricing.claims.contest import SHOWN, Contest
 from pricing.claims.product import Product
 from pricing.claims.rating import RatingModel
 from pricing.programme.value import HealthValues
-from pricing.report.sections import ASIDE, EVERY, LAST, NOTES, PLAN_SECTIONS, SECTIONS
+from pricing.report.sections import ASIDE, EVERY, LAST, NOTES, OF_LEVEL, PLAN_SECTIONS, SECTIONS
 from pricing.report.tables import about_label, render
 from pricing.result.shape import Basis, Result
-from pricing.result.words import LANGUAGES, Language, label, say
+from pricing.result.words import LANGUAGES, Language, label, level_label, say
 from pricing.study.scenarios import ScenarioSteps
 from pricing.survival.competing import CumulativeIncidence
 
@@ -91,7 +91,8 @@ def _blocks(name: str, result: Result, *, named: bool, brief: bool) -> list[Bloc
     if isinstance(result, RatingModel) and result.kind in SECTIONS["frequency"]:
         return _brief_blocks(name, result) if brief else _model_blocks(name, result)
     about = name.partition(":")[2]
-    heading: Texts = {lang: about_label(about, lang) for lang in LANGUAGES}
+    named_by = level_label if result.kind in OF_LEVEL else about_label
+    heading: Texts = {lang: named_by(about, lang) for lang in LANGUAGES}
     if isinstance(result, ScenarioSteps):
         heading = result.details["title"]
     if named:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["ASIDE", "DECISION", "EVERY", "LAST", "NOTES", "PLAN_SECTIONS", "SECTIONS"]
+__all__ = ["ASIDE", "DECISION", "EVERY", "LAST", "NOTES", "OF_LEVEL", "PLAN_SECTIONS", "SECTIONS"]
 
 SECTIONS = {  # one question each, and the kinds of results that answer it
     "schedule": ("schedule", "schedule_design", "discount_split"),
@@ -42,9 +42,73 @@ SECTIONS = {  # one question each, and the kinds of results that answer it
     "data_check": ("data_check", "not_shown"),
 }
 PLAN_SECTIONS: dict[str, tuple[str, ...]] = {  # of plan studies, before those above
+    "tier_price": (
+        "tier_cost",
+        "premium_build_up",
+        "tier_adequacy",
+        "tier_break_even",
+        "tier_effects",
+        "tier_grid",
+        "benefit_experience",
+    ),
+    "services": (
+        "level_prices",
+        "service_cost",
+        "green_channel",
+        "channel_uptake",
+        "service_price",
+        "service_break_even",
+        "staffing",
+        "waiting",
+        "service_capacity",
+        "engagement_claims",
+        "service_use",
+    ),
     "programme": ("health_values", "group_flow", "task_values", "lift_summary", "discount_lift"),
+    "after_claim": (
+        "repeat_value",
+        "immortal_time",
+        "repeat_model",
+        "mean_cumulative",
+        "pseudo_score",
+    ),
+    "claims_link": ("alarm_effect", "claim_link"),
+    "choosing": (
+        "tier_demand",
+        "choice_model",
+        "take_up_curve",
+        "choice_elasticities",
+        "willingness_to_pay",
+    ),
+    "lasting": ("subsidy_effect", "tier_equilibrium", "tier_spiral", "linear_market"),
+    "care": (
+        "definition_risk",
+        "care_grades",
+        "cost_of_change",
+        "care_projection",
+        "care_settings",
+        "care_occupancy",
+        "care_stress",
+        "assessed_cost",
+        "matrix_gaps",
+    ),
+    "reassessment": (
+        *("visit_plan", "visit_values", "two_stage", "visit_interval", "leakage", "funnel"),
+        *(
+            "same_scores",
+            "loss_of_eligibility",
+            "ineligible_odds",
+            "visit_calibration",
+            "targeting",
+        ),
+    ),
+    "mutual_aid": ("aid_settlement", "cross_subsidy", "capped_share", "share_risk"),
+    "share_rules": ("share_fairness", "shared_loss", "capped_shares"),
+    "aid_future": ("unravelling", "aid_membership"),
+    "aid_compared": ("aid_against_insurance", "share_back_test"),
 }
 ASIDE = {  # saved, too wide to print
+    "service_use": ("rate_variance", "unit_cost_seen"),
     "schedule": ("exposure", "monotone", "discounted_premium", "loss_ratio_before"),
     "lift": ("lowest_rate", "highest_rate"),
     "calibration": ("rate_lower", "rate_upper", "lower_poisson", "upper_poisson"),
@@ -73,7 +137,11 @@ ASIDE = {  # saved, too wide to print
         "std_error_model",
         "std_error_robust",
     ),
+    "repeat_model": ("role", "coefficient", "std_error_model", "std_error_robust"),
+    "repeat_value": ("avoided_lower", "avoided_upper", "time_in_service", "break_even"),
     "group_moves": ("weight",),
+    "funnel": ("target", "z", "lower_limit"),
+    **dict.fromkeys(("loss_of_eligibility", "ineligible_odds"), ("coefficient", "std_error")),
     "projection": (
         "premium_charged_lower",
         "premium_charged_upper",
@@ -92,16 +160,37 @@ ASIDE = {  # saved, too wide to print
         "other_exits",
     ),
 }
+ASIDE |= {
+    "care_projection": (
+        "healthy", "entrants", "deaths", "onsets", "recoveries", "fund_income", "fund_interest",
+        "payg_ratio",
+    ),
+    "care_stress": ("outgo_last",),
+    "share_fairness": ("variance_reduction",),
+    "shared_loss": ("own_p99", "own_tail_p99", "share_tail_p99", "share_p50", "share_falls"),
+}  # fmt: skip
+OF_LEVEL = (  # their names say a tier, not a factor
+    "tier_cost", "premium_build_up", "tier_adequacy", "tier_break_even", "tier_effects", "tier_grid",
+)  # fmt: skip
 LAST = {"completion": 24}  # of a long series, the periods that are printed
 EVERY = {
     "lorenz": 10,
     "value_effect": 4,
     "mean_excess": 4,
     "trend_break": 3,
+    "care_projection": 5,
+    "care_settings": 5,
+    "care_occupancy": 5,
+    "capped_share": 4,
+    "cross_subsidy": 9,
+    "aid_membership": 12,
 }  # every how many points of a curve are printed
 DECISION = (
-    "health_values",
-    "schedule", "indication", "side_by_side", "aggregate_loss", "scenario_comparison", "programme_effect", "group_effect",
+    "health_values", "tier_cost", "tier_adequacy", "tier_demand", "tier_equilibrium",
+    "repeat_value", "immortal_time", "alarm_effect", "claim_link", "definition_risk",
+    "cost_of_change", "care_projection", "visit_plan", "leakage", "aid_settlement", "aid_membership", "schedule", "indication",
+    "side_by_side", "aggregate_loss", "programme_effect", "group_effect", "level_prices",
+    "green_channel", "service_price", "staffing", "service_cost", "scenario_comparison",
     "frequency", "data_check",
 )  # fmt: skip
 
@@ -119,4 +208,5 @@ NOTES = {  # the sentence under a section's heading
     "selection": "section.note_selection",
     "evaluation_card": "section.note_card",
     "experience": "section.note_expected",
+    "share_rules": "section.note_share_rules",
 }

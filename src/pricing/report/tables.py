@@ -37,6 +37,7 @@ PERCENT = {
     "loss_ratio_change_upper", "top_share", "rate_change", "group_share", "discount_given_share",
     "mean_change", "change_p5", "change_p50", "change_p95", "discount_lost_p95", "level_share",
     "step_rate",
+    "disabled_share", "aged_share", "outgo_change", "closing_growth",
 }  # fmt: skip
 MONEY = {
     "premium_charged", "amount", "standard_premium", "discounted_premium", "discount_given", "claims_cost",
@@ -48,7 +49,9 @@ MONEY = {
     "latest", "ibnr", "expected_ultimate", "reported_amount",
     "premium_charged_lower", "premium_charged_upper", "claims_cost_lower", "claims_cost_upper",
     "expenses", "operating_margin", "operating_margin_lower", "operating_margin_upper",
-    "margin_total", "margin_change",
+    "margin_total", "margin_change", "care_outgo", "fund_contributions", "fund_subsidy",
+    "fund_reserve", "outgo_total", "reserve_last", "payg_last", "payg_contribution", "per_insured",
+    "value_healthy", "value_disabled", "level_premium", "monthly_benefit",
 }  # fmt: skip
 CENTS = {"step_amount", "premium_after"}  # of one policy: they add up to the fen
 NAMES = {

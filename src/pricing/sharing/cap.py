@@ -101,7 +101,7 @@ def cap_shares(
     -------
     CappedShares
         ``.facts``: rule, cap, fee, bearer, cap_reached (P of any class), hit (class it binds most
-        often), shortfall (expected), shortfall_p995, charged (expected, before the cap), collected,
+        often, ``every_payer`` where all alike), shortfall (expected), shortfall_p995, charged (expected, before the cap), collected,
         payout_ratio (expected part of the aid paid; 1 where the platform bears the shortfall).
 
     Raises
@@ -178,7 +178,7 @@ def cap_shares(
         "bearer": bearer,
         "currency": pool.basis.currency,
         "cap_reached": float(p[short > 0].sum()),
-        "hit": pool.names[int(np.argmax(reached))],
+        "hit": _hit(pool, reached),
         "shortfall": shortfall,
         "shortfall_p995": float(risk[3]),
         "charged": pool.expected * (1 + fee),
@@ -188,3 +188,11 @@ def cap_shares(
     mark = fingerprint(pool.basis.fingerprint, rule, repr((cap, fee)), bearer)
     basis = replace(pool.basis, fingerprint=mark)
     return CappedShares(table=table, basis=basis, facts=facts, frames={"shortfall": frame})
+
+
+def _hit(pool: Pool, reached: Array) -> str:
+    """Name the class the cap binds most often, or say that it binds all payers alike."""
+    paying = reached[pool.paying]
+    if paying.size > 1 and float(np.ptp(paying)) < 1e-9:
+        return "every_payer"
+    return pool.names[int(np.argmax(reached))]

@@ -32,8 +32,8 @@ class ShareFairness(Result):
     """Rules of sharing side by side.
 
     ``.table`` by rule and class: rule, member_class, members, own_mean, share_mean, fairness_index,
-    subsidy (share_mean − own_mean, a member), subsidy_total (the class), variance_reduction.
-    ``.frames["rules"]`` by rule: fairness_gini, subsidy_moved (money that changes classes), share_of_expected
+    cross_subsidy (share_mean − own_mean, a member), cross_subsidy_total (the class), variance_reduction.
+    ``.frames["rules"]`` by rule: fairness_gini, cross_subsidy_moved (money that changes classes), share_of_expected
     (of the expected loss), least variance_reduction, share_negative, share_falls.
     ``.frames["gifts"]``: rule, from_class, to_class, amount_of_money.
     ``.frames["shares"]``: rule, member_class, loss, share_amount.
@@ -131,7 +131,7 @@ def compare_rules(pool: Pool, rules: Sequence[str] = RULES) -> ShareFairness:
     >>> from pricing.sharing.pool import member_class, pool_of
     >>> pool = pool_of([member_class("a", 5, poisson(0.1), sample_severity([1.0])),
     ...                 member_class("b", 5, poisson(0.3), sample_severity([1.0]))])
-    >>> compare_rules(pool).frames["rules"]["subsidy_moved"].round(9).to_list()
+    >>> compare_rules(pool).frames["rules"]["cross_subsidy_moved"].round(9).to_list()
     [0.5, 0.0, 0.0, 0.0]
     """
     taken = [rules] if isinstance(rules, str) else list(rules)
@@ -142,16 +142,16 @@ def compare_rules(pool: Pool, rules: Sequence[str] = RULES) -> ShareFairness:
     for rule, one in found.items():
         named = pl.lit(rule).alias("rule")
         table = one.table.with_columns(
-            named, subsidy=pl.col("share_mean") - pl.col("own_mean")
-        ).with_columns(subsidy_total=pl.col("subsidy") * pl.col("members"))
-        gifts = table["subsidy_total"].to_numpy()
+            named, cross_subsidy=pl.col("share_mean") - pl.col("own_mean")
+        ).with_columns(cross_subsidy_total=pl.col("cross_subsidy") * pl.col("members"))
+        gifts = table["cross_subsidy_total"].to_numpy()
         moved = float(gifts.clip(0).sum())
         moved = moved if moved > 1e-9 * pool.expected else 0.0
         lines.append(
             {
                 "rule": rule,
                 "fairness_gini": one.facts["gini"],
-                "subsidy_moved": moved,
+                "cross_subsidy_moved": moved,
                 "share_of_expected": moved / pool.expected,
                 "variance_reduction": one.facts["variance_reduction"],
                 "share_negative": one.facts["negative"],
@@ -161,30 +161,30 @@ def compare_rules(pool: Pool, rules: Sequence[str] = RULES) -> ShareFairness:
         tables.append(
             table.select(
                 "rule", "member_class", "members", "own_mean", "share_mean", "fairness_index",
-                "subsidy", "subsidy_total", "variance_reduction",
+                "cross_subsidy", "cross_subsidy_total", "variance_reduction",
             )
         )  # fmt: skip
         shares.append(one.frames["shares"].select(named, "member_class", "loss", "share_amount"))
         ledgers.append(_ledger(rule, pool.names, gifts if moved else np.zeros_like(gifts)))
     table, by_rule = pl.concat(tables), pl.DataFrame(lines)
     # ties go to the rule given last: of several fair ones the conditional mean
-    most = by_rule.sort("subsidy_moved", descending=True, maintain_order=True)
+    most = by_rule.sort("cross_subsidy_moved", descending=True, maintain_order=True)
     fairest = by_rule.reverse().sort(pl.col("fairness_gini").round(9), maintain_order=True)
     worst = table.filter(pl.col("rule") == most["rule"][0]).sort(
-        "subsidy_total", maintain_order=True
+        "cross_subsidy_total", maintain_order=True
     )
     facts = {
         "rules": taken,
         "rule": most["rule"][0],
-        "moved": most["subsidy_moved"][0],
+        "moved": most["cross_subsidy_moved"][0],
         "moved_share": most["share_of_expected"][0],
         "gini": most["fairness_gini"][0],
         "fairest": fairest["rule"][0],
         "gini_fairest": fairest["fairness_gini"][0],
         "giver": worst["member_class"][-1],
-        "gift": worst["subsidy"][-1],
+        "gift": worst["cross_subsidy"][-1],
         "taker": worst["member_class"][0],
-        "taken": -worst["subsidy"][0],
+        "taken": -worst["cross_subsidy"][0],
         "expected": pool.expected,
         "currency": pool.basis.currency,
     }

@@ -19,14 +19,16 @@ from scipy.special import gammaln, xlogy
 
 from pricing.errors import InputError
 from pricing.files import fingerprint
+from pricing.losses.count_law import CountLaw
 from pricing.result.figure import COLOURS
 from pricing.result.shape import Basis, Result
 from pricing.result.words import Language, label, say
 from pricing.sharing.pool import number_given
 
-__all__ = ["FewClaims", "few_claims", "members_for"]
+__all__ = ["FewClaims", "few_claims", "members_for", "poisson_binomial"]
 
 Array = npt.NDArray[np.float64]
+Complex = npt.NDArray[np.complex128]
 MOST = 1 << 20
 
 
@@ -121,9 +123,7 @@ def few_claims(
     mean, total = float(n @ q), int(n.sum())
     size = 1 << math.ceil(math.log2(total + 1))
     z = np.exp(-2j * np.pi * np.arange(size // 2 + 1) / size)
-    product = np.ones(z.size, dtype=complex)
-    for one, number in zip(q, n, strict=True):  # a class at a time
-        product *= (1 + one * (z - 1)) ** int(number)
+    product = poisson_binomial(n, q).pgf(z) if mean > 0 else np.ones(z.size)
     exact = np.fft.irfft(product, size)[: total + 1].clip(0)
     exact /= exact.sum()
     k = np.arange(total + 1)
@@ -152,6 +152,65 @@ def few_claims(
     given = basis or Basis()
     mark = fingerprint(q.tobytes(), n.tobytes(), repr(level))
     return FewClaims(table=table, basis=replace(given, fingerprint=mark), facts=facts)
+
+
+def poisson_binomial(
+    number: npt.ArrayLike, probability: npt.ArrayLike, *, name: str = "Poisson-binomial"
+) -> CountLaw:
+    """Give the law of how many of n independent members fall ill, each at the probability of its cell.
+
+    P(z) = Π (1 − q + qz)^n; mean Σ nq, variance Σ nq(1 − q), third central moment Σ nq(1 − q)(1 − 2q)
+    (Poisson 1837).
+
+    Parameters
+    ----------
+    number : array
+        Members by cell, whole.
+    probability : array
+        q by cell, 0 to 1.
+    name : str
+        What a reader calls the law.
+
+    Raises
+    ------
+    InputError
+        For numbers outside their domain, and where nobody can fall ill.
+
+    Examples
+    --------
+    >>> law = poisson_binomial([10, 5], [0.1, 0.2])
+    >>> law.mean, round(law.variance, 12)
+    (2.0, 1.7)
+    """
+    try:
+        n = np.asarray(number, dtype=float).ravel()
+        q = np.asarray(probability, dtype=float).ravel()
+    except (TypeError, ValueError) as error:
+        raise InputError(f"members and probabilities are lists of numbers: {error}") from error
+    if n.shape != q.shape or not n.size:
+        raise InputError(f"{n.size} numbers of members and {q.size} probabilities")
+    bad = int((~((q >= 0) & (q <= 1))).sum())
+    if bad or not ((n >= 0) & (n == np.floor(n))).all():
+        raise InputError(
+            "members are whole and zero or more, probabilities lie in 0 to 1",
+            faults=[f"{bad} probabilities outside"] if bad else [],
+        )
+    some = (n > 0) & (q > 0)
+    n, q = n[some], q[some]
+    if not n.size:
+        raise InputError("nobody can fall ill: no members, or probabilities of zero")
+
+    def pgf(z: Complex) -> Complex:
+        out = np.zeros(z.shape, dtype=complex)
+        for members, rate in zip(n.tolist(), q.tolist(), strict=True):
+            base = 1 + rate * (z - 1)
+            out += members * np.log(np.where(base == 0, 1e-300, base))
+        return np.exp(out)
+
+    spread = n * q * (1 - q)
+    return CountLaw(
+        name, float((n * q).sum()), float(spread.sum()), float((spread * (1 - 2 * q)).sum()), pgf
+    )
 
 
 def members_for(probability: float, *, variation: float) -> int:

@@ -28,12 +28,14 @@ from pricing.result.words import Language, level_label, say
 from pricing.sharing.pool import Pool
 from pricing.sharing.rule import shares_of
 
-__all__ = ["Rounding", "SettledShares", "settle_shares"]
+__all__ = ["AlikeRounding", "Rounding", "SettledShares", "settle_shares", "whole_coins"]
 
 Array = npt.NDArray[np.float64]
 Coins = npt.NDArray[np.int64]
+AlikeRounding = Literal["round_up", "round_nearest", "round_down"]
 Rounding = Literal["largest_remainder", "round_up", "round_nearest", "round_down"]
 MOST_COINS = 2**52
+HAIR = 1e-6  # of a coin: what floating point may leave beside a whole or a half
 
 
 class SettledShares(Result):
@@ -202,6 +204,39 @@ def settle_shares(
     return SettledShares(table=table, basis=basis, facts=facts, frames={"ledger": ledger})
 
 
+def whole_coins(exact: npt.ArrayLike, rounding: str) -> Coins:
+    """Round charges, in coins, so that equal ones stay equal; a half goes up.
+
+    Parameters
+    ----------
+    exact : array
+        Charges in coins, zero or more.
+    rounding : {"round_up", "round_nearest", "round_down"}
+        See the module.
+
+    Raises
+    ------
+    InputError
+        For an unknown rounding.
+
+    Examples
+    --------
+    >>> [whole_coins([2.5, 3.2], rule).tolist() for rule in ("round_up", "round_nearest", "round_down")]
+    [[3, 4], [3, 3], [2, 3]]
+    """
+    coins = np.asarray(exact, dtype=float)
+    if rounding == "round_up":
+        return np.ceil(coins - HAIR).astype(np.int64)
+    if rounding == "round_nearest":
+        return np.floor(coins + 0.5 + HAIR).astype(np.int64)
+    if rounding == "round_down":
+        return np.floor(coins + HAIR).astype(np.int64)
+    raise InputError(
+        f"no rounding {rounding!r}{nearest(str(rounding), get_args(AlikeRounding))}",
+        do=f"take one of {', '.join(get_args(AlikeRounding))}",
+    )
+
+
 def _exact(value: float | Decimal | str, name: str) -> Decimal:
     try:
         found = Decimal(str(value))
@@ -233,15 +268,10 @@ def _shares_at(pool: Pool, rule: str, aid: float) -> Array:
 def _rounded(exact: Array, number: Coins, total: int, rounding: str) -> tuple[Coins, Coins]:
     """Whole coins of a member, and how many of each class pay one more."""
     none = np.zeros(number.size, dtype=np.int64)
+    if rounding != "largest_remainder":
+        return whole_coins(exact, rounding), none
     near = np.rint(exact)
     exact = np.where(np.abs(exact - near) < 1e-9, near, exact)
-    if rounding != "largest_remainder":
-        cut = {
-            "round_up": np.ceil(exact),
-            "round_down": np.floor(exact),
-            "round_nearest": np.floor(exact + 0.5),
-        }
-        return cut[rounding].astype(np.int64), none
     low = np.floor(exact).astype(np.int64)
     left = total - int((low * number).sum())
     order = np.argsort(-(exact - low), kind="stable")  # largest part cut off first, then as given

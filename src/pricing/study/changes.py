@@ -59,9 +59,9 @@ def with_changes(raw: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str,
         for part in way:
             found = _step(found, part, key)
         if isinstance(found, list):
-            found[_place(found, last, key)] = value
+            found[_place(found, last, key)] = deepcopy(value)
         elif isinstance(found, dict):
-            found[last] = value
+            found[last] = deepcopy(value)
         else:
             raise InputError(f"{key!r} leads into {found!r}, which has no keys")
     return after
@@ -82,6 +82,6 @@ def _place(entries: list[Any], part: str, key: str) -> int:
     ]
     if part in names:
         return names.index(part)
-    if part.isdigit() and int(part) < len(entries):
+    if part.isdecimal() and int(part) < len(entries):
         return int(part)
     raise InputError(f"{key!r} is no entry of the file{nearest(part, names)}")

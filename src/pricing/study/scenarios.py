@@ -30,10 +30,13 @@ class ScenarioComparison(Result):
     kind = "scenario_comparison"
 
     def finding(self, lang: Language = "en") -> str:
-        """Say what the first scenario does to the first figure that moves, and how many there are."""
-        moved = self.table.filter(pl.col("difference") != 0)
-        first = (moved if moved.height else self.table).row(0, named=True)
-        return say(
+        """Say what the first scenario does to the first figure that moves, and which move nothing."""
+        there = self.table.filter(pl.col("difference").is_not_null())
+        moved = there.filter(pl.col("difference") != 0)
+        first = (moved if moved.height else there).row(0, named=True)
+        going = set(moved["scenario"])
+        still = [n for n in self.table["scenario"].unique(maintain_order=True) if n not in going]
+        said = say(
             "finding.scenario_comparison",
             lang,
             scenarios=self.table["scenario"].n_unique(),
@@ -42,6 +45,8 @@ class ScenarioComparison(Result):
             before=first["before"],
             after=first["after"],
         )
+        names = ("、" if lang == "zh" else ", ").join(_title(self, n, lang) for n in still)
+        return said + (say("sentence.scenario_still", lang, names=names) if still else "")
 
     def titled(self, lang: Language = "en") -> pl.DataFrame:
         """Give the table with the scenarios' titles in a language."""
@@ -108,7 +113,7 @@ class ScenarioSteps(Result):
         ends = self.frames["ends"].filter(quantity=first).row(0, named=True)
         figure = go.Figure(layout={"template": "pricing", "height": 440, "showlegend": False})
         figure.add_waterfall(
-            x=[label("before", lang), *map(_short, rows["changed_key"]), label("after", lang)],
+            x=[label("before", lang), *_short(rows["changed_key"].to_list()), label("after", lang)],
             y=[ends["before"], *rows["part_of_difference"], ends["after"]],
             measure=["absolute", *["relative"] * rows.height, "total"],
             connector={"line": {"color": COLOURS["line"], "width": 1, "dash": "dot"}},
@@ -169,14 +174,18 @@ def scenario_results(
     [1800.0]
     """
     before = headline({})
-    rows, steps = [], {}
+    rows: list[tuple[str, str, float | None, float | None, float | None, float | None]] = []
+    steps: dict[str, Result] = {}
     for scenario in scenarios:
         states = _states(scenario, headline, before)
         after = states[-1]
-        for name, old in before.items():
-            new = after[name]
-            share = (new - old) / abs(old) if old else None
-            rows.append((name, scenario.name, old, new, new - old, share))
+        for name in dict.fromkeys(
+            [*before, *after]
+        ):  # a figure may be there in one of the two alone
+            old, new = before.get(name), after.get(name)
+            apart = None if old is None or new is None else new - old
+            share = apart / abs(old) if apart is not None and old else None
+            rows.append((name, scenario.name, old, new, apart, share))
         if len(scenario.change) > 1:
             steps[f"scenario_steps:{scenario.name}"] = _steps(scenario, states, basis)
     schema = {
@@ -205,8 +214,8 @@ def _states(
 
 
 def _steps(scenario: Scenario, states: list[dict[str, float]], basis: Basis) -> ScenarioSteps:
-    keys = [f"{key} → {value}" for key, value in scenario.change.items()]
-    names = list(states[0])
+    keys = [f"{key} → {_said(value)}" for key, value in scenario.change.items()]
+    names = [name for name in states[0] if all(name in state for state in states)]
     parts = {n: shapley_values(np.array([state[n] for state in states])) for n in names}
     table = pl.DataFrame(
         {
@@ -236,11 +245,29 @@ def _steps(scenario: Scenario, states: list[dict[str, float]], basis: Basis) -> 
     )
 
 
-def _short(change: str) -> str:
-    """The last words of a changed key, short enough for an axis."""
-    key, _, value = change.partition(" → ")
-    value = value if len(value) <= 16 else value[:15] + "…"
-    return f"{key.rpartition('.')[2]}<br>{value}"
+def _said(value: Any) -> str:
+    """A new value in few words."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{k} {_said(v)}" for k, v in value.items()) or "—"
+    if isinstance(value, list):
+        return ", ".join(map(_said, value)) or "—"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return f"{value:g}" if isinstance(value, float) and abs(value) < 1e6 else str(value)
+
+
+def _short(changes: Sequence[str]) -> list[str]:
+    """The last words of changed keys, short enough for an axis and no two alike."""
+    keys, values = zip(*(c.split(" → ", 1) for c in changes), strict=True)
+    values = tuple(v if len(v) <= 16 else v[:15] + "…" for v in values)
+    most = max(key.count(".") for key in keys) + 1
+    for words in range(1, most + 1):
+        said = [
+            f"{'.'.join(k.split('.')[-words:])}<br>{v}" for k, v in zip(keys, values, strict=True)
+        ]
+        if len(set(said)) == len(said):
+            break
+    return said
 
 
 def _title(result: Result, scenario: str, lang: Language) -> str:

@@ -197,11 +197,15 @@ def _loss_ratio() -> list[Figure]:
 
 
 def _models() -> list[Figure]:
-    from pricing.verify import models
+    from pricing.verify import choice, models
 
     return [
         figure
-        for source, printed, ours in models.families()
+        for source, printed, ours in (
+            *models.families(),
+            choice.linear_case(),
+            choice.red_and_blue_bus(),
+        )
         for figure in _compare("models", source, printed, ours)
     ]
 
@@ -309,6 +313,36 @@ def _causal() -> list[Figure]:
     return found
 
 
+def _reassessment() -> list[Figure]:
+    from pricing.verify import reassessment as own
+
+    found: list[Figure] = []
+    for source, printed, ours in (own.yantai_round(), own.american_reviews()):
+        found += _compare("reassessment", source, printed, ours)
+    return found
+
+
+def _services() -> list[Figure]:
+    from pricing.verify import services as s
+
+    every = (s.erlang(), s.waits(), s.channel_incidence(), s.capacities())
+    return [figure for said in every for figure in _compare("services", *said)]
+
+
+def _care() -> list[Figure]:
+    from pricing.verify import care
+
+    found: list[Figure] = []
+    for source, printed, ours in (
+        care.definitions(),
+        care.matrices(),
+        care.grading_table(),
+        care.scheme_arithmetic(),
+    ):
+        found += _compare("care", source, printed, ours)
+    return found
+
+
 def _sharing() -> list[Figure]:
     from pricing.verify import sharing
 
@@ -316,9 +350,37 @@ def _sharing() -> list[Figure]:
     return [figure for found in both for figure in _compare("sharing", *found)]
 
 
+def _tiers() -> list[Figure]:
+    from pricing.verify import tiers
+
+    cases = (
+        tiers.coverage(),
+        tiers.excess_layer(),
+        tiers.stop_loss_table(),
+        tiers.tier_algebra(),
+    )
+    return [f for case in cases for f in _compare("tiers", *case)]
+
+
+def _mutual_aid() -> list[Figure]:
+    from pricing.verify import mutual_aid
+
+    found: list[Figure] = []
+    for source, printed, ours in (
+        mutual_aid.share_example(),
+        mutual_aid.own_costs(),
+        mutual_aid.spirals(),
+        mutual_aid.backed_out(),
+        mutual_aid.published_shares(),
+    ):
+        found += _compare("mutual_aid", source, printed, ours)
+    return found
+
+
 AREAS: Mapping[str, Callable[[], list[Figure]]] = {
     "aggregate": _aggregate,
     "annuities": _annuities,
+    "care": _care,
     "causal": _causal,
     "claims": _claims,
     "credibility": _credibility,
@@ -327,11 +389,15 @@ AREAS: Mapping[str, Callable[[], list[Figure]]] = {
     "loss_ratio": _loss_ratio,
     "models": _models,
     "multistate": _multistate,
+    "reassessment": _reassessment,
+    "mutual_aid": _mutual_aid,
     "regulation": _regulation,
     "reserving": _reserving,
+    "services": _services,
     "sharing": _sharing,
     "survival": _survival,
     "tables": _tables,
+    "tiers": _tiers,
 }
 
 WITH_DATASETS: Mapping[str, Callable[[Path], list[Figure]]] = {"motor": _motor, "panel": _panel}
