@@ -348,4 +348,8 @@ def _print_figures(found: Sequence[Any]) -> None:
             table.add_row(f.area, f.name, f.printed, f"{f.ours:.10g}", gap, verdict)
         console.print(table)
     agreed = sum(f.ok for f in found)
-    print(f"{agreed} of {len(found)} published figures reproduced to the last printed digit")
+    said = f"{agreed} of {len(found)} published figures reproduced to the last printed digit"
+    predicted = [f for f in found if f.within is not None]
+    if predicted:
+        said += f" ({len(predicted)} of them predictions, within {predicted[0].within:.0%})"
+    print(said)

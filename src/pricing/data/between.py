@@ -53,6 +53,8 @@ def check_book(tables: Mapping[str, Checked]) -> dict[str, Checked]:
         book["payments"] = _moved(payments, _of_no_claim(payments, book["claims"]))
     if (visits := book.get("care_visits")) and "care_cases" in book:
         book["care_visits"] = _moved(visits, _of_no_case(visits, book["care_cases"]))
+    if (cases := book.get("aid_cases")) and "aid_members" in book:
+        book["aid_cases"] = _moved(cases, _of_no_member(cases, book["aid_members"]))
     if renewals := book.get("renewals"):
         book["renewals"] = _moved(renewals, _overlaps(renewals))
     if (renewals := book.get("renewals")) and "policies" in book:
@@ -133,6 +135,19 @@ def _of_no_case(visits: Checked, cases: Checked) -> pl.DataFrame:
     )
     held = _standing(visits).join(known, on="case_id", how="left", maintain_order="left")
     return held.select("_index", rule=rule).drop_nulls("rule")
+
+
+def _of_no_member(cases: Checked, members: Checked) -> pl.DataFrame:
+    """Cases of no member, or of a rejected member."""
+    accepted = members.accepted["member_id"].implode()
+    seen = members.held.typed["member_id"].drop_nulls().unique().implode()
+    rule = (
+        pl.when(~pl.col("member_id").is_in(seen))
+        .then(pl.lit("member_id|unknown_member"))
+        .when(~pl.col("member_id").is_in(accepted))
+        .then(pl.lit("member_id|rejected_member"))
+    )
+    return _standing(cases).select("_index", rule=rule).drop_nulls("rule")
 
 
 def _overlaps(renewals: Checked) -> pl.DataFrame:

@@ -29,6 +29,8 @@ _ACROSS = {
     "case_id|unknown_case": "case_id must be in the care_cases table",
     "case_id|rejected_case": "the case was rejected, so visits to it cannot be counted",
     "day|before_benefit": "the visit must not be before the benefit of its case began",
+    "member_id|unknown_member": "member_id must be in the aid_members table",
+    "member_id|rejected_member": "the member was rejected, so the case cannot be helped",
     "start|outside_cover": "the term must start within the policy's cover, from start to before end",
     "start|overlap": "terms of one policy must not overlap; both of an overlapping pair go",
 }

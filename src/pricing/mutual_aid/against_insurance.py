@@ -36,7 +36,10 @@ class AgainstInsurance(Result):
     def finding(self, lang: Language = "en") -> str:
         """Say at how many ages the share is below the one-year premium, and where it pays most."""
         named = {"best_sex": level_label(str(self.facts["best_sex"]), lang)}
-        return say("finding.aid_against_insurance", lang, **(dict(self.facts) | named))
+        said = say("finding.aid_against_insurance", lang, **(dict(self.facts) | named))
+        if self.facts["funded"] > 0.995:
+            return said
+        return said + say("sentence.aid_not_funded", lang, funded=self.facts["funded"])
 
     def figure(self, lang: Language = "en") -> go.Figure:
         """Draw share, one-year premium and level premium by age."""
@@ -77,6 +80,7 @@ def against_insurance(
     interest: float = 0.02,
     loading: float = 0.35,
     incidence_factor: float = 1.0,
+    owed: float | None = None,
 ) -> AgainstInsurance:
     """Set the yearly share of a plan beside critical-illness cover of the same benefit.
 
@@ -96,6 +100,9 @@ def against_insurance(
         Expenses and margin as a share of the gross premium, 0 to below 1.
     incidence_factor : float
         The plan's incidence against the table, for the expected aid.
+    owed : float, optional
+        What a year's aid and fee come to for each payer before any cap; where the share is less, the
+        finding says how much of the aid it pays.
 
     Raises
     ------
@@ -154,6 +161,7 @@ def against_insurance(
     best = table.sort("aid_per_yuan", descending=True, maintain_order=True).row(0, named=True)
     least = table.sort("aid_per_yuan", maintain_order=True).row(0, named=True)
     facts = {
+        "funded": 1.0 if not owed else min(float(share) / float(owed), 1.0),
         "plan": rules.name, "share": float(share), "rows": table.height,
         "cheaper": int((table["aid_share"] < table["one_year_premium"]).sum()),
         "best_age": int(best["age"]), "best_sex": best["sex"], "best": float(best["aid_per_yuan"]),

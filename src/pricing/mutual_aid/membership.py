@@ -46,7 +46,7 @@ class AidMembership(Result):
     share_upper, members_lower, members_upper (5 and 95 %).
 
     ``.facts``: peak, peak_period, last_members, last_share, left_share (of the peak), mean_risk at
-    first and last, unravels.
+    first and last, unravels, unpaid (share of the last year's aid and fee that the caps leave unpaid).
     """
 
     kind = "aid_membership"
@@ -54,7 +54,8 @@ class AidMembership(Result):
     def finding(self, lang: Language = "en") -> str:
         """Say the peak, what is left of it, the share then, and whether the plan unravels."""
         said = say("finding.aid_membership", lang, **self.facts)
-        key = "aid_unravels" if self.facts["unravels"] else "aid_holds"
+        capped = self.facts["unpaid"] > 0.005
+        key = "aid_unravels" if self.facts["unravels"] else "aid_capped" if capped else "aid_holds"
         return said + say(f"sentence.{key}", lang, **self.facts)
 
     def figure(self, lang: Language = "en") -> go.Figure:
@@ -433,7 +434,10 @@ def _result(
     against = float(crowd[-1] / max(calm["members"][-1].mean(), 1e-12))
     usual = float(calm["share_a_year"][-1].mean())
     dearer = float(mean["share_a_year"][-1] / usual) if usual > 0 else 1.0
+    owed = (1 + rules.fee) * float(mean["aid"][-per:].sum())
+    paid = float((mean["aid_share"] * mean["payers"])[-per:].sum())
     facts: dict[str, Any] = {
+        "unpaid": max(1 - paid / owed, 0.0) if owed > 0 else 0.0,
         "plan": rules.name, "years": periods / per, "peak": float(crowd[peak]),
         "peak_year": (peak + 1) / per, "last_members": float(crowd[-1]),
         "left_share": float(crowd[-1] / max(crowd[peak], 1e-12)),

@@ -213,6 +213,7 @@ def results(section: MutualAidSection, prepared: Prepared, basis: Basis) -> dict
         interest=section.interest,
         loading=section.loading,
         incidence_factor=prepared.factor,
+        owed=_owed(rules, pool, payers),
     )
     if section.back_test:
         found["share_back_test"] = share_back_test()
@@ -312,6 +313,12 @@ def _year_share(rules: AidRules, pool: pl.DataFrame, payers: int) -> float:
         each = np.minimum(each, rules.cap_per_case)
     share = float((pool["members"].to_numpy() * pool["incidence"].to_numpy() * each).sum())
     return min(share, rules.cap_per_year) if rules.cap_per_year is not None else share
+
+
+def _owed(rules: AidRules, pool: pl.DataFrame, payers: int) -> float:
+    """What a year's aid and fee come to for each payer, before any cap."""
+    each = (1 + rules.fee) * rules.benefit_at(pool["age"].to_numpy()) / payers
+    return float((pool["members"].to_numpy() * pool["incidence"].to_numpy() * each).sum())
 
 
 def _share_cv(rules: AidRules, pool: pl.DataFrame, payers: int) -> float:

@@ -98,7 +98,7 @@ def read_plan(path: str | Path) -> PlanSettings:
     raw = read_toml(path)
     settings, faults = _held(raw)
     if settings is not None:
-        faults += _data_faults(settings)
+        faults += _data_faults(settings) + _price_faults(settings)
         faults += scenario_faults(settings.scenarios, PLANS)
         for scenario in settings.scenarios:
             faults += _scenario_faults(raw, scenario)
@@ -201,4 +201,21 @@ def _scenario_faults(raw: Mapping[str, Any], scenario: Scenario) -> list[str]:
         after = with_changes(raw, scenario.change)
     except InputError as error:
         return [f"{place}: {error.problem}"]
-    return [f"{place}: {fault}" for fault in _held(after)[1]]
+    changed_file, faults = _held(after)
+    if changed_file is not None:
+        faults += _price_faults(changed_file)
+    return [f"{place}: {fault}" for fault in faults]
+
+
+def _price_faults(settings: PlanSettings) -> list[str]:
+    """One tier, one price: what ``[tiers]`` charges is what ``[take_up]`` offers."""
+    tiers, offered = settings.plans.get("tiers"), settings.plans.get("take_up")
+    if tiers is None or offered is None:
+        return []
+    charged = {tier.name: tier.premium for tier in tiers.tier}  # type: ignore[attr-defined]
+    prices: Mapping[str, float] = offered.prices  # type: ignore[attr-defined]
+    return [
+        f"take_up.prices.{name}: {prices[name]:g}, but tiers.tier.{name}.premium is {charged[name]:g}"
+        for name in prices
+        if name in charged and prices[name] != charged[name]
+    ]

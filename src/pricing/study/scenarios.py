@@ -42,8 +42,8 @@ class ScenarioComparison(Result):
             scenarios=self.table["scenario"].n_unique(),
             scenario=_title(self, first["scenario"], lang),
             quantity=label(first["quantity"], lang),
-            before=first["before"],
-            after=first["after"],
+            before=_figure(first["before"]),
+            after=_figure(first["after"]),
         )
         names = ("、" if lang == "zh" else ", ").join(_title(self, n, lang) for n in still)
         return said + (say("sentence.scenario_still", lang, names=names) if still else "")
@@ -101,9 +101,9 @@ class ScenarioSteps(Result):
             "finding.scenario_steps",
             lang,
             quantity=label(first, lang),
-            difference=float(rows["part_of_difference"].sum()),
+            difference=_figure(float(rows["part_of_difference"].sum()), signed=True),
             change=strongest["changed_key"],
-            part=strongest["part_of_difference"],
+            part=_figure(strongest["part_of_difference"], signed=True),
         )
 
     def figure(self, lang: Language = "en") -> go.Figure:
@@ -254,6 +254,12 @@ def _said(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return f"{value:g}" if isinstance(value, float) and abs(value) < 1e6 else str(value)
+
+
+def _figure(value: float, *, signed: bool = False) -> str:
+    """A figure of any unit: whole where it is large, four digits where it is not."""
+    sign = "+" if signed else ""
+    return f"{value:{sign},.0f}" if abs(value) >= 10_000 else f"{value:{sign},.4g}"
 
 
 def _short(changes: Sequence[str]) -> list[str]:

@@ -25,6 +25,8 @@ class Figure:
         The figure as printed; half a unit of its last digit is the tolerance.
     ours : float
         What this package computes.
+    within : float, optional
+        Relative tolerance where a figure is predicted, not reproduced: 0.10 for a tenth.
 
     Examples
     --------
@@ -38,6 +40,7 @@ class Figure:
     source: str
     printed: str
     ours: float
+    within: float | None = None
 
     @property
     def published(self) -> float:
@@ -46,7 +49,9 @@ class Figure:
 
     @property
     def tolerance(self) -> float:
-        """Half a unit of the last printed digit."""
+        """Half a unit of the last printed digit, or the share of the figure that is allowed."""
+        if self.within is not None:
+            return abs(self.published) * self.within
         exponent = Decimal(self.printed).as_tuple().exponent
         return float(Decimal(5).scaleb(int(exponent) - 1))
 
@@ -104,9 +109,17 @@ def figures(area: str | None = None, *, datasets: Path | None = None) -> list[Fi
 
 
 def _compare(
-    area: str, source: str, printed: Mapping[str, str], ours: Mapping[str, float]
+    area: str,
+    source: str,
+    printed: Mapping[str, str],
+    ours: Mapping[str, float],
+    *,
+    within: float | None = None,
 ) -> Iterable[Figure]:
-    return [Figure(area, name, source, text, float(ours[name])) for name, text in printed.items()]
+    return [
+        Figure(area, name, source, text, float(ours[name]), within)
+        for name, text in printed.items()
+    ]
 
 
 def _aggregate() -> list[Figure]:
@@ -374,7 +387,7 @@ def _mutual_aid() -> list[Figure]:
         mutual_aid.published_shares(),
     ):
         found += _compare("mutual_aid", source, printed, ours)
-    return found
+    return [*found, *_compare("mutual_aid", *mutual_aid.predicted_shares(), within=0.10)]
 
 
 AREAS: Mapping[str, Callable[[], list[Figure]]] = {

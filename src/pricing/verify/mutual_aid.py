@@ -14,7 +14,14 @@ from pricing.mutual_aid.cross_subsidy import fair_cost
 from pricing.mutual_aid.rules import AidBenefit, AidRules, aid_rules
 from pricing.mutual_aid.unravelling import unravelling
 
-__all__ = ["backed_out", "own_costs", "published_shares", "share_example", "spirals"]
+__all__ = [
+    "backed_out",
+    "own_costs",
+    "predicted_shares",
+    "published_shares",
+    "share_example",
+    "spirals",
+]
 
 Found = tuple[str, Mapping[str, str], Mapping[str, float]]
 _COSTS = {
@@ -133,27 +140,39 @@ def backed_out() -> Found:
 
 
 def published_shares() -> Found:
-    """Published shares of Xiang Hu Bao: those predicted from other points, within 10 %.
-
-    A prediction is within 10 % where five times its gap is within one half of 0; points whose mean
-    payout comes from the share itself are identities and are not listed.
+    """Published shares of Xiang Hu Bao that are arithmetic of other published figures.
 
     Examples
     --------
-    >>> found = published_shares()[2]
-    >>> abs(found["December 2020, 5 × (predicted / published − 1)"]) < 0.5
-    True
+    >>> published_shares()[1]
+    {'December 2021, amount over members': '7.4'}
     """
     table = share_back_test().table
-    told = table.filter(pl.col("role") == "prediction")
-    gap = dict(told.select("point", "gap").rows())
     last = table.filter(pl.col("role") == "arithmetic")["modelled"].item()
-    first = told.filter(pl.col("point") == "period_2018_12")["modelled"].item()
-    ours = {"first period, December 2018": first, "December 2021, amount over members": last}
-    printed = {"first period, December 2018": "0.03", "December 2021, amount over members": "7.4"}
-    for name, point in (
-        ("December 2020", "period_2020_12"), ("year 2020", "year_2020"), ("November 2020", "month_2020_11"),
-    ):  # fmt: skip
-        said = f"{name}, 5 × (predicted / published − 1)"
-        printed[said], ours[said] = "0", 5 * gap[point]
-    return source_of("xhb_timeline"), printed, ours
+    name = "December 2021, amount over members"
+    return source_of("xhb_timeline"), {name: "7.4"}, {name: last}
+
+
+def predicted_shares() -> Found:
+    """Published shares of Xiang Hu Bao predicted from other points, to be met within a tenth.
+
+    Points whose mean payout comes from the share itself are identities and are not listed; June 2019
+    and the year 2019 are predicted 41 % too low and 70 % too high and are not listed either: the
+    back-test of the study ``mutual_aid`` shows every point.
+
+    Examples
+    --------
+    >>> _, printed, ours = predicted_shares()
+    >>> printed["December 2020, predicted"], round(ours["December 2020, predicted"], 2)
+    ('4.83', 4.53)
+    """
+    table = share_back_test().table
+    told = dict(table.filter(pl.col("role") == "prediction").select("point", "modelled").rows())
+    places = {
+        "first period, December 2018, predicted": ("period_2018_12", "0.03"),
+        "December 2020, predicted": ("period_2020_12", "4.83"),
+        "year 2020, predicted": ("year_2020", "91"),
+        "November 2020, a month, predicted": ("month_2020_11", "9.7"),
+    }
+    printed = {name: text for name, (_, text) in places.items()}
+    return source_of("xhb_timeline"), printed, {n: told[point] for n, (point, _) in places.items()}
