@@ -17,8 +17,8 @@ __all__ = ["plan_files_markdown"]
 _HEAD = """# Plan files
 
 Generated from the models that read them. A plan study is one TOML file: `[study]`, the plan's own
-section, its data, its scenarios. Every fault of a file is reported at once. The bundled examples lie in
-`data/studies/`. `[study]`, `[tables.NAME]` and their keys are those of [study_file.md](study_file.md);
+section, its data, its scenarios. Every fault of a file is reported at once, those of its scenarios once
+the rest is sound. The bundled examples lie in `data/studies/`. `[study]`, `[tables.NAME]` and their keys are those of [study_file.md](study_file.md);
 what the tables hold stands in [data_dictionary.md](data_dictionary.md).
 
 A scenario's `change` names keys of the plan's sections, such as `"care.benefit.monthly"`; an entry of
