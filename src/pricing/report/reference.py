@@ -86,16 +86,17 @@ def _modules() -> Iterator[tuple[str, ModuleType]]:
 
 def _signed(name: str, value: Any) -> str:
     """Name and parameters as they are called, short defaults among them, cut where they are many."""
-    parts, starred = [], False
+    parts: list[str] = []
+    starred = False
     if inspect.isclass(value) and issubclass(value, (Result, dy.Schema)):
         return f"`{name}`, a {'result' if issubclass(value, Result) else 'contract'}"
     for p in inspect.signature(value).parameters.values():
-        if sum(map(len, parts)) > _LONG:
+        if len(", ".join(parts)) > _LONG:
             parts.append("…")
             break
         if p.kind is p.KEYWORD_ONLY and not starred:
             parts, starred = [*parts, "*"], True
-        mark = {p.VAR_POSITIONAL: "*", p.VAR_KEYWORD: "**"}.get(p.kind, "")
+        mark = "*" if p.kind is p.VAR_POSITIONAL else "**" if p.kind is p.VAR_KEYWORD else ""
         starred = starred or p.kind is p.VAR_POSITIONAL
         parts.append(f"{mark}{p.name}{_default(p)}")
     return f"`{name}({', '.join(parts)})`"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -82,7 +83,11 @@ def table_html(table: pl.DataFrame, lang: Language = "en", *, most: int = ROWS) 
         f"{escape(_heading(g, lang))}</th>"
         for g in groups
     )
-    written = {name: _written(shown[name], lang) for name in shown.columns}
+    written = {
+        name: texts
+        for group in groups
+        for name, texts in _written_group(shown, group, lang).items()
+    }
     body = []
     for place in range(shown.height):
         cells = []
@@ -130,6 +135,17 @@ def _together(texts: list[str]) -> str:
         return texts[0]
     ends = "" if set(texts[-2:]) == {"–"} else f"[{texts[-2]}, {texts[-1]}]"
     return ends if len(texts) == 2 else f"{texts[0]} {ends}".rstrip()
+
+
+def _written_group(
+    table: pl.DataFrame, group: Sequence[str], lang: Language
+) -> dict[str, list[str]]:
+    """An estimate and its bounds with the same places, any other column by itself."""
+    if len(group) == 1:
+        return {group[0]: _written(table[group[0]], lang)}
+    every = pl.concat([table[name].cast(pl.Float64).alias("") for name in group])
+    places = _places(every)
+    return {name: [_number(v, places, small=False) for v in table[name]] for name in group}
 
 
 def _written(column: pl.Series, lang: Language) -> list[str]:
