@@ -19,7 +19,9 @@ __all__ = ["result_html", "table_html"]
 ROWS = 20
 _NAMED = ("term", "column", "quantity", "component", "source", "factor")  # values that are names
 _LOWER = re.compile(r"(^|_)lower(?=_|$)")
-_CELL = "padding:2px 10px;border-bottom:1px solid rgba(128,128,128,.25);white-space:nowrap;"
+_CELL = "padding:2px 10px;border-bottom:1px solid rgba(128,128,128,.25);"
+_HEAD = _CELL + "white-space:normal;vertical-align:bottom;max-width:11em;"
+_BODY = _CELL + "white-space:nowrap;"
 
 
 def result_html(result: Result, lang: Language = "en", *, most: int = ROWS) -> str:
@@ -79,7 +81,7 @@ def table_html(table: pl.DataFrame, lang: Language = "en", *, most: int = ROWS) 
     shown = table.head(max(most, 1))
     groups = _groups(table)
     heads = "".join(
-        f'<th style="{_CELL}text-align:{"right" if table.schema[g[0]].is_numeric() else "left"}">'
+        f'<th style="{_HEAD}text-align:{"right" if table.schema[g[0]].is_numeric() else "left"}">'
         f"{escape(_heading(g, lang))}</th>"
         for g in groups
     )
@@ -94,7 +96,7 @@ def table_html(table: pl.DataFrame, lang: Language = "en", *, most: int = ROWS) 
         for group in groups:
             side = "right" if table.schema[group[0]].is_numeric() else "left"
             text = _together([written[name][place] for name in group])
-            cells.append(f'<td style="{_CELL}text-align:{side}">{escape(text)}</td>')
+            cells.append(f'<td style="{_BODY}text-align:{side}">{escape(text)}</td>')
         body.append(f"<tr>{''.join(cells)}</tr>")
     more = _said_rows(shown.height, table.height, lang) if shown.height < table.height else ""
     tail = f'<div style="color:gray;font-size:85%">{more}</div>' if more else ""
