@@ -68,6 +68,7 @@ def prepare(section: TiersSection, tables: Mapping[str, pl.DataFrame], basis: Ba
 
     Examples
     --------
+    >>> from datetime import date
     >>> window = (date(2023, 1, 1), date(2024, 1, 1))
     >>> tables = {"policies": pl.DataFrame({"policy_id": ["AJ1"], "tier": ["basic"],
     ...                                     "start": [window[0]], "end": [window[1]]}),
@@ -167,6 +168,7 @@ def results(section: TiersSection, prepared: Prepared, basis: Basis) -> dict[str
 
     Examples
     --------
+    >>> from datetime import date
     >>> window = (date(2023, 1, 1), date(2024, 1, 1))
     >>> tables = {"policies": pl.DataFrame({"policy_id": ["AJ1"], "tier": ["basic"],
     ...                                     "start": [window[0]], "end": [window[1]]}),
@@ -220,6 +222,7 @@ def headline(section: TiersSection, prepared: Prepared) -> dict[str, float]:
 
     Examples
     --------
+    >>> from datetime import date
     >>> window = (date(2023, 1, 1), date(2024, 1, 1))
     >>> tables = {"policies": pl.DataFrame({"policy_id": ["AJ1"], "tier": ["basic"],
     ...                                     "start": [window[0]], "end": [window[1]]}),
