@@ -25,7 +25,7 @@ prove: $(READY)  ## run the slow proofs (coverage over many simulated books, a m
 	$(BIN)/python -m pytest -m slow
 
 lab: $(READY)  ## open the notebooks in JupyterLab
-	$(BIN)/jupyter lab notebooks/01_health_value_discount.ipynb
+	$(BIN)/jupyter lab notebooks/
 
 bench: $(READY) $(PEER)  ## time ours against the floor and the peer (NAME=fit_frequency SIZE=1e6 for one)
 	$(BIN)/python benchmarks/run.py --name "$(NAME)" --size "$(SIZE)"

@@ -13,8 +13,8 @@ NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 each = pytest.mark.parametrize("path", NOTEBOOKS, ids=[p.stem for p in NOTEBOOKS])
 
 
-def test_there_is_a_notebook():
-    assert NOTEBOOKS
+def test_there_is_one_for_each_job():
+    assert [path.stem[:2] for path in NOTEBOOKS] == [f"{n:02d}" for n in range(1, 10)]
 
 
 @each
@@ -26,6 +26,18 @@ def test_it_is_stored_without_outputs(path):
             assert cell.outputs == []
             assert cell.execution_count is None
     assert "://" not in path.read_text(encoding="utf-8")
+    assert [c.id for c in notebook.cells] == [f"cell-{n:02d}" for n in range(len(notebook.cells))]
+
+
+@each
+def test_it_is_short_asks_first_and_decides_last(path):
+    cells = nbformat.read(path, as_version=4).cells
+    assert 8 <= len(cells) <= 14
+    assert cells[0].source.startswith("# ")
+    assert "**Question.**" in cells[0].source
+    assert cells[-2].source.startswith("## Decision")
+    assert cells[-1].source.rstrip().endswith(")")
+    assert "print(" in cells[-1].source  # figures computed, not typed
 
 
 @each
@@ -45,5 +57,12 @@ def test_it_runs_from_a_clean_kernel(path, tmp_path):
     outputs = [o for c in code for o in c.outputs]
     assert outputs
     assert not [o for o in outputs if o.output_type == "error"]
-    warned = [o.text for o in outputs if o.output_type == "stream" and o.name == "stderr"]
+    ours = [c for c in code if "SparkSession" not in c.source]  # Java greets on the error stream
+    warned = [
+        o.text for c in ours for o in c.outputs if o.output_type == "stream" and o.name == "stderr"
+    ]
     assert warned == []
+    decision = [o.text for o in code[-1].outputs if o.output_type == "stream"]
+    assert decision
+    assert "nan" not in decision[0].split()
+    assert any(letter.isdigit() for letter in decision[0])

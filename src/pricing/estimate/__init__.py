@@ -1,1 +1,1 @@
-"""."""
+"""Estimates from cells: fits equal to those on rows, credibility, graduation."""

@@ -13,6 +13,7 @@ import polars as pl
 
 from pricing.errors import InputError
 from pricing.files import replacing, require_replaceable
+from pricing.result.html import result_html
 from pricing.result.words import Language, say
 
 if TYPE_CHECKING:
@@ -104,8 +105,12 @@ class Result:
         del lang
         return self.table
 
+    def html(self, lang: Language = "en", *, most: int = 20) -> str:
+        """Write finding, table and basis as HTML; a notebook shows it in English by itself."""
+        return result_html(self, lang, most=most)
+
     def _repr_html_(self) -> str:
-        return f"<p><b>{self.finding()}</b></p>" + self.table._repr_html_()
+        return self.html()
 
     def save(self, path: str | Path) -> None:
         """Write the result as a folder of JSON and Parquet; a run that is killed leaves no half."""
