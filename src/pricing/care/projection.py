@@ -71,15 +71,24 @@ class CareProjection(Result):
                 x=t["year"].to_list(), y=t[name].to_list(), mode="lines", name=label(name, lang),
                 line={"color": COLOURS[colour], "width": 3},
             )  # fmt: skip
+        money = float(t.select(pl.max_horizontal("fund_income", "care_outgo").max()).item())
+        reserve = t["fund_reserve"].to_list()
+        most, least = max(0.0, *reserve), min(0.0, *reserve)
+        below = -least / ((most - least) or 1.0)  # both axes cross zero at one height
+        below = min(below, 0.5)
+        spread = max(most / (1 - below), -least / below if below else 0.0, 1e-12) * 1.05
         return figure.update_layout(
             xaxis={"title": {"text": label("projection_year_from_0", lang)}},
             yaxis={
                 "title": {"text": f"{label('amount_a_year', lang)} ({self.basis.currency})"},
                 "overlaying": "y2",
-                "rangemode": "tozero",
+                "range": [-below / (1 - below) * 1.05 * money, 1.05 * money],
+                "zeroline": True,
+                "zerolinecolor": COLOURS["line"],
             },
             yaxis2={
-                "title": {"text": label("fund_reserve", lang)},
+                "range": [-below * spread, (1 - below) * spread],
+                "title": {"text": f"{label('fund_reserve', lang)} ({self.basis.currency})"},
                 "side": "right",
                 "showgrid": False,
                 "zeroline": True,

@@ -12,10 +12,15 @@ from pricing.result.words import Language, label, level_label
 
 __all__ = [
     "COLOURS",
+    "DARKER",
     "FONTS",
+    "GRID",
+    "PAGES",
     "bar_axis",
     "error_bars",
     "interval_figure",
+    "on_dark",
+    "theme",
     "with_points",
 ]
 
@@ -28,38 +33,111 @@ COLOURS = {
     "line": "#6B7280",
     "text": "#1F2937",
 }
+GRID = "#E5E7EB"
 FONTS = (
     "system-ui, Segoe UI, Noto Sans SC, Noto Sans CJK SC, Source Han Sans SC, PingFang SC, "
     "Microsoft YaHei, sans-serif"
 )
 
-pio.templates["pricing"] = go.layout.Template(
-    layout={
-        "font": {"family": FONTS, "size": 14, "color": COLOURS["text"]},
-        "colorway": [COLOURS["estimate"], COLOURS["second"], COLOURS["third"], COLOURS["line"]],
+# What reads on a dark page instead: of what is drawn, and of what stands around it.
+DARKER = {
+    COLOURS["text"]: "#E5E7EB",
+    COLOURS["line"]: "#9CA3AF",
+    COLOURS["bars"]: "#374151",
+    COLOURS["estimate"]: "#3B9BDC",
+    GRID: "#2B3442",
+    "white": "#111827",
+}
+PAGES = {False: "#FFFFFF", True: "#111827"}  # behind the figures, which are transparent
+
+
+def theme(dark: bool) -> dict[str, Any]:
+    """Colours of the layout on a light or dark page, for ``figure.update_layout`` or a template.
+
+    What is drawn keeps its colours, save those of :data:`DARKER`; :func:`on_dark` changes both.
+
+    Parameters
+    ----------
+    dark : bool
+        For a dark page.
+
+    Returns
+    -------
+    dict
+        paper_bgcolor, plot_bgcolor, font, colorway, hoverlabel, xaxis and yaxis: colours only.
+
+    Notes
+    -----
+    Text stands out from its page by 7 : 1 or more, lines and marks by 3 : 1 (WCAG 2.2, 1.4.6 and
+    1.4.11; the light palette's orange and sky blue come as fifth and sixth series only).
+
+    Examples
+    --------
+    >>> theme(True)["font"]["color"], theme(False)["font"]["color"]
+    ('#E5E7EB', '#1F2937')
+    """
+
+    def tone(colour: str) -> str:
+        return DARKER.get(colour, colour) if dark else colour
+
+    series = [tone(COLOURS[name]) for name in ("estimate", "second", "third", "line")]
+    axis = {name: tone(COLOURS["line"]) for name in ("linecolor", "tickcolor", "zerolinecolor")}
+    axis["gridcolor"] = tone(GRID)
+    return {
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
+        "font": {"color": tone(COLOURS["text"])},
+        "colorway": series,
+        "hoverlabel": {"bgcolor": PAGES[dark], "font": {"color": tone(COLOURS["text"])}},
+        "xaxis": dict(axis),
+        "yaxis": dict(axis),
+    }
+
+
+def on_dark(figure: go.Figure) -> go.Figure:
+    """Copy a figure for a dark page: its template, and the colours of what it drew.
+
+    Examples
+    --------
+    >>> on_dark(go.Figure(go.Bar(marker_color=COLOURS["bars"]))).data[0].marker.color
+    '#374151'
+    """
+
+    def recoloured(part: Any) -> Any:
+        if isinstance(part, dict):
+            return {key: recoloured(value) for key, value in part.items() if key != "template"}
+        if isinstance(part, list | tuple):
+            return [recoloured(value) for value in part]
+        return DARKER.get(part, part) if isinstance(part, str) else part
+
+    return go.Figure(recoloured(figure.to_plotly_json())).update_layout(template="pricing_dark")
+
+
+pio.templates["pricing"] = go.layout.Template(
+    layout={
+        "font": {"family": FONTS, "size": 14},
         "margin": {"l": 64, "r": 64, "t": 64, "b": 56},
         "height": 400,
         "hovermode": "x unified",
         "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
         "xaxis": {
             "showgrid": False,
-            "linecolor": COLOURS["line"],
             "ticks": "outside",
+            "tickmode": "auto",
             "automargin": True,
             "title": {"standoff": 12},
         },
         "yaxis": {
-            "gridcolor": "#E5E7EB",
             "zeroline": False,
-            "linecolor": COLOURS["line"],
             "automargin": True,
             "tickmode": "auto",
             "title": {"standoff": 12},
         },
     }
 )
+pio.templates["pricing_dark"] = go.layout.Template(pio.templates["pricing"])
+for _name, _dark in (("pricing", False), ("pricing_dark", True)):
+    pio.templates[_name].layout.update(theme(_dark))
 
 
 def interval_figure(

@@ -14,9 +14,10 @@ import polars as pl
 from pricing.files import fingerprint
 from pricing.result.attribution import shapley_values
 from pricing.result.figure import COLOURS
+from pricing.result.readable import amount_text
 from pricing.result.series import SERIES
 from pricing.result.shape import Basis, Result
-from pricing.result.words import Language, label, say
+from pricing.result.words import Language, catalogue, label, level_label, say
 from pricing.study.sections import Scenario
 
 __all__ = ["ScenarioComparison", "ScenarioSteps", "scenario_results"]
@@ -57,18 +58,23 @@ class ScenarioComparison(Result):
             rows = self.table.filter(scenario=scenario)
             colour, _ = SERIES[place % len(SERIES)]
             figure.add_bar(
-                x=[label(name, lang) for name in rows["quantity"]],
-                y=rows["relative_difference"].to_list(),
+                y=[label(name, lang) for name in rows["quantity"]],
+                x=rows["relative_difference"].to_list(),
+                orientation="h",
                 name=_title(self, scenario, lang),
                 marker={"color": colour, "pattern": {"shape": "" if place < len(SERIES) else "/"}},
             )
-        figure.add_hline(y=0, line={"color": COLOURS["line"], "width": 1})
+        figure.add_vline(x=0, line={"color": COLOURS["line"], "width": 1})
+        bars = self.table.height
         return figure.update_layout(
-            height=440,
-            xaxis={"type": "category"},
-            yaxis={
+            height=170 + 22 * len(scenarios) + max(9 * bars, 30 * bars // len(scenarios)),
+            legend={"traceorder": "normal", "orientation": "v"},
+            yaxis={"type": "category", "autorange": "reversed"},
+            xaxis={
                 "title": {"text": label("relative_difference", lang)},
                 "tickformat": "+.0%",
+                "showgrid": True,
+                "gridcolor": COLOURS["bars"],
             },
             hovermode="closest",
         )
@@ -108,7 +114,11 @@ class ScenarioSteps(Result):
         ends = self.frames["ends"].filter(quantity=first).row(0, named=True)
         figure = go.Figure(layout={"template": "pricing", "height": 440, "showlegend": False})
         figure.add_waterfall(
-            x=[label("before", lang), *map(_short, rows["changed_key"]), label("after", lang)],
+            x=[
+                label("before", lang),
+                *_short(rows["changed_key"].to_list(), lang),
+                label("after", lang),
+            ],
             y=[ends["before"], *rows["part_of_difference"], ends["after"]],
             measure=["absolute", *["relative"] * rows.height, "total"],
             connector={"line": {"color": COLOURS["line"], "width": 1, "dash": "dot"}},
@@ -116,7 +126,9 @@ class ScenarioSteps(Result):
             decreasing={"marker": {"color": COLOURS["third"]}},
             totals={"marker": {"color": COLOURS["estimate"]}},
             text=[
-                f"{v:,.4g}" for v in (ends["before"], *rows["part_of_difference"], ends["after"])
+                amount_text(ends["before"], lang),
+                *(amount_text(v, lang, signed=True) for v in rows["part_of_difference"]),
+                amount_text(ends["after"], lang),
             ],
             textposition="outside",
             cliponaxis=False,
@@ -236,11 +248,34 @@ def _steps(scenario: Scenario, states: list[dict[str, float]], basis: Basis) -> 
     )
 
 
-def _short(change: str) -> str:
-    """The last words of a changed key, short enough for an axis."""
-    key, _, value = change.partition(" → ")
-    value = value if len(value) <= 16 else value[:15] + "…"
-    return f"{key.rpartition('.')[2]}<br>{value}"
+def _short(changes: Sequence[str], lang: Language) -> list[str]:
+    """The last words of each changed key and its value, short enough for an axis and never alike."""
+    keys = [change.partition(" → ")[0].split(".") for change in changes]
+    lasts = [key[-1] for key in keys]
+    found = []
+    for key, change in zip(keys, changes, strict=True):
+        value = change.partition(" → ")[2]
+        words = key[-1:] if lasts.count(key[-1]) == 1 else key[-2:]
+        said = "<br>".join(_word(word, lang) for word in words)
+        found.append(f"{said}<br>{_value(value, lang)}")
+    return found
+
+
+def _word(word: str, lang: Language) -> str:
+    """A word of a key in the language: a term, a level, or itself with its underscores read as spaces."""
+    entry = catalogue().get(f"changed.{word}") or catalogue().get(f"term.{word}")
+    return entry[lang] if entry else level_label(word, lang).replace("_", " ")
+
+
+def _value(value: str, lang: Language) -> str:
+    named = {"True": "yes", "False": "no", "{}": "none", "[]": "none"}.get(value)
+    if named:
+        return level_label(named, lang)
+    try:
+        return amount_text(float(value), lang)
+    except ValueError:
+        said = level_label(value, lang)
+        return said if len(said) <= 16 else said[:15] + "…"
 
 
 def _title(result: Result, scenario: str, lang: Language) -> str:
