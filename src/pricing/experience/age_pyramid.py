@@ -42,7 +42,7 @@ class AgePyramid(Result):
                 customdata=rows.select("share_exposure", "exposure").rows(),
                 hovertemplate="%{customdata[0]:.2%} (%{customdata[1]:,.0f})",
             )
-        most = max(self.table["share_exposure"].max(), 1e-12)  # type: ignore[type-var]
+        most = max([*self.table["share_exposure"].to_list(), 1e-12])
         ends = [1.2 * most * k for k in (-1, 1)]
         step = next(s for s in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5) if 4 * s >= most)
         ticks = [k * step for k in range(-4, 5)]

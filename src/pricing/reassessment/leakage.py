@@ -51,7 +51,7 @@ class Leakage(Result):
             name="monthly_leakage",
             factor="estimator",
             lang=lang,
-        ).update_layout(yaxis={"rangemode": "tozero"}, xaxis={"range": [-0.5, own.height - 0.5]})
+        ).update_layout(yaxis={"rangemode": "tozero"})
 
 
 @dataclass(frozen=True)

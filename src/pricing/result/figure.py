@@ -108,7 +108,9 @@ def on_dark(figure: go.Figure) -> go.Figure:
             return {key: recoloured(value) for key, value in part.items() if key != "template"}
         if isinstance(part, list | tuple):
             return [recoloured(value) for value in part]
-        return DARKER.get(part, part) if isinstance(part, str) else part
+        if not isinstance(part, str):
+            return part
+        return DARKER.get(part, part).replace("rgba(0,114,178,", "rgba(59,155,220,")
 
     return go.Figure(recoloured(figure.to_plotly_json())).update_layout(template="pricing_dark")
 
@@ -199,7 +201,11 @@ def interval_figure(
         marker={"size": 10, "color": COLOURS["estimate"]},
     )
     figure.update_layout(
-        xaxis={"title": {"text": label(factor, lang)}, "type": "category"},
+        xaxis={
+            "title": {"text": label(factor, lang)},
+            "type": "category",
+            "range": [-0.5, len(places) - 0.5],
+        },
         yaxis={
             "title": {"text": label(name, lang)},
             "tickformat": ".0%" if percent else None,

@@ -279,6 +279,7 @@ def lying(figure: go.Figure) -> go.Figure:
     if across.get("overlaying"):
         across["overlaying"] = "x2"
     layout["xaxis"] = across | {"showgrid": True, "gridcolor": GRID}
+    along.pop("range", None)
     layout["yaxis"] = along | {"autorange": "reversed", "showgrid": False}
     if "yaxis2" in layout:
         layout["xaxis2"] = layout.pop("yaxis2") | {"side": "top"}

@@ -179,6 +179,12 @@ def scenario_results(
     >>> found = scenario_results([rise], lambda c: {"outgo": c.get("care.monthly", 450) * 12.0}, Basis())
     >>> found["scenario_comparison"].table["difference"].to_list()
     [1800.0]
+    >>> both = Scenario(name="both", title={"en": "Both", "zh": "两项"},
+    ...                 change={"care.monthly": 600, "care.fee": 0.1})
+    >>> outgo = lambda c: {"outgo": c.get("care.monthly", 450) * 12.0 * (1 + c.get("care.fee", 0.0))}
+    >>> steps = scenario_results([both], outgo, Basis())["scenario_steps:both"]
+    >>> round(steps.table["part_of_difference"].sum(), 6)
+    2520.0
     """
     before = headline({})
     rows, steps = [], {}
