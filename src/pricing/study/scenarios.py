@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -22,6 +23,7 @@ from pricing.study.sections import Scenario
 
 __all__ = ["ScenarioComparison", "ScenarioSteps", "scenario_results"]
 
+LONGEST = 24  # letters of a changed value under a bar
 Headline = Callable[[Mapping[str, Any]], dict[str, float]]
 
 
@@ -278,10 +280,17 @@ def _value(value: str, lang: Language) -> str:
     if named:
         return level_label(named, lang)
     try:
-        return amount_text(float(value), lang)
-    except ValueError:
-        said = level_label(value, lang)
-        return said if len(said) <= 16 else said[:15] + "…"
+        held = ast.literal_eval(value)
+    except (SyntaxError, ValueError):
+        held = value
+    if isinstance(held, int | float):
+        return amount_text(held, lang)
+    if isinstance(held, dict):
+        parts = [f"{level_label(k, lang)} {_value(str(v), lang)}" for k, v in held.items()]
+    else:
+        parts = [level_label(str(v), lang) for v in (held if isinstance(held, list) else [held])]
+    said = ("、" if lang == "zh" else ", ").join(parts)
+    return said if len(said) <= LONGEST else said[: LONGEST - 1] + "…"
 
 
 def _title(result: Result, scenario: str, lang: Language) -> str:
