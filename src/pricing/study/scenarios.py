@@ -15,7 +15,7 @@ import polars as pl
 from pricing.files import fingerprint
 from pricing.result.attribution import shapley_values
 from pricing.result.figure import COLOURS
-from pricing.result.readable import amount_text
+from pricing.result.readable import amount_text, broken
 from pricing.result.series import SERIES
 from pricing.result.shape import Basis, Result
 from pricing.result.words import Language, catalogue, label, level_label, say
@@ -23,7 +23,7 @@ from pricing.study.sections import Scenario
 
 __all__ = ["ScenarioComparison", "ScenarioSteps", "scenario_results"]
 
-LONGEST = 24  # letters of a changed value under a bar
+LONGEST = 40  # letters of a changed value under a bar
 Headline = Callable[[Mapping[str, Any]], dict[str, float]]
 
 
@@ -290,7 +290,7 @@ def _value(value: str, lang: Language) -> str:
     else:
         parts = [level_label(str(v), lang) for v in (held if isinstance(held, list) else [held])]
     said = ("、" if lang == "zh" else ", ").join(parts)
-    return said if len(said) <= LONGEST else said[: LONGEST - 1] + "…"
+    return broken(said if len(said) <= LONGEST else said[: LONGEST - 1] + "…", 16)
 
 
 def _title(result: Result, scenario: str, lang: Language) -> str:
