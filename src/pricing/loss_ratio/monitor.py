@@ -63,13 +63,11 @@ class LossRatioMonitor(Result):
             marker_color=COLOURS["bars"],
             yaxis="y2",
         )
-        wide = pl.col("upper_95") - pl.col("lower_95") > 0.05 * pl.col("loss_ratio").abs()
-        band = table.filter(pl.int_range(pl.len()) >= table.select(wide.arg_max()).item())
         for level, colour in ((95, "rgba(0,114,178,0.14)"), (80, "rgba(0,114,178,0.26)")):
             for edge in ("upper", "lower"):
                 figure.add_scatter(
-                    x=band["month"].to_list(),
-                    y=band[f"{edge}_{level}"].to_list(),
+                    x=months,
+                    y=table[f"{edge}_{level}"].to_list(),
                     mode="lines",
                     line={"width": 0},
                     fill="tonexty" if edge == "lower" else None,
