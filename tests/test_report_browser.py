@@ -10,7 +10,7 @@ import pytest
 
 from pricing.report.pdf import FLAGS, browser
 from pricing.report.portfolio import write_index
-from pricing.report.theme import DARK
+from pricing.result.figure import DARKER
 
 KEPT = [flag for flag in FLAGS if "pdf" not in flag]
 
@@ -41,7 +41,7 @@ def test_the_decision_is_drawn_in_its_language_and_theme(randhie, tmp_path, lang
         (lang, True),
         ("zh" if lang == "en" else "en", False),
     }
-    blue = DARK["#0072b2"] if theme == "dark" else "#0072b2"
+    blue = DARKER["#0072b2"] if theme == "dark" else "#0072b2"
     red, green, other = (int(blue[n : n + 2], 16) for n in (1, 3, 5))
     assert f"rgb({red}, {green}, {other})" in first
 

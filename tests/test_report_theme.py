@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 import pricing
-from pricing.report.theme import DARK, PAPER, PAPER_DARK
-from pricing.result.figure import COLOURS
+from pricing.result.figure import COLOURS, DARKER, PAGES
 
 SOURCE = Path(pricing.__file__).parent
 # Machado, Oliveira and Fernandes (2009), severity 1, on linear light.
@@ -48,30 +47,30 @@ SERIES = ["estimate", "second", "third"]
 
 @pytest.mark.parametrize("dark", [False, True])
 def test_marks_stand_out_from_the_page(dark):
-    page = PAPER_DARK if dark else PAPER
+    page = PAGES[dark]
     for name in [*SERIES, "line", "text"]:
         colour = COLOURS[name].lower()
         least = 4.5 if name in ("text", "line") else 3.0  # WCAG 2.2, 1.4.3 and 1.4.11
-        assert contrast(DARK[colour] if dark else colour, page) >= least, name
+        assert contrast(DARKER[colour] if dark else colour, page) >= least, name
 
 
 @pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("kind", list(BLINDNESS))
 def test_series_are_told_apart_by_the_colour_blind(dark, kind):
     those = [COLOURS[name].lower() for name in SERIES]
-    seen = [lab(BLINDNESS[kind] @ linear(DARK[c] if dark else c)) for c in those]
+    seen = [lab(BLINDNESS[kind] @ linear(DARKER[c] if dark else c)) for c in those]
     for one, other in itertools.combinations(seen, 2):
         assert np.linalg.norm(one - other) > 15
 
 
 def test_every_colour_of_a_figure_has_its_dark_one():
-    """Whoever draws in a new colour gives it a dark one in report/theme.py."""
+    """Whoever draws in a new colour gives it a dark one in result/figure.py."""
     rooms = [p for p in SOURCE.rglob("*.py") if p.parts[-2] not in ("report", "tariff", "verify")]
     used = {
         c.lower() for p in rooms for c in re.findall(r"\"(#[0-9a-fA-F]{6})\"", p.read_text("utf-8"))
     }
     assert {"#0072b2", "#d55e00"} <= used
-    assert used - DARK.keys() == set()
+    assert used - DARKER.keys() - set(DARKER.values()) == set()
 
 
 def test_one_sheet_dresses_text_in_both(tmp_path):
@@ -87,4 +86,4 @@ def test_one_sheet_dresses_text_in_both(tmp_path):
         full = [f"#{c[1:] * 2}" if len(c) == 4 else c for c in (paper, panel)]
         for text in texts:
             assert min(contrast(text, page) for page in full) >= 4.5, (paper, text)
-    assert blocks[1][0] == PAPER_DARK
+    assert blocks[1][0] == PAGES[True]

@@ -56,7 +56,7 @@ class ScaleEfficiency(Result):
         figure.add_hline(y=1.0, line={"dash": "dot", "color": COLOURS["line"]})
         figure.update_layout(
             xaxis={"title": {"text": label("claim_rate", lang)}},
-            yaxis={"rangemode": "tozero"},
+            yaxis={"title": {"text": label("scale_measures", lang)}, "rangemode": "tozero"},
         )
         return figure
 

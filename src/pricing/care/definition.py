@@ -68,13 +68,15 @@ class DefinitionRisk(Result):
                 figure.add_scatter(
                     x=part["age"].to_list(), y=part["disabled_share"].to_list(), mode="lines",
                     name=f"{level_label(name, lang)}, {level_label(sex, lang)}",
+                    legendgroup=name, showlegend=sex == "female" or name == rows["definition"][0],
                     line={"color": colour, "dash": dash, "width": 2.5},
                 )  # fmt: skip
         return figure.update_layout(
             xaxis={"title": {"text": label("age", lang)}},
             yaxis={"title": {"text": label("disabled_share", lang)}, "tickformat": ".0%"},
-            legend={"y": -0.2, "yanchor": "top"},
-            margin={"t": 24, "b": 150},
+            height=400 + 22 * rows["definition"].n_unique(),
+            legend={"orientation": "v", "y": -0.2, "yanchor": "top", "tracegroupgap": 0},
+            margin={"t": 24},
             hovermode="closest",
         )
 

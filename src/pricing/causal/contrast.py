@@ -20,6 +20,7 @@ from pricing.errors import InputError
 from pricing.estimate.design import Floats
 from pricing.files import fingerprint
 from pricing.result.figure import interval_figure
+from pricing.result.series import lying
 from pricing.result.shape import Basis, Result
 from pricing.result.words import Language, label, level_label, say
 from pricing.survival.interval import normal_quantile
@@ -103,7 +104,7 @@ class CausalEffect(Result):
             t["upper"].to_list(), name="relative_effect", factor="estimator", lang=lang, reference=0.0,
         )  # fmt: skip
         figure.update_yaxes(tickformat=".0%")
-        return figure
+        return lying(figure) if t.height > 6 else figure
 
 
 def effect_of(

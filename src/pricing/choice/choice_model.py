@@ -425,4 +425,8 @@ def _said(name: str, lang: Language) -> str:
     head, _, tail = name.partition(" × ")
     if head == PRICE:
         return label("price_paid", lang) + (f" × {tail}" if tail else "")
-    return label("constant", lang) if head == "(intercept)" else name
+    if head == "(intercept)":
+        return label("constant", lang)
+    factor, bracket, level = name.partition("[")
+    said = label(factor, lang)
+    return f"{said}: {level_label(level.removesuffix(']'), lang)}" if bracket else said

@@ -47,6 +47,7 @@ from pricing.estimate.response import RESPONSES, Sums
 from pricing.experience.cells import Experience
 from pricing.files import fingerprint
 from pricing.result.figure import interval_figure, with_points
+from pricing.result.series import lying
 from pricing.result.shape import Result
 from pricing.result.words import Language, label, level_label, say
 
@@ -110,11 +111,10 @@ class Contest(Result):
             bars=t["exposure"].to_list(),
             reference=1.0,
         )
-        figure.update_layout(
-            height=520, yaxis={"title": {"text": label("actual_to_expected", lang)}}
-        )
+        figure.update_layout(yaxis={"title": {"text": label("actual_to_expected", lang)}})
         values = t["actual_to_challenger"].to_list()
-        return with_points(figure, places, values, name="actual_to_challenger", lang=lang)
+        with_points(figure, places, values, name="actual_to_challenger", lang=lang)
+        return lying(figure)
 
 
 def contest(

@@ -8,6 +8,7 @@ import polars as pl
 from pricing.claims.models import Frequency
 from pricing.errors import InputError
 from pricing.result.figure import interval_figure, with_points
+from pricing.result.series import lying
 from pricing.result.shape import Result
 from pricing.result.words import Language, label, level_label
 
@@ -36,7 +37,8 @@ class Recovery(Result):
             lang=lang,
             reference=1.0,
         )
-        return with_points(figure, places, t["truth"].to_list(), name="truth", lang=lang)
+        with_points(figure, places, t["truth"].to_list(), name="truth", lang=lang)
+        return lying(figure)
 
 
 def recover(model: Frequency, truth: Frequency) -> Recovery:

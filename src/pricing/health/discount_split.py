@@ -52,7 +52,7 @@ class DiscountSplit(Result):
             )
         figure.add_scatter(
             x=groups, y=t["discount"].to_list(), mode="markers", name=label("discount_given_rate", lang),
-            marker={"symbol": "line-ew-open", "size": 26, "color": "#222222", "line": {"width": 3}},
+            marker={"symbol": "line-ew-open", "size": 26, "color": "#1F2937", "line": {"width": 3}},
         )  # fmt: skip
         return figure.update_layout(
             xaxis={"title": {"text": label("health_group", lang)}, "type": "category"},

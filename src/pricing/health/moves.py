@@ -13,11 +13,11 @@ from scipy.stats import beta
 from pricing.errors import InputError
 from pricing.estimate.design import Floats
 from pricing.files import fingerprint
-from pricing.result.series import SERIES
+from pricing.result.series import flow_figure
 from pricing.result.shape import Basis, Result
-from pricing.result.words import Language, label, level_label
+from pricing.result.words import Language
 
-__all__ = ["GroupMoves", "flow_figure", "observed_transitions"]
+__all__ = ["GroupMoves", "observed_transitions"]
 
 
 class GroupMoves(Result):
@@ -177,86 +177,6 @@ def observed_transitions(
         fingerprint=fingerprint(moves.tobytes(), repr((names, prior_moves, level))),
     )  # fmt: skip
     return GroupMoves(table=table, basis=basis, facts=facts, details={"groups": names})
-
-
-def flow_figure(flows: pl.DataFrame, groups: Sequence[str], lang: Language) -> go.Figure:
-    """Draw members flowing between groups as a Sankey figure; other ends stand below the groups.
-
-    Parameters
-    ----------
-    flows : polars.DataFrame
-        from_group, to_group, members.
-    groups : sequence of str
-        From the standard one to the healthiest, drawn with the healthiest on top.
-    lang : {"en", "zh"}
-        Language of every label.
-
-    Examples
-    --------
-    >>> flows = pl.DataFrame({"from_group": ["G0", "new_business"], "to_group": ["G1", "G0"],
-    ...                       "members": [2.0, 1.0]})
-    >>> flow_figure(flows, ["G0", "G1"], "en").data[0].type
-    'sankey'
-    """
-    seen = flows.filter(pl.col("members") > 0)
-    order = list(reversed(groups))
-    ends = [seen["from_group"].unique().to_list(), seen["to_group"].unique().to_list()]
-    sides = [
-        [*(g for g in order if g in end), *sorted(e for e in end if e not in order)] for end in ends
-    ]
-    place = [{name: i for i, name in enumerate(side)} for side in sides]
-    colours = {g: SERIES[i % len(SERIES)][0] for i, g in enumerate(groups)}
-    names = [*sides[0], *sides[1]]
-    sums = [
-        dict(seen.group_by(column).agg(pl.col("members").sum()).iter_rows())
-        for column in ("from_group", "to_group")
-    ]
-    total = max(sum(s.values()) for s in sums) or 1.0
-    heights = [
-        _heights([s[name] / total for name in side]) for s, side in zip(sums, sides, strict=True)
-    ]
-    figure = go.Figure(
-        go.Sankey(
-            arrangement="fixed",
-            node={
-                "label": [level_label(name, lang) for name in names],
-                "color": [colours.get(name, "#6B7280") for name in names],
-                "x": [0.001] * len(sides[0]) + [0.999] * len(sides[1]),
-                "y": [*heights[0], *heights[1]],
-                "pad": 14,
-                "thickness": 18,
-            },
-            link={
-                "source": [place[0][name] for name in seen["from_group"]],
-                "target": [len(sides[0]) + place[1][name] for name in seen["to_group"]],
-                "value": seen["members"].to_list(),
-                "color": [_faint(colours.get(name, "#6B7280")) for name in seen["from_group"]],
-            },
-        ),
-        layout={"template": "pricing", "height": 460},
-    )
-    for x, anchor, name in ((0.0, "left", "from_group"), (1.0, "right", "to_group")):
-        figure.add_annotation(
-            x=x, y=1.1, xref="paper", yref="paper", showarrow=False, xanchor=anchor,
-            text=label(name, lang),
-        )  # fmt: skip
-    return figure
-
-
-def _heights(shares: list[float]) -> list[float]:
-    """Middle of each node, from the top, with a little room between."""
-    gap = 0.03
-    room = 1 - gap * (len(shares) - 1)
-    found, below = [], 0.0
-    for share in shares:
-        found.append(min(max(below + share * room / 2, 0.001), 0.999))
-        below += share * room + gap
-    return found
-
-
-def _faint(colour: str) -> str:
-    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
-    return f"rgba({red},{green},{blue},0.35)"
 
 
 def _pattern(moves: Floats) -> Floats:

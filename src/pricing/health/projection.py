@@ -20,9 +20,9 @@ from pricing.files import fingerprint
 from pricing.health.book_now import StartBook, start_book
 from pricing.health.course import Course, follow
 from pricing.health.gaming import Gaming
-from pricing.health.moves import GroupMoves, flow_figure
+from pricing.health.moves import GroupMoves
 from pricing.health.outlook import Outlook
-from pricing.result.series import band_figure
+from pricing.result.series import band_figure, flow_figure
 from pricing.result.shape import Basis, Result
 from pricing.result.words import Language, say
 

@@ -19,7 +19,7 @@ from pricing.files import fingerprint
 from pricing.health.effect import Cluster
 from pricing.result.series import band_figure
 from pricing.result.shape import Result
-from pricing.result.words import Language, say
+from pricing.result.words import Language, label, say
 
 __all__ = ["ValueEffect", "value_effect"]
 
@@ -54,7 +54,7 @@ class ValueEffect(Result):
             lang=lang,
             bars=t["exposure"].to_list(),
             reference=1.0,
-        )
+        ).update_layout(yaxis={"title": {"text": label("relativity", lang)}})
 
 
 def value_effect(

@@ -196,6 +196,8 @@ def indicate(
     ...                  effective=date(2024, 1, 1), draws=500)
     >>> found.table.select(pl.col("loss_ratio", "indicated_change").round(4)).row(0)
     (0.75, 0.0714)
+    >>> found.tornado.table["source"].to_list()[-1]
+    'all'
     """
     require_simulation(level, draws, seed)
     if volume is not None and not (isinstance(volume, int | float) and 0 < volume < math.inf):

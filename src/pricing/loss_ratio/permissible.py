@@ -11,7 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from pricing.errors import InputError
-from pricing.result.figure import COLOURS
+from pricing.result.series import SERIES
 from pricing.result.shape import Basis, Result
 from pricing.result.words import Language, label
 
@@ -45,25 +45,28 @@ class Permissible(Result):
     def figure(self, lang: Language = "en") -> go.Figure:
         """Draw the premium as one bar, cut into what it pays for."""
         figure = go.Figure(layout={"template": "pricing", "barmode": "stack", "height": 260})
-        shades = (COLOURS["estimate"], COLOURS["second"], COLOURS["third"], COLOURS["line"])
         for i, row in enumerate(self.table.filter(pl.col("share") > 0).iter_rows(named=True)):
             figure.add_bar(
                 y=[""],
                 x=[row["share"]],
                 orientation="h",
-                name=label(row["component"], lang),
+                name=f"{label(row['component'], lang)} {row['share']:.1%}",
                 text=f"{row['share']:.1%}",
+                textposition="inside",
                 insidetextanchor="middle",
+                textangle=0,
                 marker={
-                    "color": shades[i % 4],
-                    "opacity": 1.0 if i < 4 else 0.5,
+                    "color": SERIES[i % len(SERIES)][0],
+                    "pattern": {"shape": "" if i < len(SERIES) else "/"},
                     "line": {"color": "white", "width": 2},
                 },
             )
         return figure.update_layout(
             hovermode="closest",
+            uniformtext={"minsize": 11, "mode": "hide"},
             legend={"traceorder": "normal"},
             xaxis={"title": {"text": label("share_of_premium", lang)}, "tickformat": ".0%"},
+            yaxis={"showticklabels": False, "ticks": ""},
         )
 
 

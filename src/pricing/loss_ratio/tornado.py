@@ -47,7 +47,7 @@ class Tornado(Result):
                 cliponaxis=False,
             )
         ends = [v for side in ("lower_80", "upper_80") for v in rows[side]]
-        room = 0.15 * (max(ends) - min(ends)) or 0.01
+        room = 0.22 * (max(ends) - min(ends)) or 0.01
         figure.add_vline(x=middle, line={"color": COLOURS["text"], "width": 1})
         return figure.update_layout(
             hovermode="y unified",

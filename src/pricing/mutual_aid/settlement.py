@@ -29,6 +29,7 @@ from pricing.mutual_aid.aid_cases import judged_cases
 from pricing.mutual_aid.cells import MemberCells, member_cells
 from pricing.mutual_aid.rules import AidRules
 from pricing.result.figure import COLOURS
+from pricing.result.readable import amount_text
 from pricing.result.shape import Basis, Result
 from pricing.result.words import Language, label, level_label, say
 from pricing.sharing.pool import number_given
@@ -85,13 +86,15 @@ class AidSettlement(Result):
                 y=[amount],
                 name=level_label(account, lang),
                 marker={"color": COLOURS[colours[place % len(colours)]]},
-                text=[f"{amount:,.2f}" if abs(amount) > 0.03 * whole else ""],
-                textposition="auto",
+                text=[amount_text(amount, lang) if abs(amount) > 0.03 * whole else ""],
+                textposition="inside",
+                textangle=0,
             )
         return figure.update_layout(
             xaxis={"title": {"text": label("side", lang)}, "type": "category"},
             yaxis={"title": {"text": f"{label('amount_of_money', lang)} ({self.basis.currency})"}},
             hovermode="closest",
+            uniformtext={"minsize": 11, "mode": "hide"},
         )
 
 

@@ -22,6 +22,7 @@ from pricing.losses.aggregate import aggregate_portfolio
 from pricing.losses.severity_law import sample_severity
 from pricing.mutual_aid.rules import AidRules
 from pricing.result.figure import COLOURS
+from pricing.result.readable import amount_text
 from pricing.result.shape import Basis, Result
 from pricing.result.words import Language, label, say
 from pricing.sharing.few_claims import members_for, poisson_binomial
@@ -72,7 +73,11 @@ class ShareRisk(Result):
             line={"width": 3, "color": COLOURS["estimate"], "shape": "hv"},
         )
         for line in self.frames["share_lines"]["share_line"].to_list():
-            figure.add_vline(x=line, line={"dash": "dot", "color": COLOURS["second"]})
+            figure.add_vline(
+                x=line,
+                line={"dash": "dot", "color": COLOURS["second"]},
+                annotation={"text": amount_text(line, lang), "yref": "paper", "y": 1.08},
+            )
         return figure.update_layout(
             xaxis={"title": {"text": f"{label('share_of_payer', lang)} ({self.basis.currency})"}},
             yaxis={"title": {"text": label("above_line", lang)}, "tickformat": ".0%"},

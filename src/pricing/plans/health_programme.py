@@ -21,8 +21,9 @@ from pricing.programme.programme import Programme
 from pricing.programme.programme_file import programme_of, read_programme
 from pricing.programme.value import HealthValues, health_values
 from pricing.result.figure import COLOURS
+from pricing.result.series import flow_figure
 from pricing.result.shape import Basis, Result
-from pricing.result.words import Language, label, level_label, say
+from pricing.result.words import Language, label, say
 from pricing.study.sections import Strict
 
 __all__ = ["GroupFlow", "LiftSummary", "Prepared", "ProgrammeSection", "TaskValues"]
@@ -78,30 +79,8 @@ class GroupFlow(Result):
 
     def figure(self, lang: Language = "en") -> go.Figure:
         """Draw the streams from last year's groups to next year's."""
-        order = self.details["groups"]
-        at = {group: i for i, group in enumerate(order)}
-        names = [level_label(group, lang) for group in order]
-        rows = self.table
-        moved = [at[b] - at[a] for a, b in rows.select("group_held", "health_group").rows()]
-        colours = [COLOURS["third"] if m > 0 else COLOURS["second"] if m < 0 else COLOURS["bars"] for m in moved]  # fmt: skip
-        figure = go.Figure(layout={"template": "pricing"})
-        figure.add_sankey(
-            node={
-                "label": [*names, *names],
-                "color": COLOURS["estimate"],
-                "pad": 18,
-                "x": [0.01] * len(order) + [0.99] * len(order),
-                "y": [(i + 0.5) / len(order) for i in range(len(order))] * 2,
-            },
-            link={
-                "source": [at[a] for a in rows["group_held"]],
-                "target": [len(order) + at[b] for b in rows["health_group"]],
-                "value": rows["members"].to_list(),
-                "color": colours,
-            },
-            arrangement="snap",
-        )
-        return figure
+        flows = self.table.select("members", from_group="group_held", to_group="health_group")
+        return flow_figure(flows, self.details["groups"], lang)
 
 
 class TaskValues(Result):

@@ -50,7 +50,7 @@ class OnLevel(Result):
         x = total["period"].to_list()
         for column, colour in (
             ("earned", COLOURS["bars"]),
-            ("premium_at_current_level", "#9CA3AF"),
+            ("premium_at_current_level", "#6B7280"),
         ):
             figure.add_bar(
                 x=x, y=total[column].to_list(), name=label(column, lang), marker_color=colour

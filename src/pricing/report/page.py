@@ -22,8 +22,9 @@ from pricing.report.last_run import Changes, changes_between
 from pricing.report.run_record import RECORD, last_of, read_record, record_of
 from pricing.report.sections import DECISION
 from pricing.report.table_files import names_of, write_files
-from pricing.report.theme import DARK, rendered
+from pricing.report.theme import rendered
 from pricing.report.workbook import write_workbook
+from pricing.result.figure import DARKER
 from pricing.result.shape import Basis, Result
 from pricing.result.words import LANGUAGES, Language, label, say
 from pricing.study.chain import Study
@@ -125,7 +126,7 @@ def _page(
         basis={lang: _basis(study, results, lang) for lang in LANGUAGES},
         plotly=packed_plotly(),
         template=pio.templates["pricing"].to_plotly_json(),
-        dark=DARK,
+        dark=DARKER,
         version=version("pricing"),
     )
 

@@ -232,6 +232,8 @@ def complete(
     >>> found = complete(triangle, exposure, draws=200)
     >>> found.table.tail(2).select("complete", "paid", pl.col("ultimate").round(1)).rows()
     [(1.0, 4000.0, 4000.0), (0.25, 1000.0, 4000.0)]
+    >>> found.pattern.table.columns[:2]
+    ['lag', 'paid_in_lag']
     """
     require_simulation(level, draws, seed)
     if weighting not in get_args(Weighting):

@@ -12,10 +12,15 @@ from pricing.result.words import Language, label, level_label
 
 __all__ = [
     "COLOURS",
+    "DARKER",
     "FONTS",
+    "GRID",
+    "PAGES",
     "bar_axis",
     "error_bars",
     "interval_figure",
+    "on_dark",
+    "theme",
     "with_points",
 ]
 
@@ -28,38 +33,122 @@ COLOURS = {
     "line": "#6B7280",
     "text": "#1F2937",
 }
+GRID = "#E5E7EB"
 FONTS = (
     "system-ui, Segoe UI, Noto Sans SC, Noto Sans CJK SC, Source Han Sans SC, PingFang SC, "
     "Microsoft YaHei, sans-serif"
 )
 
-pio.templates["pricing"] = go.layout.Template(
-    layout={
-        "font": {"family": FONTS, "size": 14, "color": COLOURS["text"]},
-        "colorway": [COLOURS["estimate"], COLOURS["second"], COLOURS["third"], COLOURS["line"]],
+PAGES = {False: "#ffffff", True: "#14181f"}  # behind the figures, which are transparent
+DARKER = {  # of each colour of a figure on white, the one that takes its place on a dark page
+    "#0072b2": "#3f9be0",
+    "#d55e00": "#f0803c",
+    "#009e73": "#2fc59a",
+    "#cc79a7": "#e3a1c6",
+    "#e69f00": "#f5c542",
+    "#56b4e9": "#a9def9",
+    "#d9dee4": "#3a4452",
+    "#6b7280": "#9aa4b2",
+    "#9ca3af": "#7b8594",
+    "#1f2937": "#e5e7eb",
+    "#222222": "#f3f4f6",
+    "#e5e7eb": "#2d3542",
+    "#dcebf7": "#1f3b52",
+    "#ffffff": PAGES[True],
+    "white": PAGES[True],
+    "black": "#e5e7eb",
+}
+
+
+def theme(dark: bool) -> dict[str, Any]:
+    """Colours of the layout on a light or dark page, for ``figure.update_layout`` or a template.
+
+    What is drawn keeps its colours, save those of :data:`DARKER`; :func:`on_dark` changes both.
+
+    Parameters
+    ----------
+    dark : bool
+        For a dark page.
+
+    Returns
+    -------
+    dict
+        paper_bgcolor, plot_bgcolor, font, colorway, hoverlabel, xaxis and yaxis: colours only.
+
+    Notes
+    -----
+    Text stands out from its page by 7 : 1 or more, lines and marks by 3 : 1 (WCAG 2.2, 1.4.6 and
+    1.4.11; the light palette's orange and sky blue come as fifth and sixth series only).
+
+    Examples
+    --------
+    >>> theme(True)["font"]["color"], theme(False)["font"]["color"]
+    ('#e5e7eb', '#1F2937')
+    """
+
+    def tone(colour: str) -> str:
+        return DARKER.get(colour.lower(), colour) if dark else colour
+
+    series = [tone(COLOURS[name]) for name in ("estimate", "second", "third", "line")]
+    axis = {name: tone(COLOURS["line"]) for name in ("linecolor", "tickcolor", "zerolinecolor")}
+    axis["gridcolor"] = tone(GRID)
+    return {
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
+        "font": {"color": tone(COLOURS["text"])},
+        "colorway": series,
+        "hoverlabel": {"bgcolor": PAGES[dark], "font": {"color": tone(COLOURS["text"])}},
+        "xaxis": dict(axis),
+        "yaxis": dict(axis),
+    }
+
+
+def on_dark(figure: go.Figure) -> go.Figure:
+    """Copy a figure for a dark page: its template, and the colours of what it drew.
+
+    Examples
+    --------
+    >>> on_dark(go.Figure(go.Bar(marker_color=COLOURS["bars"]))).data[0].marker.color
+    '#3a4452'
+    """
+
+    def recoloured(part: Any) -> Any:
+        if isinstance(part, dict):
+            return {key: recoloured(value) for key, value in part.items() if key != "template"}
+        if isinstance(part, list | tuple):
+            return [recoloured(value) for value in part]
+        if not isinstance(part, str):
+            return part
+        return DARKER.get(part.lower(), part).replace("rgba(0,114,178,", "rgba(63,155,224,")
+
+    return go.Figure(recoloured(figure.to_plotly_json())).update_layout(template="pricing_dark")
+
+
+pio.templates["pricing"] = go.layout.Template(
+    layout={
+        "font": {"family": FONTS, "size": 14},
         "margin": {"l": 64, "r": 64, "t": 64, "b": 56},
         "height": 400,
         "hovermode": "x unified",
         "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
         "xaxis": {
             "showgrid": False,
-            "linecolor": COLOURS["line"],
             "ticks": "outside",
+            "tickmode": "auto",
             "automargin": True,
             "title": {"standoff": 12},
         },
         "yaxis": {
-            "gridcolor": "#E5E7EB",
             "zeroline": False,
-            "linecolor": COLOURS["line"],
             "automargin": True,
             "tickmode": "auto",
             "title": {"standoff": 12},
         },
     }
 )
+pio.templates["pricing_dark"] = go.layout.Template(pio.templates["pricing"])
+for _name, _dark in (("pricing", False), ("pricing_dark", True)):
+    pio.templates[_name].layout.update(theme(_dark))
 
 
 def interval_figure(
@@ -121,7 +210,11 @@ def interval_figure(
         marker={"size": 10, "color": COLOURS["estimate"]},
     )
     figure.update_layout(
-        xaxis={"title": {"text": label(factor, lang)}, "type": "category"},
+        xaxis={
+            "title": {"text": label(factor, lang)},
+            "type": "category",
+            "range": [-0.5, len(places) - 0.5],
+        },
         yaxis={
             "title": {"text": label(name, lang)},
             "tickformat": ".0%" if percent else None,

@@ -8,10 +8,10 @@ from typing import Any
 import plotly.graph_objects as go
 import polars as pl
 
-from pricing.result.figure import COLOURS, bar_axis, error_bars
+from pricing.result.figure import COLOURS, GRID, bar_axis, error_bars
 from pricing.result.words import Language, label, level_label
 
-__all__ = ["SERIES", "band_figure", "grouped_figure", "heat_figure"]
+__all__ = ["SERIES", "band_figure", "flow_figure", "grouped_figure", "heat_figure", "lying"]
 
 # Their order for several series, each with a symbol of its own.
 SERIES = (
@@ -242,3 +242,131 @@ def band_figure(
     if reference is not None:
         figure.add_hline(y=reference, line={"dash": "dot", "color": COLOURS["line"]})
     return figure
+
+
+def lying(figure: go.Figure) -> go.Figure:
+    """Lay an interval figure on its side, first level on top: for many levels with long names.
+
+    Parameters
+    ----------
+    figure : plotly.graph_objects.Figure
+        What :func:`pricing.result.figure.interval_figure` drew, points and lines added; it is not
+        changed.
+
+    Examples
+    --------
+    >>> from pricing.result.figure import interval_figure
+    >>> figure = interval_figure(["a"], [1.0], [0.9], [1.1], name="relativity", factor="sex", lang="en")
+    >>> lying(figure).data[0].error_x.type, lying(figure).layout.xaxis.title.text
+    ('data', 'Relativity')
+    """
+    drawn = figure.to_plotly_json()
+    layout = drawn["layout"]
+    levels = {place: None for trace in drawn["data"] for place in trace["x"]}
+    for trace in drawn["data"]:
+        trace["x"], trace["y"] = trace["y"], trace["x"]
+        if "error_y" in trace:
+            trace["error_x"] = trace.pop("error_y")
+        if trace["type"] == "bar":
+            trace["orientation"] = "h"
+        if trace.get("yaxis") == "y2":
+            trace["xaxis"] = f"x{trace.pop('yaxis')[1:]}"
+    for shape in layout.get("shapes", ()):
+        for end in ("0", "1"):
+            shape[f"x{end}"], shape[f"y{end}"] = shape[f"y{end}"], shape[f"x{end}"]
+        shape["xref"], shape["yref"] = "x", "y domain"
+    across, along = layout["yaxis"], layout["xaxis"]
+    if across.get("overlaying"):
+        across["overlaying"] = "x2"
+    layout["xaxis"] = across | {"showgrid": True, "gridcolor": GRID}
+    along.pop("range", None)
+    layout["yaxis"] = along | {"autorange": "reversed", "showgrid": False}
+    if "yaxis2" in layout:
+        layout["xaxis2"] = layout.pop("yaxis2") | {"side": "top"}
+    layout |= {"height": 190 + 34 * len(levels), "hovermode": "y unified"}
+    if "xaxis2" in layout:
+        layout["legend"] = {"y": 1.0, "yref": "container", "yanchor": "top"}
+        layout["margin"] = {"t": 110}
+    return go.Figure(drawn)
+
+
+def flow_figure(flows: pl.DataFrame, groups: Sequence[str], lang: Language) -> go.Figure:
+    """Draw members flowing between groups as a Sankey figure; other ends stand below the groups.
+
+    Parameters
+    ----------
+    flows : polars.DataFrame
+        from_group, to_group, members.
+    groups : sequence of str
+        From the standard one to the healthiest, drawn with the healthiest on top.
+    lang : {"en", "zh"}
+        Language of every label.
+
+    Examples
+    --------
+    >>> flows = pl.DataFrame({"from_group": ["G0", "new_business"], "to_group": ["G1", "G0"],
+    ...                       "members": [2.0, 1.0]})
+    >>> flow_figure(flows, ["G0", "G1"], "en").data[0].type
+    'sankey'
+    """
+    seen = flows.filter(pl.col("members") > 0)
+    order = list(reversed(groups))
+    ends = [seen["from_group"].unique().to_list(), seen["to_group"].unique().to_list()]
+    sides = [
+        [*(g for g in order if g in end), *sorted(e for e in end if e not in order)] for end in ends
+    ]
+    place = [{name: i for i, name in enumerate(side)} for side in sides]
+    colours = {g: SERIES[i % len(SERIES)][0] for i, g in enumerate(groups)}
+    names = [*sides[0], *sides[1]]
+    sums = [
+        dict(seen.group_by(column).agg(pl.col("members").sum()).iter_rows())
+        for column in ("from_group", "to_group")
+    ]
+    total = max(sum(s.values()) for s in sums) or 1.0
+    heights = [
+        _heights([s[name] / total for name in side]) for s, side in zip(sums, sides, strict=True)
+    ]
+    figure = go.Figure(
+        go.Sankey(
+            arrangement="fixed",
+            node={
+                "label": [level_label(name, lang) for name in names],
+                "color": [colours.get(name, COLOURS["line"]) for name in names],
+                "x": [0.001] * len(sides[0]) + [0.999] * len(sides[1]),
+                "y": [*heights[0], *heights[1]],
+                "pad": 20,
+                "thickness": 18,
+            },
+            link={
+                "source": [place[0][name] for name in seen["from_group"]],
+                "target": [len(sides[0]) + place[1][name] for name in seen["to_group"]],
+                "value": seen["members"].to_list(),
+                "color": [
+                    _faint(colours.get(name, COLOURS["line"])) for name in seen["from_group"]
+                ],
+            },
+        ),
+        layout={"template": "pricing", "height": 460},
+    )
+    for x, anchor, name in ((0.0, "left", "from_group"), (1.0, "right", "to_group")):
+        figure.add_annotation(
+            x=x, y=1.1, xref="paper", yref="paper", showarrow=False, xanchor=anchor,
+            text=label(name, lang),
+        )  # fmt: skip
+    return figure
+
+
+def _heights(shares: list[float]) -> list[float]:
+    """Middle of each node, from the top, with a little room between."""
+    gap = 0.05
+    room = 1 - gap * (len(shares) - 1)
+    found, below = [], 0.0
+    for share in shares:
+        found.append(min(max(below + share * room / 2, 0.001), 0.999))
+        below += share * room + gap
+    return found
+
+
+def _faint(colour: str) -> str:
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red},{green},{blue},0.35)"

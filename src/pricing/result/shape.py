@@ -14,6 +14,7 @@ import polars as pl
 from pricing.errors import InputError
 from pricing.files import replacing, require_replaceable
 from pricing.result.html import result_html
+from pricing.result.readable import finished
 from pricing.result.words import Language, say
 
 if TYPE_CHECKING:
@@ -91,6 +92,8 @@ class Result:
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         Result.kinds[cls.kind] = cls
+        if "figure" in vars(cls):  # every figure of the house leaves through one door
+            setattr(cls, "figure", finished(vars(cls)["figure"]))  # noqa: B010
 
     def finding(self, lang: Language = "en") -> str:
         """Say the result in one sentence a manager can read."""

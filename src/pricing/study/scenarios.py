@@ -14,13 +14,15 @@ import polars as pl
 from pricing.files import fingerprint
 from pricing.result.attribution import shapley_values
 from pricing.result.figure import COLOURS
+from pricing.result.readable import amount_text, broken
 from pricing.result.series import SERIES
 from pricing.result.shape import Basis, Result
-from pricing.result.words import Language, label, say
+from pricing.result.words import Language, catalogue, label, level_label, say
 from pricing.study.sections import Scenario
 
 __all__ = ["ScenarioComparison", "ScenarioSteps", "scenario_results"]
 
+LONGEST = 40  # letters of a changed value under a bar
 Headline = Callable[[Mapping[str, Any]], dict[str, float]]
 
 
@@ -62,18 +64,23 @@ class ScenarioComparison(Result):
             rows = self.table.filter(scenario=scenario)
             colour, _ = SERIES[place % len(SERIES)]
             figure.add_bar(
-                x=[label(name, lang) for name in rows["quantity"]],
-                y=rows["relative_difference"].to_list(),
+                y=[label(name, lang) for name in rows["quantity"]],
+                x=rows["relative_difference"].to_list(),
+                orientation="h",
                 name=_title(self, scenario, lang),
                 marker={"color": colour, "pattern": {"shape": "" if place < len(SERIES) else "/"}},
             )
-        figure.add_hline(y=0, line={"color": COLOURS["line"], "width": 1})
+        figure.add_vline(x=0, line={"color": COLOURS["line"], "width": 1})
+        bars = self.table.height
         return figure.update_layout(
-            height=440,
-            xaxis={"type": "category"},
-            yaxis={
+            height=170 + 22 * len(scenarios) + max(9 * bars, 30 * bars // len(scenarios)),
+            legend={"traceorder": "normal", "orientation": "v"},
+            yaxis={"type": "category", "autorange": "reversed"},
+            xaxis={
                 "title": {"text": label("relative_difference", lang)},
                 "tickformat": "+.0%",
+                "showgrid": True,
+                "gridcolor": COLOURS["bars"],
             },
             hovermode="closest",
         )
@@ -113,7 +120,11 @@ class ScenarioSteps(Result):
         ends = self.frames["ends"].filter(quantity=first).row(0, named=True)
         figure = go.Figure(layout={"template": "pricing", "height": 440, "showlegend": False})
         figure.add_waterfall(
-            x=[label("before", lang), *_short(rows["changed_key"].to_list()), label("after", lang)],
+            x=[
+                label("before", lang),
+                *_short(rows["changed_key"].to_list(), lang),
+                label("after", lang),
+            ],
             y=[ends["before"], *rows["part_of_difference"], ends["after"]],
             measure=["absolute", *["relative"] * rows.height, "total"],
             connector={"line": {"color": COLOURS["line"], "width": 1, "dash": "dot"}},
@@ -121,7 +132,9 @@ class ScenarioSteps(Result):
             decreasing={"marker": {"color": COLOURS["third"]}},
             totals={"marker": {"color": COLOURS["estimate"]}},
             text=[
-                f"{v:,.4g}" for v in (ends["before"], *rows["part_of_difference"], ends["after"])
+                amount_text(ends["before"], lang),
+                *(amount_text(v, lang, signed=True) for v in rows["part_of_difference"]),
+                amount_text(ends["after"], lang),
             ],
             textposition="outside",
             cliponaxis=False,
@@ -172,6 +185,12 @@ def scenario_results(
     >>> found = scenario_results([rise], lambda c: {"outgo": c.get("care.monthly", 450) * 12.0}, Basis())
     >>> found["scenario_comparison"].table["difference"].to_list()
     [1800.0]
+    >>> both = Scenario(name="both", title={"en": "Both", "zh": "两项"},
+    ...                 change={"care.monthly": 600, "care.fee": 0.1})
+    >>> outgo = lambda c: {"outgo": c.get("care.monthly", 450) * 12.0 * (1 + c.get("care.fee", 0.0))}
+    >>> steps = scenario_results([both], outgo, Basis())["scenario_steps:both"]
+    >>> round(steps.table["part_of_difference"].sum(), 6)
+    2520.0
     """
     before = headline({})
     rows: list[tuple[str, str, float | None, float | None, float | None, float | None]] = []
@@ -262,18 +281,40 @@ def _figure(value: float, *, signed: bool = False) -> str:
     return f"{value:{sign},.0f}" if abs(value) >= 10_000 else f"{value:{sign},.4g}"
 
 
-def _short(changes: Sequence[str]) -> list[str]:
-    """The last words of changed keys, short enough for an axis and no two alike."""
+def _short(changes: Sequence[str], lang: Language) -> list[str]:
+    """The last words of changed keys and their values, short enough for an axis and no two alike."""
     keys, values = zip(*(c.split(" → ", 1) for c in changes), strict=True)
-    values = tuple(v if len(v) <= 16 else v[:15] + "…" for v in values)
-    most = max(key.count(".") for key in keys) + 1
-    for words in range(1, most + 1):
+    values = tuple(_value(value, lang) for value in values)
+    for words in range(1, max(key.count(".") for key in keys) + 2):
         said = [
-            f"{'.'.join(k.split('.')[-words:])}<br>{v}" for k, v in zip(keys, values, strict=True)
+            "<br>".join([*(_word(word, lang) for word in key.split(".")[-words:]), value])
+            for key, value in zip(keys, values, strict=True)
         ]
         if len(set(said)) == len(said):
             break
     return said
+
+
+def _word(word: str, lang: Language) -> str:
+    """A word of a key in the language: a term, a level, or itself with its underscores read as spaces."""
+    entry = catalogue().get(f"changed.{word}") or catalogue().get(f"term.{word}")
+    return entry[lang] if entry else level_label(word, lang).replace("_", " ")
+
+
+def _value(value: str, lang: Language) -> str:
+    """A said value in the language, broken into lines an axis can carry."""
+    comma = "、" if lang == "zh" else ", "
+    parts = (" ".join(_token(token, lang) for token in part.split()) for part in value.split(", "))
+    said = comma.join(parts)
+    return broken(said if len(said) <= LONGEST else said[: LONGEST - 1] + "…", 16)
+
+
+def _token(token: str, lang: Language) -> str:
+    named = {"true": "yes", "false": "no", "—": "none"}.get(token, token)
+    try:
+        return amount_text(float(named), lang)
+    except ValueError:
+        return level_label(named, lang)
 
 
 def _title(result: Result, scenario: str, lang: Language) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 import plotly.graph_objects as go
@@ -23,12 +23,14 @@ from pricing.experience.domain import listed, require_columns
 from pricing.experience.engines import AnyFrame
 from pricing.files import fingerprint
 from pricing.result.figure import interval_figure
+from pricing.result.series import lying
 from pricing.result.shape import Basis, Result
 from pricing.result.words import Language, label, level_label, say
 from pricing.survival.baseline import baseline, survival_at
 from pricing.survival.interval import Scale, normal_quantile, require_scale
 from pricing.survival.lives import Unit
 from pricing.survival.partial_likelihood import CoxFit, Ties, maximum
+from pricing.survival.ratios import STANDING
 from pricing.survival.risk_sets import RiskSets, Spelling
 from pricing.survival.score_residuals import sandwich
 
@@ -49,6 +51,7 @@ class Cox(Result):
     """
 
     kind = "cox"
+    ratio: ClassVar[str] = "hazard_ratio"
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -198,7 +201,7 @@ class Cox(Result):
             for term, at in rows.select("term", "level").rows()
         ]
         seen = rows["time_at_risk"].to_list()
-        return interval_figure(
+        figure = interval_figure(
             named,
             rows["hazard_ratio"].to_list(),
             rows["lower"].to_list(),
@@ -209,7 +212,8 @@ class Cox(Result):
             bars=seen if factor and None not in seen else None,
             bars_name="time_at_risk",
             reference=1.0,
-        )
+        ).update_layout(yaxis={"title": {"text": label(self.ratio, lang)}})
+        return lying(figure) if factor is None and len(named) > STANDING else figure
 
 
 def fit_cox(

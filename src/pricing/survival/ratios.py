@@ -13,6 +13,7 @@ from pricing.errors import InputError
 from pricing.estimate.design import Column, Design, Floats
 from pricing.experience.cells import Experience
 from pricing.result.figure import interval_figure
+from pricing.result.series import lying
 from pricing.result.words import Language, label, level_label
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
 
 
 WIDE = 6.0  # ratios further apart than this are drawn on a log scale
+STANDING = 6  # more names than this stand one under the other
 
 
 def factor_levels(matrix: Design) -> dict[str, list[str]]:
@@ -189,7 +191,7 @@ def ratio_figure(table: pl.DataFrame, name: str, bars: str, lang: Language) -> g
         figure.update_layout(
             yaxis={"type": "log", "tickmode": "array", "tickvals": marks, "ticktext": [f"{m:g}" for m in marks]}
         )  # fmt: skip
-    return figure
+    return lying(figure) if len(places) > STANDING else figure
 
 
 def _role(column: Column, coefficient: float) -> str:

@@ -12,9 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
-import plotly.graph_objects as go
 import polars as pl
 
 from pricing.errors import InputError, nearest
@@ -41,6 +40,7 @@ class RepeatModel(Cox):
     """
 
     kind = "repeat_model"
+    ratio: ClassVar[str] = "rate_ratio"
 
     def predict(
         self,
@@ -60,11 +60,6 @@ class RepeatModel(Cox):
         """Give the table for a page, its ratios called what they are."""
         del lang
         return self.table.rename({"hazard_ratio": "rate_ratio"})
-
-    def figure(self, lang: Language = "en", factor: str | None = None) -> go.Figure:
-        """Draw the ratios of event rates of every level and covariate, or of one factor."""
-        named = {"title": {"text": label("rate_ratio", lang)}}
-        return super().figure(lang, factor).update_layout(yaxis=named)
 
     def finding(self, lang: Language = "en") -> str:
         """Say what changes the rate of repeat events most."""

@@ -160,7 +160,7 @@ def _counts(
         )
     share = 0.07 * len(rows) + 0.05
     figure.update_layout(
-        yaxis={"domain": [share + 0.14, 1.0]},
+        yaxis={"domain": [share + 0.2, 1.0]},
         yaxis2={
             "domain": [0.0, share],
             "range": [0.6 - len(rows), 0.6],
@@ -169,9 +169,27 @@ def _counts(
             "ticks": "",
             "showline": False,
             "linewidth": 0,
-            "title": {"text": label("at_risk", lang), "font": {"size": 11}},
+            "zeroline": False,
         },
-        xaxis={"anchor": "y", "tickmode": "array", "tickvals": asked["time"].to_list()},
+        annotations=[
+            {
+                "text": f"<b>{label('at_risk', lang)}</b>",
+                "font": {"size": 12},
+                "showarrow": False,
+                "xref": "paper",
+                "yref": "paper",
+                "x": 0,
+                "y": share,
+                "xanchor": "left",
+                "yanchor": "bottom",
+            }
+        ],
+        xaxis={
+            "anchor": "y",
+            "zeroline": False,
+            "tickmode": "array",
+            "tickvals": asked["time"].to_list(),
+        },
     )
 
 

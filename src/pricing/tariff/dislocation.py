@@ -60,7 +60,13 @@ class Dislocation(Result):
         return figure.update_layout(
             bargap=0.05,
             showlegend=False,
-            xaxis={"title": {"text": label("change", lang)}, "type": "category"},
+            xaxis={
+                "title": {"text": label("change", lang)},
+                "type": "category",
+                "tickmode": "array",
+                "tickvals": table["change_band"].to_list(),
+                "ticktext": [band.replace(" … ", "<br>") for band in table["change_band"]],
+            },
             yaxis={
                 "title": {"text": label("share_exposure", lang)},
                 "tickformat": ".0%",

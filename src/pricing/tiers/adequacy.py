@@ -83,7 +83,11 @@ class BreakEven(Result):
         figure.add_hline(
             y=self.facts["premium"],
             line={"dash": "dot", "color": COLOURS["second"]},
-            annotation={"text": f"{label('premium', lang)}: {self.facts['premium']:,.2f}"},
+            annotation={
+                "text": f"{label('premium', lang)}: {self.facts['premium']:,.2f}",
+                "y": 1.08,  # above the bars, which the line crosses
+                "yref": "paper",
+            },
         )
         return figure.update_layout(
             xaxis={"type": "category", "title": {"text": label("target", lang)}},

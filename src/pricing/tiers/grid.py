@@ -70,7 +70,10 @@ class TierGrid(Result):
                     "colorscale": "Cividis",
                     "cmin": 0.0,
                     "cmax": 1.0,
-                    "colorbar": {"title": {"text": label("passes", lang)}, "tickformat": ".0%"},
+                    "colorbar": {
+                        "title": {"text": label("passes", lang), "side": "right"},
+                        "tickformat": ".0%",
+                    },
                     "line": {"width": 1, "color": COLOURS["line"]},
                 }
             figure.add_scatter(
