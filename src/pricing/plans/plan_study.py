@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from pricing.result.words import Language
 from pricing.study.data_check import DataCheck, data_check
 from pricing.study.founded import founded
 from pricing.study.scenarios import scenario_results
-from pricing.study.sections import Table
+from pricing.study.sections import Strict, Table
 from pricing.study.tables import checked_table
 
 __all__ = ["PlanStudy"]
@@ -52,6 +54,7 @@ class PlanStudy:
         self.settings: PlanSettings = read_plan(path)
         self.name = self.settings.study.name
         self._work = Path(work) if work else Path("reports") / "books"
+        self._stands: dict[str, dict[str, float]] = {}
 
     def title(self, lang: Language) -> str:
         """Title of the study in a language."""
@@ -138,11 +141,32 @@ class PlanStudy:
     def headline(self, change: Mapping[str, Any] | None = None) -> dict[str, float]:
         """Give the figures a scenario is judged by, of all plans of the file, with some keys changed."""
         settings = changed(self.settings, change) if change else self.settings
-        return {
-            name: float(value)
-            for section, held in settings.plans.items()
-            for name, value in plan_of(section).headline(held, self.prepared[section]).items()
-        }
+        found: dict[str, float] = {}
+        for section, held in settings.plans.items():
+            if held == self.settings.plans[section]:
+                found |= self._as_it_stands(section)
+            else:
+                found |= _judged(section, held, self.prepared[section])
+        return found
+
+    def _as_it_stands(self, section: str) -> dict[str, float]:
+        """The figures of a section that is as in the file: computed once."""
+        if section not in self._stands:
+            held = self.settings.plans[section]
+            self._stands[section] = _judged(section, held, self.prepared[section])
+        return self._stands[section]
+
+    def at_once(self, change: Mapping[str, Any] | None = None) -> dict[str, Result]:
+        """Give the few results a page shows at once, with some keys changed; named as in a run."""
+        settings = changed(self.settings, change) if change else self.settings
+        said = json.dumps(dict(change or {}), sort_keys=True, default=str)
+        basis = replace(self.basis, fingerprint=fingerprint(self.fingerprint, said))
+        found: dict[str, Result] = {}
+        for section, held in settings.plans.items():
+            plan = plan_of(section)
+            if hasattr(plan, "at_once"):
+                found |= plan.at_once(held, self.prepared[section], basis)
+        return founded(found, basis)
 
     def run(self, *, progress: Progress = silent) -> dict[str, Result]:
         """Compute every result, from the data check through the plans to the scenarios."""
@@ -167,3 +191,8 @@ class PlanStudy:
         for checked in self.checked.values():
             if not checked.rejected.is_empty() or Path(folder).is_dir():
                 write_rejected(checked, folder)
+
+
+def _judged(section: str, held: Strict, prepared: Any) -> dict[str, float]:
+    figures = plan_of(section).headline(held, prepared)
+    return {name: float(value) for name, value in figures.items()}
