@@ -24,7 +24,9 @@ ASIDE: dict[str, frozenset[str]] = {  # what is estimated once from the rows, or
     "tiers": frozenset({"observed", "amount", "ages", "effects", "grid"}),
     "take_up": frozenset({"risk_edges", "age_edges", "claim", "years", "floor", "start"}),
     "services": frozenset({"observed", "engagement", "capacity", "break_even"}),
-    "mutual_aid": frozenset({"lines", "back_test", "interest", "loading", "each_stands_for"}),
+    "mutual_aid": frozenset(
+        {"incidence", "lines", "back_test", "interest", "loading", "each_stands_for"}
+    ),
     "claims_link": frozenset({"age_edges", "paths", "statuses"}),
     "after_claim": frozenset({"age_edges", "known_ratio"}),
     "programme": frozenset({"askers"}),
@@ -37,9 +39,14 @@ USUAL = {  # the top of a slider where neither the contract nor the present valu
     "waiting_days": 180.0, "fixed_expense": 200.0, "service": 200.0, "risk": 3.0, "credit": 200.0,
     "monthly": 2000.0, "fixed_cost": 1_000_000.0, "flat_benefit": 300_000.0, "cap_per_case": 2.0,
     "cap_per_year": 500.0, "amount": 500.0, "kappa": 50.0, "hysteresis": 100.0,
+    "present": 0.2, "rates": 0.3, "joins_at": 24.0,
     "min_valid_days": 365.0, "monthly_before": 2000.0, "platform_cost": 1_000_000.0,
 }  # fmt: skip
 OTHERWISE = 100.0
+EMPTY = frozenset({  # what may be left out of the file and is often wanted
+    "limit", "year_limit", "out_of_pocket", "flat_benefit", "cap_per_case", "cap_per_year", "aware",
+    "pilot_cap", "cap_per_provider", "least_value",
+})  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -258,6 +265,8 @@ def _below(kind: Any, container: type) -> Any:
 def _leaf(key: str, value: Any, kind: Any, info: FieldInfo | None) -> Field | None:
     parts = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
     types = [part for part in parts if part is not NoneType]
+    if value is None and key.rpartition(".")[2] not in EMPTY:
+        return None
     if isinstance(value, bool) or (value is None and bool in types):
         return None if value is None else Field(key, "yes_no", value)
     words = [part for part in types if get_origin(part) is Literal]
@@ -287,13 +296,22 @@ def _ranged(key: str, kind: Kind, value: float | int | None, info: FieldInfo | N
     if most is not None and most - low <= 1:
         high = most
     else:
-        high = _nice(2 * now) if now > 0 else USUAL.get(key.rpartition(".")[2], OTHERWISE)
+        high = _nice(2 * now) if now > 0 else _usual(key)
         high = high if most is None else min(high, most)
     if kind == "whole":
         step = max(1.0, _nice((high - low) / 200))
         low = low + 1 if not least_allowed else low
         return Field(
-            key, kind, value, least, most, least_allowed, most_allowed, low, max(high, low + 1), step
+            key,
+            kind,
+            value,
+            least,
+            most,
+            least_allowed,
+            most_allowed,
+            low,
+            max(high, low + 1),
+            step,
         )
     step = _nice((high - low) / 200)
     if high - low <= 0.2:
@@ -305,6 +323,11 @@ def _ranged(key: str, kind: Kind, value: float | int | None, info: FieldInfo | N
     return Field(
         key, kind, value, least, most, least_allowed, most_allowed, _tidy(low), _tidy(high), step
     )
+
+
+def _usual(key: str) -> float:
+    *_, above, leaf = key.split(".")
+    return USUAL.get(leaf, USUAL.get(above, OTHERWISE))
 
 
 def _nice(value: float) -> float:

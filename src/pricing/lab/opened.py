@@ -22,9 +22,10 @@ from pricing.study.chain import Study
 from pricing.study.prepared_book import PreparedBook, saved_book
 from pricing.study.sections import Scenario
 from pricing.study.settings import changed_settings
+from pricing.study.toml_file import read_toml
 from pricing.study.traced import PriceTrace
 
-__all__ = ["OpenBook", "OpenPlan", "OpenStudy", "open_for_turning", "studies_in"]
+__all__ = ["OpenBook", "OpenPlan", "OpenStudy", "name_of", "open_for_turning", "studies_in"]
 
 Change = Mapping[str, Any]
 Progress = Callable[[str], None]
@@ -254,4 +255,19 @@ def studies_in(folder: str | Path | None = None) -> dict[str, Path]:
     """
     bundle = bundled("studies/huoli.toml").parent
     places = [bundle] if folder is None else [bundle, Path(folder)]
-    return {path.stem: path for place in places for path in sorted(place.glob("*.toml"))}
+    files = [path for place in places for path in sorted(place.glob("*.toml"))]
+    return {name_of(path): path for path in files}
+
+
+def name_of(path: Path) -> str:
+    """Read the name a study file gives itself; that of the file where it cannot be read.
+
+    Examples
+    --------
+    >>> name_of(bundled("studies/anjia.toml"))
+    'anjia'
+    """
+    try:
+        return str(read_toml(path)["study"]["name"])
+    except (InputError, KeyError, TypeError):
+        return path.stem

@@ -43,7 +43,9 @@ class _Saved(Strict):
     study: str = Rule(pattern=r"^[a-z0-9_-]{1,60}$")
     change: dict[str, bool | int | float | str] = Rule(default_factory=dict, max_length=400)
     scenarios: list[Kept] = Rule(default_factory=list, max_length=MOST_KEPT)
-    past: list[dict[str, bool | int | float | str]] = Rule(default_factory=list, max_length=MOST_STEPS)
+    past: list[dict[str, bool | int | float | str]] = Rule(
+        default_factory=list, max_length=MOST_STEPS
+    )
     future: list[dict[str, bool | int | float | str]] = Rule(default_factory=list, max_length=MOST_STEPS)  # fmt: skip
 
 

@@ -201,9 +201,7 @@ def headline(section: ChoiceSection, prepared: PreparedChoice) -> dict[str, floa
     }
 
 
-def at_once(
-    section: ChoiceSection, prepared: PreparedChoice, basis: Basis
-) -> dict[str, Result]:
+def at_once(section: ChoiceSection, prepared: PreparedChoice, basis: Basis) -> dict[str, Result]:
     """Give what a page shows while a price is dragged: who takes which tier, by band of cost."""
     del basis
     market = _market(section, prepared)

@@ -60,6 +60,12 @@ class PlanStudy:
         """Title of the study in a language."""
         return str(getattr(self.settings.study.title, lang))
 
+    def but(self, change: Mapping[str, Any]) -> PlanStudy:
+        """Open the study anew with some keys of its file changed."""
+        other = PlanStudy(self.path, work=self._work)
+        other.settings = changed(self.settings, change)
+        return other
+
     @cached_property
     def checked(self) -> dict[str, Checked]:
         """Every table, held against its contract and against the others."""

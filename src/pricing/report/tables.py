@@ -28,6 +28,7 @@ PERCENT = {
     "loss_ratio_change_upper", "top_share", "rate_change", "group_share", "discount_given_share",
     "mean_change", "change_p5", "change_p50", "change_p95", "discount_lost_p95", "level_share",
     "disabled_share", "aged_share", "outgo_change", "closing_growth",
+    "take_up", "actuarial_value", "choosers_loss_ratio", "break_even_take_up", "highest_discount",
 }  # fmt: skip
 MONEY = {
     "premium_charged", "amount", "standard_premium", "discounted_premium", "discount_given", "claims_cost",

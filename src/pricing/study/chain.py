@@ -81,6 +81,12 @@ class Study:
         """Title of the study in a language."""
         return str(getattr(self.settings.study.title, lang))
 
+    def but(self, change: Mapping[str, Any]) -> Study:
+        """Open the study anew with some keys of its file changed."""
+        other = Study(self.path, work=self._work)
+        other.settings = changed_settings(self.settings, change)
+        return other
+
     @cached_property
     def book(self) -> Path | None:
         """Folder of the simulated book, made on first use; None where the tables are real."""

@@ -171,9 +171,7 @@ def prepare_book(
     """
     s = study.settings
     progress("data")
-    seen = study.experience(
-        list(dict.fromkeys([*variables(s.model.frequency), s.discount.group]))
-    )
+    seen = study.experience(list(dict.fromkeys([*variables(s.model.frequency), s.discount.group])))
     progress("claims")
     effect, model = group_effect(
         seen,

@@ -16,7 +16,7 @@ __all__ = ["PriceTrace", "price_trace"]
 
 
 class PriceTrace(Result):
-    """One renewal premium; ``.table``: price_step, amount (currency), price_so_far; they add to the fen.
+    """One renewal premium; ``.table``: component, amount (currency), price_so_far; they add to the fen.
 
     ``.facts`` has the policy, its group, the filed change, the discount, the premium of the year before
     and the change from it where they are known.
@@ -37,7 +37,7 @@ class PriceTrace(Result):
         rows, amounts = self.table, self.table["amount"].to_list()
         figure = go.Figure(layout={"template": "pricing", "height": 420, "showlegend": False})
         figure.add_waterfall(
-            x=[level_label(step, lang) for step in rows["price_step"]] + [label("premium", lang)],
+            x=[label(step, lang) for step in rows["component"]] + [label("premium", lang)],
             y=[*amounts, rows["price_so_far"][-1]],
             measure=["absolute", *["relative"] * (rows.height - 1), "total"],
             text=[f"{v:,.2f}" for v in (*amounts, rows["price_so_far"][-1])],
@@ -107,7 +107,7 @@ def price_trace(
     amounts = pl.Series([round(100 * row[step]) for step in STEPS])  # whole fen
     table = pl.DataFrame(
         {
-            "price_step": STEPS,
+            "component": ["standard_premium_due", *STEPS[1:]],
             "amount": (amounts / 100).round(2),
             "price_so_far": (amounts.cum_sum() / 100).round(2),
         }

@@ -1,0 +1,68 @@
+"""What a field is called: the parts of its dotted key in a language."""
+
+from __future__ import annotations
+
+from pricing.lab.fields import Field
+from pricing.result.words import Language, catalogue, label, level_label, say
+
+__all__ = ["choice_label", "field_label", "group_label", "part_label"]
+
+
+def part_label(part: str, lang: Language) -> str:
+    """Name one part of a dotted key; a name of the user's own stands as it is.
+
+    Examples
+    --------
+    >>> part_label("deductible", "zh"), part_label("0", "en"), part_label("70+", "en")
+    ('免赔额', 'Entry 1', '70+')
+    """
+    if part.isdigit():
+        return say("lab.entry", lang, number=int(part) + 1)
+    if f"key.{part}" in catalogue():
+        return say(f"key.{part}", lang)
+    named = level_label(part, lang)
+    return named if named != part else label(part, lang)
+
+
+def field_label(field: Field, lang: Language) -> str:
+    """Name a field by the last part of its key.
+
+    Examples
+    --------
+    >>> field_label(Field("tiers.tier.basic.premium", "number", 500.0), "en")
+    'Premium'
+    """
+    return part_label(field.leaf, lang)
+
+
+def group_label(field: Field, lang: Language) -> str:
+    """Name the table a field stands in.
+
+    Examples
+    --------
+    >>> group_label(Field("tiers.tier.basic.premium", "number", 500.0), "en")
+    'Elder medical tiers · Tier · basic'
+    """
+    parts = field.section.split(".")
+    named = [level_label(p, lang) if _of_entries(parts, i) else part_label(p, lang) for i, p in enumerate(parts)]  # fmt: skip
+    return " · ".join(named)
+
+
+def _of_entries(parts: list[str], place: int) -> bool:
+    """Whether a part is the name of an entry of a list, not of a table: ``tier.basic``, ``levels.plus``."""
+    above = parts[place - 1] if place else ""
+    return (
+        above in ("tier", "benefit", "levels", "items", "steps", "grades")
+        and not parts[place].isdigit()
+    )
+
+
+def choice_label(choice: str, lang: Language) -> str:
+    """Name one of the choices of a field.
+
+    Examples
+    --------
+    >>> choice_label("nearest", "zh")
+    '就近取整'
+    """
+    return part_label(choice, lang)
