@@ -111,7 +111,7 @@ def checked_change(opened: OpenStudy, change: Mapping[str, Any]) -> tuple[Fault,
     found = []
     for key, value in change.items():
         own = opened.fields.get(key)
-        read = Fault(key, "no_such_field", {"key": key}) if own is None else read_value(own, value)
+        read = Fault(key, "no_such_field", {"name": key}) if own is None else read_value(own, value)
         if isinstance(read, Fault):
             found.append(read)
     return tuple(found)

@@ -104,7 +104,7 @@ def figure_text(value: float) -> str:
 
     Examples
     --------
-    >>> figure_text(0.70471), figure_text(440.445), figure_text(1234567.8)
+    >>> figure_text(0.70471), figure_text(440.447), figure_text(1234567.8)
     ('0.7047', '440.45', '1,234,568')
     """
     size = abs(value)
@@ -115,7 +115,13 @@ def figure_text(value: float) -> str:
 
 
 def table_of(table: pl.DataFrame, lang: Language, faces: Faces, *, caption: str) -> Any:
-    """Give a frame as a table of the page, labelled in a language."""
+    """Give a frame as a table of the page, labelled in a language.
+
+    Examples
+    --------
+    >>> list(table_of.__annotations__)[:2]
+    ['table', 'lang']
+    """
     from dash import html
 
     rows = table.head(ROWS)
@@ -155,7 +161,13 @@ def table_of(table: pl.DataFrame, lang: Language, faces: Faces, *, caption: str)
 def result_block(
     name: str, result: Result, lang: Language, faces: Faces, *, who: bool = False
 ) -> Any:
-    """Give a result as a part of the page: heading, sentence, figure, table."""
+    """Give a result as a part of the page: heading, sentence, figure, table.
+
+    Examples
+    --------
+    >>> list(result_block.__annotations__)[:2]
+    ['name', 'result']
+    """
     from dash import dcc, html
 
     kind, _, about = name.partition(":")
@@ -179,7 +191,13 @@ def result_block(
 
 
 def figures_table(figures: pl.DataFrame, lang: Language, faces: Faces, *, heads: tuple[str, str] | None = None) -> Any:  # fmt: skip
-    """Give headline figures side by side, what moved marked."""
+    """Give headline figures side by side, what moved marked.
+
+    Examples
+    --------
+    >>> list(figures_table.__annotations__)[:2]
+    ['figures', 'lang']
+    """
     from dash import html
 
     first, second = heads or (say("lab.before", lang), say("lab.after", lang))

@@ -132,7 +132,7 @@ def fields_of(
     >>> from pricing.study.sections import Discount
     >>> found = fields_of({"discount": Discount(order=["G0", "G1"], cap=0.2)})
     >>> [(f.key, f.value, f.low, f.high) for f in found][:2]
-    [('discount.cap', 0.2, 0.01, 0.99), ('discount.step', 0.05, 0.001, 0.1)]
+    [('discount.cap', 0.2, 0.005, 0.995), ('discount.step', 0.05, 0.0005, 0.1)]
     """
     found: dict[str, Field] = {}
     for name, model in sections.items():

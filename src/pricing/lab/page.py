@@ -21,7 +21,13 @@ TABS = ("now", "who", "checks", "scenarios", "trace", "share")
 
 
 def frame_of_page(names: Mapping[str, str], default: str) -> Any:
-    """Lay out what never changes: stores, the head with the choice of study, the place of the work."""
+    """Lay out what never changes: stores, the head with the choice of study, the place of the work.
+
+    Examples
+    --------
+    >>> list(frame_of_page.__annotations__)
+    ['names', 'default', 'return']
+    """
     from dash import dcc, html
 
     options = [{"label": shown, "value": name} for name, shown in names.items()]
@@ -56,7 +62,13 @@ def frame_of_page(names: Mapping[str, str], default: str) -> Any:
 
 
 def empty_page(lang: Language, *, problem: str = "", name: str = "") -> Any:
-    """Say what to do where no study is open, or why one cannot be opened."""
+    """Say what to do where no study is open, or why one cannot be opened.
+
+    Examples
+    --------
+    >>> list(empty_page.__annotations__)[:2]
+    ['lang', 'problem']
+    """
     from dash import html
 
     if problem:
@@ -78,7 +90,13 @@ def empty_page(lang: Language, *, problem: str = "", name: str = "") -> Any:
 
 
 def work_page(opened: OpenStudy, session: Session, lang: Language) -> Any:
-    """Lay out a study: its fields on the left, the answer on the right."""
+    """Lay out a study: its fields on the left, the answer on the right.
+
+    Examples
+    --------
+    >>> list(work_page.__annotations__)[:2]
+    ['opened', 'session']
+    """
     from dash import dcc, html
 
     fields = list(opened.fields.values())
@@ -252,7 +270,13 @@ def tab_body(
     *,
     link: str = "",
 ) -> Any:
-    """Fill a tab: the results it shows, the scenarios, the price trace, what leaves the page."""
+    """Fill a tab: the results it shows, the scenarios, the price trace, what leaves the page.
+
+    Examples
+    --------
+    >>> TABS[0], list(tab_body.__annotations__)[0]
+    ('now', 'tab')
+    """
     from dash import html
 
     if tab == "scenarios":

@@ -86,7 +86,7 @@ def guard(server: Any, *, host: str, token: str = "") -> None:
 
     server.config["MAX_CONTENT_LENGTH"] = MOST_REQUEST
 
-    @server.before_request  # type: ignore[untyped-decorator]
+    @server.before_request
     def check() -> None:
         called = urlsplit(f"//{request.host}").hostname
         if host in HERE and called not in HERE:
@@ -99,7 +99,7 @@ def guard(server: Any, *, host: str, token: str = "") -> None:
             if not hmac.compare_digest(given.encode(), token.encode()):
                 abort(403)
 
-    @server.after_request  # type: ignore[untyped-decorator]
+    @server.after_request
     def seal(response: Any) -> Any:
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers["X-Frame-Options"] = "DENY"

@@ -110,7 +110,7 @@ class Session:
         """
         field = opened.fields.get(key)
         if field is None:
-            return Fault(key, "no_such_field", {"key": key})
+            return Fault(key, "no_such_field", {"name": key})
         rest = {k: v for k, v in self.change.items() if k != key}
         if entered is None or (isinstance(entered, str) and not entered.strip()):
             return self.turned(rest)

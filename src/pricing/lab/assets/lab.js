@@ -8,6 +8,11 @@ window.dash_clientside = window.dash_clientside || {};
   const keep = (name, value) => {
     try { window.localStorage.setItem(name, value); } catch (e) { /* a browser that keeps nothing */ }
   };
+  // Dash puts the caret back after every answer; a slider has none, and Chromium complains
+  const caret = HTMLInputElement.prototype.setSelectionRange;
+  HTMLInputElement.prototype.setSelectionRange = function (...at) {
+    if (this.type !== "range") { caret.apply(this, at); }
+  };
   const none = () => window.dash_clientside.no_update;
   window.dash_clientside.lab = {
     boot: function (href, study, clicks, fallback, now) {
