@@ -50,23 +50,22 @@ def test_actions_without_a_browser(desk):
     keys = list(opened.fields)
     state = State.read({"study": "home_care", "lang": "zh", "session": acted_session()}, desk)[0]
     number = {"type": "number", "n": keys.index("care.uptake")}
-    turned, key, _ = acted(state, opened, number, "0.4", "")
-    assert key == "care.uptake"
+    turned, _ = acted(state, opened, number, "0.4", "")
     assert turned.session.change == {"care.uptake": 0.4}
-    wrong, _, _ = acted(turned, opened, number, "many", "")
+    wrong, _ = acted(turned, opened, number, "many", "")
     assert wrong.bad == {"care.uptake": "many"}
     assert wrong.session == turned.session
-    mended, _, _ = acted(wrong, opened, number, "0.3", "")
+    mended, _ = acted(wrong, opened, number, "0.3", "")
     assert not mended.bad
-    kept, _, message = acted(mended, opened, "keep", 1, "甲")
+    kept, message = acted(mended, opened, "keep", 1, "甲")
     assert "甲" in message
-    back, _, _ = acted(kept, opened, "undo", 1, "")
+    back, _ = acted(kept, opened, "undo", 1, "")
     assert back.session.change == {"care.uptake": 0.4}
     name = kept.session.scenarios[0].name
-    loaded, _, _ = acted(back, opened, {"type": "load", "name": name}, 1, "")
+    loaded, _ = acted(back, opened, {"type": "load", "name": name}, 1, "")
     assert loaded.session.change == {"care.uptake": 0.3}
     assert not acted(loaded, opened, {"type": "drop", "name": name}, 1, "")[0].session.scenarios
-    _, _, refused = acted(State(state.session, "zh"), opened, "keep", 1, "x")
+    _, refused = acted(State(state.session, "zh"), opened, "keep", 1, "x")
     assert refused == "尚未调整，没有可保存的方案。"
 
 

@@ -175,7 +175,7 @@ def contract_faults(opened: OpenStudy, session: Session) -> tuple[Fault, ...]:
 
 def acted(
     state: State, opened: OpenStudy, trigger: Any, value: Any, title: str
-) -> tuple[State, str | None, str]:
+) -> tuple[State, str]:
     """Do what a control asks.
 
     Parameters
@@ -192,16 +192,16 @@ def acted(
     Returns
     -------
     tuple
-        The new state, the key of the field turned (None for all), and a message.
+        The new state and a message.
 
     Examples
     --------
     >>> from pricing.data.tables import bundled
     >>> opened = open_for_turning(bundled("studies/home_care.toml"))
     >>> key = list(opened.fields).index("care.uptake")
-    >>> state, turned, _ = acted(State(Session("home_care"), "en"), opened, {"type": "number", "n": key}, "0.4", "")
-    >>> state.session.change, turned
-    ({'care.uptake': 0.4}, 'care.uptake')
+    >>> state, _ = acted(State(Session("home_care"), "en"), opened, {"type": "number", "n": key}, "0.4", "")
+    >>> state.session.change
+    {'care.uptake': 0.4}
     """
     session, bad, lang = state.session, dict(state.bad), state.lang
     if isinstance(trigger, dict) and trigger["type"] in ("number", "slide", "pick"):
@@ -212,7 +212,7 @@ def acted(
         if isinstance(found, Fault):
             bad[own.key] = str(value)
             found = session
-        return State(found, lang, bad), own.key, ""
+        return State(found, lang, bad), ""
     message = ""
     try:
         if trigger == "undo":
@@ -224,14 +224,14 @@ def acted(
         elif trigger == "keep":
             session = session.keep(title or "")
             message = say("lab.kept", lang, title=session.scenarios[-1].title)
-            return State(session, lang, bad), "", message
+            return State(session, lang, bad), message
         elif trigger["type"] == "load":
             session = session.turned(dict(session.kept(trigger["name"]).change))
         elif trigger["type"] == "drop":
-            return State(session.dropped(trigger["name"]), lang, bad), "", ""
+            return State(session.dropped(trigger["name"]), lang, bad), ""
     except InputError as error:
-        return state, "", said_error(error, lang)
-    return State(session, lang), None, message
+        return state, said_error(error, lang)
+    return State(session, lang), message
 
 
 def entered_faults(state: State, opened: OpenStudy) -> tuple[Fault, ...]:
@@ -338,20 +338,28 @@ def wire(app: Any, desk: Desk, faces: Faces) -> None:
     )  # fmt: skip
     def act(*given: Any) -> Any:
         title, data = given[-2:]
-        if data is None or len(ctx.triggered) != 1:
+        if data is None or len(ctx.triggered) != 1 or ctx.triggered_id is None:
             raise PreventUpdate  # the fields of a study just opened
         trigger, value = ctx.triggered_id, ctx.triggered[0]["value"]
         button = isinstance(trigger, str) or trigger["type"] in ("load", "drop")
         if button and not value:
             raise PreventUpdate  # just made, not pressed
         state, opened = State.read(data, desk)
-        after, turned, message = acted(state, opened, trigger, value, title)
+        after, message = acted(state, opened, trigger, value, title)
         if after == state and not message:
             raise PreventUpdate
         fields = list(opened.fields.values())
-        lists = field_values(fields, after, turned, trigger)
-        faults = faults_at(entered_faults(after, opened), [f.key for f in fields], after.lang)
-        marks = ["field changed" if f.key in after.session.change else "field" for f in fields]
+        lists = field_values(fields, state, after, trigger)
+        keys = [own.key for own in fields]
+        old, new = (
+            faults_at(entered_faults(one, opened), keys, after.lang) for one in (state, after)
+        )
+        faults = [no_update if a == b else b for a, b in zip(old, new, strict=True)]
+        was, now = state.session.change, after.session.change
+        marks = [
+            no_update if (k in was) == (k in now) else "field changed" if k in now else "field"
+            for k in keys
+        ]
         outputs = ctx.outputs_list
         numbers, slides, picks = (
             [lists[o["id"]["n"]][kind] for o in outputs[place]]
@@ -472,28 +480,33 @@ def link_of(href: str, state: State) -> str:
 
 
 def field_values(
-    fields: list[Field], state: State, turned: str | None, trigger: Any
+    fields: list[Field], before: State, after: State, trigger: Any
 ) -> list[dict[str, Any]]:
-    """What each control is to show: those of the field turned, or of all; others stay as they are.
+    """What each control is to show; those that show it already are left alone, which is quick in the browser.
 
     Examples
     --------
     >>> cap = Field("discount.cap", "number", 0.2, low=0.01, high=0.99)
-    >>> state = State(Session("huoli", {"discount.cap": 0.1}), "en")
-    >>> field_values([cap], state, None, "undo")[0]["number"]
+    >>> before, after = (State(Session("huoli", change), "en") for change in ({}, {"discount.cap": 0.1}))
+    >>> field_values([cap], before, after, "redo")[0]["number"]
     '0.1'
     """
     found = []
-    for own in fields:
+    for number, own in enumerate(fields):
         shown: dict[str, Any] = {"number": KEEP, "slide": KEEP, "pick": KEEP}
-        if turned is None or (turned == own.key and own.key not in state.bad):
-            value = state.session.change.get(own.key, own.value)
+        value = after.session.change.get(own.key, own.value)
+        was = before.session.change.get(own.key, own.value)
+        held = isinstance(trigger, dict) and trigger.get("n") == number
+        mended = own.key in before.bad and own.key not in after.bad
+        if own.key not in after.bad and (held or mended or value != was):
             whole = float(value) if isinstance(value, int | float) else own.low
             shown = {"number": field_text(value), "slide": whole, "pick": value}
             if own.kind == "yes_no":
                 shown["pick"] = ["yes"] if value else []
-            if turned is not None and isinstance(trigger, dict):
+            if held:
                 shown[trigger["type"]] = KEEP  # what the user holds is not taken out of the hand
+                if trigger["type"] == "number":  # but an emptied field shows the file's value again
+                    shown["number"] = field_text(value)
         found.append(shown)
     return found
 
