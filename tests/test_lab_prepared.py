@@ -90,7 +90,7 @@ def test_every_trace_adds_up_to_the_fen_and_is_the_price_charged():
     priced = dict(price_renewals(rows, rules).collect().select("policy_id", "premium").iter_rows())
     for policy in rows["policy_id"][::7]:
         found = price_trace(rows.lazy(), f" {policy} ", rules)
-        fen = (found.table["amount"] * 100).round().cast(pl.Int64)
+        fen = (found.table["price_part"] * 100).round().cast(pl.Int64)
         assert int(fen.sum()) == round(100 * priced[policy]) == round(100 * found.facts["premium"])
         assert found.table["price_so_far"][-1] == priced[policy]
         assert re.search(r"\d\.\d\d", found.finding("zh"))
@@ -158,7 +158,7 @@ def test_the_trace_of_the_book_is_what_the_renewal_charges(book):
     assert opened.traces
     for policy in opened.traces:
         plain = opened.trace(policy, {})
-        assert round(100 * plain.table["amount"].sum()) == round(100 * plain.facts["premium"])
+        assert round(100 * plain.table["price_part"].sum()) == round(100 * plain.facts["premium"])
         assert plain.facts["adjustment"] == opened.book.adjustment
         assert opened.trace(policy, {"discount.cap": 0.05}).facts["discount"] <= 0.05
     with pytest.raises(InputError, match="no renewal is due"):

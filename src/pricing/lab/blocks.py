@@ -23,6 +23,7 @@ CHECKS = (
     "service_cost_check",
 )  # fmt: skip
 FRAMES = {"tier_demand": "types"}  # shown instead of the table where it says who wins
+FEN = ("price_part", "price_so_far")  # what one policy pays: never rounded to whole units
 ROWS = 40
 
 
@@ -94,6 +95,8 @@ def written(value: Any, kind: str, words: Mapping[str, str], places: int) -> str
         return f"{value:,.0f}"
     if kind == "money":
         return f"{value:,.{places}f}"
+    if kind == "fen":
+        return f"{value:,.2f}"
     if kind == "tenths":
         return f"{value:,.1f}"
     return figure_text(float(value))
@@ -125,7 +128,7 @@ def table_of(table: pl.DataFrame, lang: Language, faces: Faces, *, caption: str)
     from dash import html
 
     rows = table.head(ROWS)
-    kinds = faces.kinds(rows) if rows.height else {}
+    kinds = {c: "fen" if c in FEN else k for c, k in faces.kinds(rows).items()}
     sizes = [
         abs(float(v))
         for c, k in kinds.items()

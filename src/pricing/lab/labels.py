@@ -8,6 +8,9 @@ from pricing.result.words import Language, catalogue, label, level_label, say
 __all__ = ["choice_label", "field_label", "group_label", "part_label"]
 
 
+LISTS = ("tier", "benefit", "levels", "items", "steps", "grades")  # whose entries have names
+
+
 def part_label(part: str, lang: Language) -> str:
     """Name one part of a dotted key; a name of the user's own stands as it is.
 
@@ -41,20 +44,18 @@ def group_label(field: Field, lang: Language) -> str:
     Examples
     --------
     >>> group_label(Field("tiers.tier.basic.premium", "number", 500.0), "en")
-    'Elder medical tiers · Tier · basic'
+    'Elder medical tiers · basic'
     """
     parts = field.section.split(".")
-    named = [level_label(p, lang) if _of_entries(parts, i) else part_label(p, lang) for i, p in enumerate(parts)]  # fmt: skip
+    named = []
+    for place, part in enumerate(parts):
+        above = parts[place - 1] if place else ""
+        if part in LISTS and place + 1 < len(parts) and not parts[place + 1].isdigit():
+            continue  # the entry's own name says it
+        named.append(level_label(part, lang) if above in LISTS else part_label(part, lang))
+        if above in LISTS and part.isdigit():
+            named[-1] = part_label(part, lang)
     return " · ".join(named)
-
-
-def _of_entries(parts: list[str], place: int) -> bool:
-    """Whether a part is the name of an entry of a list, not of a table: ``tier.basic``, ``levels.plus``."""
-    above = parts[place - 1] if place else ""
-    return (
-        above in ("tier", "benefit", "levels", "items", "steps", "grades")
-        and not parts[place].isdigit()
-    )
 
 
 def choice_label(choice: str, lang: Language) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from itertools import groupby
 from typing import Any
 
 from pricing.lab.answers import Answer
@@ -151,10 +150,11 @@ def _keep(lang: Language) -> list[Any]:
 def _groups(fields: list[Field], session: Session, lang: Language) -> list[Any]:
     from dash import html
 
-    numbered = list(enumerate(fields))
+    tables: dict[str, list[tuple[int, Field]]] = {}
+    for number, field in enumerate(fields):
+        tables.setdefault(field.section, []).append((number, field))
     parts = []
-    for place, (_, group) in enumerate(groupby(numbered, key=lambda pair: pair[1].section)):
-        own = list(group)
+    for place, own in enumerate(tables.values()):
         changed = any(field.key in session.change for _, field in own)
         parts.append(
             html.Details(

@@ -35,6 +35,11 @@ class DiscountShift(Result):
         said = say("finding.discount_shift", lang, **self.facts)
         return said if kept is None else said + say("sentence.discount_shift_kept", lang, kept=kept)
 
+    def titled(self, lang: Language = "en") -> pl.DataFrame:
+        """Give the table with the factors' names in a language."""
+        names = {name: label(name, lang) for name in self.table["factor"].unique()}
+        return self.table.with_columns(pl.col("factor").replace(names))
+
     def figure(self, lang: Language = "en") -> go.Figure:
         """Draw the change of premium by level: who wins below zero, who loses above."""
         rows = self.table.reverse()

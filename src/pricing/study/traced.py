@@ -16,7 +16,7 @@ __all__ = ["PriceTrace", "price_trace"]
 
 
 class PriceTrace(Result):
-    """One renewal premium; ``.table``: component, amount (currency), price_so_far; they add to the fen.
+    """One renewal premium; ``.table``: component, price_part (currency), price_so_far; they add to the fen.
 
     ``.facts`` has the policy, its group, the filed change, the discount, the premium of the year before
     and the change from it where they are known.
@@ -34,7 +34,7 @@ class PriceTrace(Result):
 
     def figure(self, lang: Language = "en") -> go.Figure:
         """Draw the premium from the standard premium to what is charged."""
-        rows, amounts = self.table, self.table["amount"].to_list()
+        rows, amounts = self.table, self.table["price_part"].to_list()
         figure = go.Figure(layout={"template": "pricing", "height": 420, "showlegend": False})
         figure.add_waterfall(
             x=[label(step, lang) for step in rows["component"]] + [label("premium", lang)],
@@ -108,7 +108,7 @@ def price_trace(
     table = pl.DataFrame(
         {
             "component": ["standard_premium_due", *STEPS[1:]],
-            "amount": (amounts / 100).round(2),
+            "price_part": (amounts / 100).round(2),
             "price_so_far": (amounts.cum_sum() / 100).round(2),
         }
     )
