@@ -11,9 +11,9 @@ import pytest
 from pricing.data.tables import bundled
 from pricing.errors import InputError
 from pricing.lab.blocks import Faces
+from pricing.lab.desk import Desk, State, acted, start
 from pricing.lab.opened import studies_in
 from pricing.lab.serve import guard, make_app, serve
-from pricing.lab.wiring import Desk, State, acted, start
 from pricing.report.page import write
 from pricing.report.sections import ASIDE
 from pricing.report.tables import kinds_of, words_of

@@ -160,6 +160,7 @@ def lab(
     prepare
         Only read the study's rows and keep its cells, so that the page starts at once.
     """
+    from pricing.errors import InputError
     from pricing.lab.blocks import Faces
     from pricing.lab.opened import open_for_turning
     from pricing.lab.serve import serve
@@ -168,7 +169,11 @@ def lab(
     from pricing.report.tables import kinds_of, words_of
     from pricing.report.workbook import write_workbook
 
-    if prepare and study is not None:
+    if prepare:
+        if study is None:
+            raise InputError(
+                "nothing to prepare: no study is named", do="pricing lab STUDY --prepare"
+            )
         opened = open_for_turning(study, kept=out)
         print(f"{opened.name}: {len(opened.fields)} fields; what is kept stands in {out}")
         return

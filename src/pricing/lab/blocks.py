@@ -214,6 +214,8 @@ def figures_table(figures: pl.DataFrame, lang: Language, faces: Faces, *, heads:
         )
         moved = row["difference"] != 0
         sign = "+" if row["difference"] > 0 else ""
+        if kind == "percent":
+            gap = say("lab.points", lang, points=f"{100 * row['difference']:.1f}")
         share = row["relative_difference"]
         body.append(
             html.Tr(

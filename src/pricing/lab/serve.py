@@ -11,9 +11,10 @@ from urllib.parse import urlsplit
 
 from pricing.errors import InputError
 from pricing.lab.blocks import Faces
+from pricing.lab.desk import Desk
 from pricing.lab.opened import name_of, studies_in
 from pricing.lab.page import frame_of_page
-from pricing.lab.wiring import Desk, wire
+from pricing.lab.wiring import wire
 
 __all__ = ["guard", "make_app", "serve"]
 
