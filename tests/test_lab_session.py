@@ -134,8 +134,13 @@ def test_the_exported_study_gives_the_lab_s_figures(home, tmp_path):
 def test_more_keys_than_a_scenario_may_have_are_said(home):
     keys = ["care.uptake", "care.fund.growth", "care.fund.interest", "care.years", "care.waiting_months", "care.monthly"]  # fmt: skip
     change = {key: 0.04 if "fund" in key else 12 for key in keys} | {"care.uptake": 0.3}
+    session = Session("home_care", change)
     with pytest.raises(InputError, match="at most 5 keys"):
-        study_file(home, Session("home_care", change))
+        study_file(home, session)
+    found = compared(home, scenarios_of(home, session))  # a workbook takes them as one change
+    assert list(found) == ["scenario_comparison"]
+    after = dict(found["scenario_comparison"].table.select("quantity", "after").iter_rows())
+    assert after == home.headline(change)
 
 
 def test_names_the_file_has_already_are_not_taken_twice(home):

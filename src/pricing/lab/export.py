@@ -24,6 +24,7 @@ __all__ = ["as_changed", "compared", "scenarios_of", "study_file"]
 
 MOST_KEYS = 5  # of a study file's scenario: the difference is explained over all orders of them
 NOW = "screen"
+WHOLE = "*"
 
 
 def scenarios_of(opened: OpenStudy, session: Session, *, now: bool = True) -> list[Kept]:
@@ -107,18 +108,21 @@ def compared(opened: OpenStudy, scenarios: Iterable[Kept]) -> dict[str, Result]:
     """
     written = [
         Scenario.model_construct(
-            name=one.name, title=Bilingual(en=one.title, zh=one.title), change=dict(one.change)
+            name=one.name,
+            title=Bilingual(en=one.title, zh=one.title),
+            # of many changes the whole is compared, and not explained over all orders of them
+            change=dict(one.change) if len(one.change) <= MOST_KEYS else {WHOLE: dict(one.change)},
         )
         for one in scenarios
     ]
     if not written:
         return {}
-    few = [one for one in written if len(one.change) <= MOST_KEYS]
+
+    def headline(change: Mapping[str, Any]) -> dict[str, float]:
+        return opened.headline(change.get(WHOLE, change))
+
     basis = next(iter(opened.at_once({}).values())).basis
-    found: dict[str, Result] = {}
-    if few:
-        found = scenario_results(few, opened.headline, basis)
-    return found
+    return scenario_results(written, headline, basis)
 
 
 def as_changed(opened: OpenStudy, change: Mapping[str, Any]) -> Study | PlanStudy:
