@@ -14,7 +14,7 @@ import pytest
 from pricing.cli import app, main
 
 PRICING = Path(sys.executable).with_name("pricing")
-COMMANDS = ("demo", "check", "run", "renew", "simulate", "verify", "index")
+COMMANDS = ("demo", "check", "run", "renew", "lab", "simulate", "verify", "index")
 
 STUDY = """
 [study]

@@ -49,6 +49,7 @@ _ROOMS = (
     "plans",
     "report",
     "verify",
+    "lab",
 )
 _NAMES = {
     "open": ("pricing.plans.open_file", "open_file"),

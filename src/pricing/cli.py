@@ -166,6 +166,52 @@ def renew(study: Path, /, *, out: Path, due: Path | None = None) -> int:
 
 
 @app.command
+def lab(
+    study: Path | None = None,
+    /,
+    *,
+    port: Whole = 8050,
+    host: str = "127.0.0.1",
+    out: Path = Path("reports/lab"),
+    prepare: bool = False,
+) -> None:
+    """Open the page where a price or a limit is turned and its result seen; on this machine only.
+
+    Parameters
+    ----------
+    study
+        Study file (TOML) to open first, or a folder of them; the bundled ones are there in any case.
+    port
+        Port to listen on.
+    host
+        Another than 127.0.0.1 lets other machines in: they need the token of the printed address.
+    out
+        Folder for prepared cells, exports and reports.
+    prepare
+        Only read the study's rows and keep its cells, so that the page starts at once.
+    """
+    from pricing.errors import InputError
+    from pricing.lab.blocks import Faces
+    from pricing.lab.opened import open_for_turning
+    from pricing.lab.serve import serve
+    from pricing.report.page import write
+    from pricing.report.sections import ASIDE
+    from pricing.report.tables import kinds_of, words_of
+    from pricing.report.workbook import write_workbook
+
+    if prepare:
+        if study is None:
+            raise InputError(
+                "nothing to prepare: no study is named", do="pricing lab STUDY --prepare"
+            )
+        opened = open_for_turning(study, kept=out)
+        print(f"{opened.name}: {len(opened.fields)} fields; what is kept stands in {out}")
+        return
+    faces = Faces(kinds_of, words_of, write_workbook, write, ASIDE)
+    serve(study, faces, host=host, port=port, kept=out)
+
+
+@app.command
 def simulate(folder: Path, /, *, policies: Whole, seed: Whole) -> None:
     """Write a simulated long-term medical book with known truth (truth.json).
 

@@ -264,6 +264,12 @@ def headline(section: AfterClaimSection, prepared: Prepared) -> dict[str, float]
     return {"rate_ratio": float(value.facts["ratio"])} | {name: float(row[name]) for name in names}
 
 
+def at_once(section: AfterClaimSection, prepared: Prepared, basis: Basis) -> dict[str, Result]:
+    """Give what a page shows while a cost is dragged: what the service is worth by horizon."""
+    persons, events, _ = claimants(section, prepared)
+    return {"repeat_value": _value(section, persons, events, basis)}
+
+
 def _value(
     section: AfterClaimSection, persons: pl.DataFrame, events: pl.DataFrame, basis: Basis
 ) -> RepeatValue:

@@ -372,6 +372,13 @@ def headline(section: CareSection, prepared: Prepared) -> dict[str, float]:
     return found if growth is None else {**found, "closing_growth": float(growth)}
 
 
+def at_once(section: CareSection, prepared: Prepared, basis: Basis) -> dict[str, Result]:
+    """Give what a page shows while a benefit is dragged: the fund year by year, and who is in payment."""
+    base = _project(section, prepared, basis.currency)
+    found = {"care_projection": base, "care_occupancy": care_occupancy(base)}
+    return {name: _of_the_study(one, basis, name) for name, one in found.items()}
+
+
 def _project(section: CareSection, prepared: Prepared, currency: str) -> CareProjection:
     return project_care(
         _insured(section, prepared), _rates(section, prepared), section.scheme(), section.money(),

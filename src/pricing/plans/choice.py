@@ -204,6 +204,15 @@ def headline(section: ChoiceSection, prepared: PreparedChoice) -> dict[str, floa
     }
 
 
+def at_once(section: ChoiceSection, prepared: PreparedChoice, basis: Basis) -> dict[str, Result]:
+    """Give what a page shows while a price is dragged: who takes which tier, by band of cost."""
+    del basis
+    market = _market(section, prepared)
+    return {
+        "tier_demand": demand(market, section.prices, _subsidies(section), by="risk_band"),
+    }
+
+
 def _market(section: ChoiceSection, prepared: PreparedChoice) -> Market:
     unknown = [t for t in section.prices if t not in prepared.model.tiers]
     if unknown:

@@ -234,6 +234,11 @@ def headline(section: ClaimsLinkSection, prepared: Prepared) -> dict[str, float]
     }
 
 
+def at_once(section: ClaimsLinkSection, prepared: Prepared, basis: Basis) -> dict[str, Result]:
+    """Give what a page shows while a rule is dragged: claims by the alarms before the term."""
+    return {"alarm_effect": _effect(section, _again(section, prepared), basis)}
+
+
 def _again(section: ClaimsLinkSection, prepared: Prepared) -> Prepared:
     return prepared if section.reading == prepared.reading else _read(section, prepared.tables)
 

@@ -220,6 +220,30 @@ def headline(section: ProgrammeSection, prepared: Prepared) -> dict[str, float]:
     }
 
 
+def at_once(section: ProgrammeSection, prepared: Prepared, basis: Basis) -> dict[str, Result]:
+    """Give what a page shows while a cut-off is dragged: who moves to which group, what tasks bring."""
+    programme = _programme(section)
+    values = _values(programme, prepared)
+    titles = {lang: _titles(programme, lang) for lang in ("en", "zh")}
+    return {
+        "group_flow": _flow(values, programme, basis),
+        "task_values": _tasks(values, programme, titles, basis),
+    }
+
+
+def present(section: ProgrammeSection) -> dict[str, Any]:
+    """Give what the programme's own file says where the section leaves a key to it."""
+    programme = _programme(section)
+    groups = programme.model_dump(mode="json")["group"]
+    return {
+        "cut_offs": {g["name"]: float(g["cutoff"]) for g in groups[1:]},
+        "rates": {g["name"]: float(g["rate"]) for g in groups[1:]},
+        "kappa": programme.value.kappa,
+        "hysteresis": programme.movement.hysteresis,
+        "min_valid_days": programme.window.min_valid_days,
+    }
+
+
 def _programme(section: ProgrammeSection) -> Programme:
     programme = read_programme(section.file)
     unknown = [g for g in {**section.cut_offs, **section.rates} if g not in programme.groups]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import polars as pl
@@ -242,6 +242,28 @@ def headline(section: MutualAidSection, prepared: Prepared) -> dict[str, float]:
         "stable_members": float(spiral["members_share"]),
         "members_at_end": float(course.facts["last_members"]),
     }
+
+
+def at_once(section: MutualAidSection, prepared: Prepared, basis: Basis) -> dict[str, Result]:
+    """Give what a page shows while a rule is dragged: spread of the share, who is left, who unravels."""
+    rules = section.plan()
+    cells = _cells(section, rules, prepared)
+    pool = _pool(prepared, cells)
+    found: dict[str, Result] = {
+        "share_risk": share_risk(
+            rules, pool, payers=cells.payers, lines=section.lines, basis=basis
+        ),
+        "aid_membership": _membership(section, rules, cells, prepared),
+        "unravelling": _unravelling(section, rules, prepared),
+    }
+    return {name: _on(basis, name, one) for name, one in found.items()}
+
+
+def present(section: MutualAidSection) -> dict[str, Any]:
+    """Give what the plan's own rules say where the section leaves a key to them."""
+    rules = section.plan()
+    named = ("fee", "cap_per_case", "cap_per_year", "waiting_days")
+    return {name: getattr(rules, name) for name in named}
 
 
 def _within(rules: AidRules, age: int) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,14 +13,14 @@ import polars as pl
 
 from pricing.data.check import Checked, check_book, write_rejected
 from pricing.errors import InputError
-from pricing.files import replacing
+from pricing.files import fingerprint, replacing
 from pricing.plans.plan_file import PlanSettings, changed, plan_of, read_plan
 from pricing.result.shape import Basis, Result
 from pricing.result.words import Language
 from pricing.study.data_check import DataCheck, data_check, fingerprint_of
 from pricing.study.founded import founded
 from pricing.study.scenarios import scenario_results
-from pricing.study.sections import Table
+from pricing.study.sections import Strict, Table
 from pricing.study.tables import checked_table
 
 __all__ = ["PlanStudy"]
@@ -52,10 +54,17 @@ class PlanStudy:
         self.settings: PlanSettings = read_plan(path)
         self.name = self.settings.study.name
         self._work = Path(work) if work else Path("reports") / "books"
+        self._stands: dict[str, dict[str, float]] = {}
 
     def title(self, lang: Language) -> str:
         """Title of the study in a language."""
         return str(getattr(self.settings.study.title, lang))
+
+    def but(self, change: Mapping[str, Any]) -> PlanStudy:
+        """Open the study anew with some keys of its file changed."""
+        other = PlanStudy(self.path, work=self._work)
+        other.settings = changed(self.settings, change)
+        return other
 
     @cached_property
     def checked(self) -> dict[str, Checked]:
@@ -148,10 +157,32 @@ class PlanStudy:
         found: dict[str, float] = {}
         by: dict[str, str] = {}
         for section, held in settings.plans.items():
-            own = plan_of(section).headline(held, self.prepared[section])
+            if held == self.settings.plans[section]:
+                own = self._as_it_stands(section)
+            else:
+                own = _judged(section, held, self.prepared[section])
             self._require_new(own, by, section, "figures a scenario is judged by")
-            found |= {name: float(value) for name, value in own.items()}
+            found |= own
         return found
+
+    def _as_it_stands(self, section: str) -> dict[str, float]:
+        """The figures of a section that is as in the file: computed once."""
+        if section not in self._stands:
+            held = self.settings.plans[section]
+            self._stands[section] = _judged(section, held, self.prepared[section])
+        return self._stands[section]
+
+    def at_once(self, change: Mapping[str, Any] | None = None) -> dict[str, Result]:
+        """Give the few results a page shows at once, with some keys changed; named as in a run."""
+        settings = changed(self.settings, change) if change else self.settings
+        said = json.dumps(dict(change or {}), sort_keys=True, default=str)
+        basis = replace(self.basis, fingerprint=fingerprint(self.fingerprint, said))
+        found: dict[str, Result] = {}
+        for section, held in settings.plans.items():
+            plan = plan_of(section)
+            if hasattr(plan, "at_once"):
+                found |= plan.at_once(held, self.prepared[section], basis)
+        return founded(found, basis)
 
     def _require_new(
         self, names: Iterable[str], by: dict[str, str], section: str, what: str
@@ -195,3 +226,8 @@ class PlanStudy:
         for checked in self.checked.values():
             if not checked.rejected.is_empty() or Path(folder).is_dir():
                 write_rejected(checked, folder)
+
+
+def _judged(section: str, held: Strict, prepared: Any) -> dict[str, float]:
+    figures = plan_of(section).headline(held, prepared)
+    return {name: float(value) for name, value in figures.items()}

@@ -188,6 +188,12 @@ def headline(section: ReassessmentSection, prepared: Prepared) -> dict[str, floa
     }
 
 
+def at_once(section: ReassessmentSection, prepared: Prepared, basis: Basis) -> dict[str, Result]:
+    """Give what a page shows while a cost is dragged: whom to visit, and what it should bring."""
+    values = _values(section, prepared, basis)
+    return {"visit_plan": _plan(section, values, basis)}
+
+
 def _model(section: ReassessmentSection, prepared: Prepared) -> IneligibleOdds:
     key = (section.form, section.formula)
     if key not in prepared.models:

@@ -190,6 +190,23 @@ def headline(section: ServicesSection, prepared: Prepared) -> dict[str, float]:
     return said
 
 
+def at_once(section: ServicesSection, prepared: Prepared, basis: Basis) -> dict[str, Result]:
+    """Give what a page shows while a cost is dragged: cost, the cap by age band, levels, staff, channel."""
+    priced = _priced(section, prepared)
+    found: dict[str, Result | None] = {
+        "service_cost": priced.cost,
+        "service_price": priced.price,
+        "level_prices": priced.levels,
+        "staffing": priced.staffing,
+        "green_channel": priced.channel,
+    }
+    return {
+        name: replace(one, basis=replace(one.basis, currency=basis.currency))
+        for name, one in found.items()
+        if one is not None
+    }
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Priced:
     cost: ServiceCost

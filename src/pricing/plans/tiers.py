@@ -247,6 +247,20 @@ def headline(section: TiersSection, prepared: Prepared) -> dict[str, float]:
     return {name: row[name] for name in JUDGED}
 
 
+def at_once(section: TiersSection, prepared: Prepared, basis: Basis) -> dict[str, Result]:
+    """Give what a page shows while a rule is dragged: of the tier compared its cost, premium, adequacy."""
+    name = section.compared or section.tier[0].name
+    tier = tiers_of(section, prepared.experience)[name]
+    cost = _cost(section, tier, basis)
+    return {
+        f"tier_cost:{name}": cost,
+        f"premium_build_up:{name}": build_up(tier, cost),
+        f"tier_adequacy:{name}": check_adequacy(
+            tier, cost, on=section.on, promised=section.promised, least_value=section.least_value
+        ),
+    }
+
+
 def _subsidy(section: TiersSection) -> Subsidy | None:
     return Subsidy(**section.subsidy.model_dump()) if section.subsidy else None
 

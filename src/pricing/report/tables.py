@@ -38,6 +38,8 @@ PERCENT = {
     "mean_change", "change_p5", "change_p50", "change_p95", "discount_lost_p95", "level_share",
     "step_rate",
     "disabled_share", "aged_share", "outgo_change", "closing_growth",
+    "take_up", "actuarial_value", "choosers_loss_ratio", "break_even_take_up", "highest_discount",
+    "share_moving_up", "precision", "watched_share", "activation_rate", "worst_share_of_net",
 }  # fmt: skip
 MONEY = {
     "premium_charged", "amount", "standard_premium", "discounted_premium", "discount_given", "claims_cost",

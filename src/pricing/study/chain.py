@@ -82,6 +82,12 @@ class Study:
         """Title of the study in a language."""
         return str(getattr(self.settings.study.title, lang))
 
+    def but(self, change: Mapping[str, Any]) -> Study:
+        """Open the study anew with some keys of its file changed."""
+        other = Study(self.path, work=self._work)
+        other.settings = changed_settings(self.settings, change)
+        return other
+
     @cached_property
     def book(self) -> Path | None:
         """Folder of the simulated book, made on first use; None where the tables are real."""
@@ -266,7 +272,7 @@ class Study:
             order=s.discount.order,
             errors=s.model.errors,
             base=s.model.base,
-            cluster=self._cluster(),
+            cluster=self.cluster(),
         )
         results |= {f"one_way:{name}": one_way(seen, name) for name in views}
         results["frequency"] = model
@@ -279,7 +285,7 @@ class Study:
         }
         progress("health")
         results["group_effect"] = effect
-        money = self._with_money(seen, effect, model)
+        money = self.with_money(seen, effect, model)
         schedule = results["schedule"] = schedule_of(s.discount, effect, money)
         if s.validation is not None:
             progress("validation")
@@ -290,7 +296,7 @@ class Study:
 
             def book(year: int | None) -> Experience:
                 own = self.experience(list(seen.keys), start=year, end=year)
-                return self._with_money(own, effect, model)
+                return self.with_money(own, effect, model)
 
             results |= losses_of_year(
                 s.losses,
@@ -406,7 +412,7 @@ class Study:
             return []
         return [int(y) for y in rows[name].unique().sort()]
 
-    def _with_money(self, seen: Experience, effect: GroupEffect, model: Frequency) -> Experience:
+    def with_money(self, seen: Experience, effect: GroupEffect, model: Frequency) -> Experience:
         """Take premiums and amounts from the tables, or set them as ``[premium]`` says."""
         lacking = {"amount", "standard_premium"} - set(seen.cells.columns)
         if not lacking:
@@ -425,7 +431,8 @@ class Study:
         sums = {"amount": pl.col("claims") * cost, "standard_premium": charged}
         return seen.with_sums(**{n: e for n, e in sums.items() if n in lacking})
 
-    def _cluster(self) -> tuple[pl.DataFrame, str] | None:
+    def cluster(self) -> tuple[pl.DataFrame, str] | None:
+        """Rows and the column whose levels the errors are clustered by; None where there is none."""
         name = self.settings.model.cluster
         return None if name is None else (self.person_years.rows, name)
 
@@ -444,7 +451,7 @@ class Study:
             wanted.ladder,
             truth=truth,
             oracle=wanted.oracle,
-            cluster=self._cluster(),
+            cluster=self.cluster(),
         )
 
     def _true_model(self, seen: Experience, model: Frequency) -> Frequency:

@@ -297,7 +297,7 @@ def _short(changes: Sequence[str], lang: Language) -> list[str]:
 
 def _word(word: str, lang: Language) -> str:
     """A word of a key in the language: a term, a level, or itself with its underscores read as spaces."""
-    entry = catalogue().get(f"changed.{word}") or catalogue().get(f"term.{word}")
+    entry = catalogue().get(f"key.{word}") or catalogue().get(f"term.{word}")
     return entry[lang] if entry else level_label(word, lang).replace("_", " ")
 
 

@@ -1,0 +1,273 @@
+"""A study opened for turning: its fields, its figures as it stands, and those of any change."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from pricing.data.tables import bundled
+from pricing.errors import InputError
+from pricing.lab.fields import Field, fields_of
+from pricing.plans.open_file import open_file
+from pricing.plans.plan_file import changed, plan_of
+from pricing.plans.plan_study import PlanStudy
+from pricing.renewal.price_trace import PriceTrace
+from pricing.result.shape import Result
+from pricing.result.words import Language
+from pricing.study.chain import Study
+from pricing.study.prepared_book import PreparedBook, saved_book
+from pricing.study.sections import Scenario
+from pricing.study.settings import changed_settings
+from pricing.study.toml_file import read_toml
+
+__all__ = ["OpenBook", "OpenPlan", "OpenStudy", "name_of", "open_for_turning", "studies_in"]
+
+Change = Mapping[str, Any]
+Progress = Callable[[str], None]
+
+
+class OpenStudy(ABC):
+    """What a page asks of a study of either kind; keys are dotted, as scenarios name them."""
+
+    study: Study | PlanStudy
+
+    @property
+    def name(self) -> str:
+        """Short name of the study."""
+        return self.study.name
+
+    def title(self, lang: Language) -> str:
+        """Title of the study in a language."""
+        return self.study.title(lang)
+
+    @property
+    def currency(self) -> str:
+        """Currency of its amounts."""
+        return str(self.study.settings.study.currency)
+
+    @property
+    def scenarios(self) -> list[Scenario]:
+        """The scenarios of the file itself."""
+        return list(self.study.settings.scenarios)
+
+    @property
+    @abstractmethod
+    def sections(self) -> Mapping[str, BaseModel]:
+        """The sections whose keys may be turned."""
+
+    @property
+    def present(self) -> Mapping[str, Mapping[str, Any]]:
+        """What holds where the file leaves a key out."""
+        return {}
+
+    @cached_property
+    def fields(self) -> dict[str, Field]:
+        """Every field by its key."""
+        return {field.key: field for field in fields_of(self.sections, self.present)}
+
+    @abstractmethod
+    def held(self, change: Change) -> Any:
+        """Hold a change against the contract; refuse it with every fault."""
+
+    @abstractmethod
+    def headline(self, change: Change) -> dict[str, float]:
+        """Give the figures a change is judged by."""
+
+    @abstractmethod
+    def at_once(self, change: Change) -> dict[str, Result]:
+        """Give the few results shown at once."""
+
+    def trace(self, policy_id: str, change: Change) -> PriceTrace:
+        """Price one renewal under a change, step by step."""
+        raise InputError(
+            f"{self.name} prices no renewals one by one", do="open a study of a book with [renewal]"
+        )
+
+    @property
+    def traces(self) -> tuple[str, ...]:
+        """A few policy numbers whose price can be traced; none where it cannot."""
+        return ()
+
+    def whole(self, change: Change) -> dict[str, Any]:
+        """Give a change as a scenario may write it: tables the file does not hold are given as one."""
+        found: dict[str, Any] = {}
+        for key, value in change.items():
+            field = self.fields.get(key)
+            if field is None or not field.whole:
+                found[key] = value
+            else:
+                entry = key.removeprefix(f"{field.whole}.")
+                found[field.whole] = {**found.get(field.whole, {}), entry: value}
+        return found
+
+
+class OpenPlan(OpenStudy):
+    """A plan file; what it estimates from its tables is estimated once.
+
+    Examples
+    --------
+    >>> plan = OpenPlan(PlanStudy(bundled("studies/home_care.toml")))
+    >>> plan.headline({"care.monthly": 100.0})["outgo_first"] == plan.headline({})["outgo_first"]
+    True
+    """
+
+    def __init__(self, study: PlanStudy, *, progress: Progress = lambda step: None) -> None:
+        self.study: PlanStudy = study
+        progress("data")
+        self.study.prepared  # noqa: B018  read and estimated now, not at the first change
+
+    @property
+    def sections(self) -> Mapping[str, BaseModel]:
+        """The plan's own sections."""
+        return dict(self.study.settings.plans)
+
+    @property
+    def present(self) -> Mapping[str, Mapping[str, Any]]:
+        """What the plan's own rules say where the file leaves a key to them."""
+        plans = {name: plan_of(name) for name in self.study.settings.plans}
+        return {
+            name: plan.present(self.sections[name])
+            for name, plan in plans.items()
+            if hasattr(plan, "present")
+        }
+
+    def held(self, change: Change) -> Any:
+        """Hold a change against the contract."""
+        return changed(self.study.settings, self.whole(change))
+
+    def headline(self, change: Change) -> dict[str, float]:
+        """Give the figures of every plan of the file."""
+        return self.study.headline(self.whole(change))
+
+    def at_once(self, change: Change) -> dict[str, Result]:
+        """Give the plans' own results that are quick."""
+        return self.study.at_once(self.whole(change))
+
+
+class OpenBook(OpenStudy):
+    """A study of a book with a health discount; its cells are prepared once and kept.
+
+    Parameters
+    ----------
+    study : Study
+        Its rows are read only where the prepared book must be made.
+    folder : path
+        Where prepared books are kept, one folder per study.
+    progress : callable
+        Told each step of the making.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pricing.study.chain import open_study
+    >>> book = OpenBook(open_study(bundled("studies/randhie.toml")), Path(tempfile.mkdtemp()))
+    >>> book.headline({"discount.cap": 0.05})["highest_discount"]
+    0.05
+    """
+
+    def __init__(
+        self, study: Study, folder: str | Path, *, progress: Progress = lambda step: None
+    ) -> None:
+        self.study: Study = study
+        self.book: PreparedBook = saved_book(study, Path(folder) / study.name, progress=progress)
+
+    @property
+    def sections(self) -> Mapping[str, BaseModel]:
+        """``[discount]``: what a scenario of a book may change."""
+        return {"discount": self.study.settings.discount}
+
+    def held(self, change: Change) -> Any:
+        """Hold a change against the contract."""
+        return changed_settings(self.study.settings, self.whole(change)) if change else self.study.settings  # fmt: skip
+
+    def headline(self, change: Change) -> dict[str, float]:
+        """Give the schedule's figures, the premium charged, and who renews."""
+        return self.book.headline(self.held(change).discount)
+
+    def at_once(self, change: Change) -> dict[str, Result]:
+        """Give the schedule, who pays more and less, and the regulator's checks of the book."""
+        wanted = self.held(change).discount
+        schedule = self.book.schedule(wanted)
+        return {
+            "schedule": schedule,
+            "discount_shift": self.book.shift(wanted, schedule),
+            **self.book.checks,
+        }
+
+    def trace(self, policy_id: str, change: Change) -> PriceTrace:
+        """Price one renewal under a change, step by step."""
+        renewed = self.study.settings.renewal
+        if renewed is None:
+            return super().trace(policy_id, change)
+        return self.book.trace(policy_id, self.held(change).discount, renewed)
+
+    @cached_property
+    def traces(self) -> tuple[str, ...]:
+        """The first policies whose renewal is due."""
+        if self.book.due is None:
+            return ()
+        return tuple(self.book.due.select("policy_id").head(5).collect()["policy_id"].cast(str))
+
+
+def open_for_turning(
+    path: str | Path,
+    *,
+    kept: str | Path = Path("reports") / "lab",
+    work: str | Path | None = None,
+    progress: Progress = lambda step: None,
+) -> OpenStudy:
+    """Open a study file of either kind with all that a change needs in memory.
+
+    Parameters
+    ----------
+    path : path
+        A study file.
+    kept : path
+        Where the prepared cells of books are kept.
+    work : path, optional
+        Folder for simulated tables.
+    progress : callable
+        Told each step.
+
+    Examples
+    --------
+    >>> open_for_turning(bundled("studies/home_care.toml")).name
+    'home_care'
+    """
+    opened = open_file(path, work=work)
+    if isinstance(opened, PlanStudy):
+        return OpenPlan(opened, progress=progress)
+    return OpenBook(opened, kept, progress=progress)
+
+
+def studies_in(folder: str | Path | None = None) -> dict[str, Path]:
+    """List study files by name: the bundled ones, then those of a folder, which take precedence.
+
+    Examples
+    --------
+    >>> "anjia" in studies_in()
+    True
+    """
+    bundle = bundled("studies/huoli.toml").parent
+    places = [bundle] if folder is None else [bundle, Path(folder)]
+    files = [path for place in places for path in sorted(place.glob("*.toml"))]
+    return {name_of(path): path for path in files}
+
+
+def name_of(path: Path) -> str:
+    """Read the name a study file gives itself; that of the file where it cannot be read.
+
+    Examples
+    --------
+    >>> name_of(bundled("studies/anjia.toml"))
+    'anjia'
+    """
+    try:
+        return str(read_toml(path)["study"]["name"])
+    except (InputError, KeyError, TypeError):
+        return path.stem
