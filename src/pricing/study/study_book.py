@@ -1,0 +1,238 @@
+"""The tables of a study file: held against their contracts, made person-years, summed to cells."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+from functools import cached_property
+from pathlib import Path
+
+import polars as pl
+
+from pricing.data.book import simulate
+from pricing.data.check import Checked, check_book, write_rejected
+from pricing.errors import InputError
+from pricing.experience.bands import band
+from pricing.experience.cells import Experience
+from pricing.experience.person_years import PersonYears, person_years
+from pricing.files import replacing
+from pricing.result.shape import Basis
+from pricing.result.words import Language
+from pricing.study.data_check import DataCheck, data_check, fingerprint_of
+from pricing.study.sections import Table
+from pricing.study.settings import Settings, read_settings
+from pricing.study.tables import checked_table, money_columns, require_banded, same_book
+
+__all__ = ["StudyBook"]
+
+BOOK_TABLES = ("policies", "renewals", "claims")
+
+
+class StudyBook:
+    """The book of a study file: its tables, its person-years, its cells. :class:`Study` prices it."""
+
+    def __init__(self, path: str | Path, *, work: str | Path | None = None) -> None:
+        self.path = Path(path)
+        self.settings: Settings = read_settings(path)
+        self.name = self.settings.study.name
+        self._work = Path(work) if work else Path("reports") / "books"
+
+    def title(self, lang: Language) -> str:
+        """Title of the study in a language."""
+        return str(getattr(self.settings.study.title, lang))
+
+    @cached_property
+    def book(self) -> Path | None:
+        """Folder of the simulated book, made on first use; None where the tables are real."""
+        wanted = self.settings.simulate
+        if wanted is None:
+            return None
+        folder = self._work / f"{self.name}-{wanted.policies}-{wanted.seed}"
+        if not same_book(folder, wanted.policies, wanted.seed):
+            simulate(folder, policies=wanted.policies, seed=wanted.seed)
+        return folder
+
+    @cached_property
+    def checked(self) -> dict[str, Checked]:
+        """Every table, held against its contract and against the others."""
+        if self.book is not None:
+            factors = self.settings.simulate.factors if self.settings.simulate else {}
+            wanted = {"payments": self.settings.loss_ratio, "offers": self.settings.persistency}
+            asked = (*BOOK_TABLES, *(name for name, section in wanted.items() if section))
+            tables = {
+                name: Table(files=f"{name}/*.parquet", factors=factors.get(name, {}))
+                for name in asked
+            }
+            folder = self.book
+        else:
+            tables = {str(name): table for name, table in self.settings.tables.items()}
+            folder = self.path.parent
+        done = {name: checked_table(name, table, folder) for name, table in tables.items()}
+        return dict(check_book(done))
+
+    @cached_property
+    def person_years(self) -> PersonYears:
+        """Accepted rows as person-years, with the study's bands."""
+        empty = [name for name, c in self.checked.items() if c.accepted.is_empty()]
+        if empty:
+            raise InputError(
+                f"no row of {empty} was accepted",
+                where=str(self.path),
+                do=f"run: pricing check {self.path}",
+            )
+        tables = {name: c.accepted for name, c in self.checked.items()}
+        if "person_years" in tables:
+            found = PersonYears(tables["person_years"], pl.DataFrame())
+        else:
+            window = self.settings.study.observed
+            found = person_years(*(tables[name] for name in BOOK_TABLES), observed=window)
+        rows = found.rows
+        if self.book is not None:
+            truth = pl.read_parquet(self.book / "truth" / "*.parquet")
+            rows = rows.join(truth, on=["policy_id", "policy_year"], how="left")
+        bands = {n: band(b.column, b.edges) for n, b in self.settings.bands.items()}
+        require_banded(rows, self.settings)
+        return replace(found, rows=rows.with_columns(**bands))
+
+    @property
+    def period(self) -> str:
+        """Observation period: the window as days, or what the study file says."""
+        window = self.settings.study.observed
+        if window is None:
+            return self.settings.study.period
+        return f"{window[0]} to {window[1] - timedelta(days=1)}"
+
+    @property
+    def unmatched_claims(self) -> pl.DataFrame:
+        """Accepted claims of a day that no policy year covers; none where rows do not suffice."""
+        if any(c.accepted.is_empty() for c in self.checked.values()):
+            return pl.DataFrame()
+        return self.person_years.unmatched_claims
+
+    def experience(
+        self,
+        by: Sequence[str],
+        *,
+        start: int | None = None,
+        end: int | None = None,
+        claims: str = "claims",
+    ) -> Experience:
+        """Collect the study's experience by keys.
+
+        Parameters
+        ----------
+        by : sequence of str
+            Factors, bands and covariates of the study.
+        start, end : int, optional
+            First and last year to keep, of ``year`` (start of the policy year) or ``period``.
+        claims : str
+            Column of claim counts.
+        """
+        rows, year = self.person_years.rows, self.year
+        conditions, filters = [pl.lit(True)], []
+        for bound, symbol in ((start, ">="), (end, "<=")):
+            if bound is None:
+                continue
+            if not year:
+                raise InputError("the person-years carry no year to select by")
+            conditions.append(pl.col(year) >= bound if symbol == ">=" else pl.col(year) <= bound)
+            filters.append(f"{year} {symbol} {bound}")
+        if start is not None and start == end:
+            filters = [f"{year} = {start}"]
+        unknown = rows[year].null_count() if filters and year else 0
+        if unknown:
+            raise InputError(
+                f"{unknown:,} of {rows.height:,} person-years have no {year!r} to select by",
+                where=self.name,
+                do="give every row its year, or leave out start and end",
+            )
+        return self.collect(rows.filter(*conditions), by, claims=claims, filters=filters)
+
+    def collect(
+        self,
+        rows: pl.DataFrame,
+        by: Sequence[str],
+        *,
+        claims: str = "claims",
+        filters: Sequence[str] = (),
+    ) -> Experience:
+        """Make cells of person-years of the study, with their money and the study's basis."""
+        whole = money_columns(rows)
+        return Experience.collect(
+            rows,
+            by,
+            claims=claims,
+            amount="amount" if "amount" in whole else None,
+            sums=[name for name in whole if name != "amount"],
+            basis=Basis(
+                source=self.name,
+                period=self.period,
+                filters=tuple(filters),
+                currency=self.settings.study.currency,
+            ),
+        )
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the study file and of every accepted row, in the order they were read."""
+        return fingerprint_of(self.checked, self.settings.model_dump_json())
+
+    @property
+    def data_fingerprint(self) -> str:
+        """Hash of every accepted row alone, whatever the study file asks of them."""
+        return fingerprint_of(self.checked)
+
+    @property
+    def basis(self) -> Basis:
+        """What the results that name no cells rest on."""
+        head = self.settings.study
+        return Basis(source=self.name, period=self.period, currency=head.currency,
+                     fingerprint=self.fingerprint)  # fmt: skip
+
+    @property
+    def year(self) -> str:
+        """The column that holds the year, the empty name where there is none."""
+        rows = self.person_years.rows
+        return next((c for c in ("year", "period") if c in rows.columns), "")
+
+    @property
+    def years(self) -> list[int]:
+        """Years of the rows in order; none where some row has none."""
+        rows, name = self.person_years.rows, self.year
+        if not name or rows[name].null_count():
+            return []
+        return [int(y) for y in rows[name].unique().sort()]
+
+    def cluster(self) -> tuple[pl.DataFrame, str] | None:
+        """Rows and the column whose levels the errors are clustered by; None where there is none."""
+        name = self.settings.model.cluster
+        return None if name is None else (self.person_years.rows, name)
+
+    def data_check(self) -> DataCheck:
+        """Sum up the check of every table."""
+        return data_check(
+            self.checked,
+            unmatched=self.unmatched_claims.height,
+            cut=self._cut_terms(),
+            basis=self.basis,
+        )
+
+    def _cut_terms(self) -> int:
+        if any(c.accepted.is_empty() for c in self.checked.values()):
+            return 0
+        counts = self.person_years.counts
+        return sum(counts.get(name, 0) for name in ("cut_at_exit", "cut_at_window"))
+
+    def write_rejected(self, folder: str | Path) -> None:
+        """Write the rejected rows of every table beside the output, with their reasons.
+
+        Claims of a day that no policy year covers stand in ``unmatched_claims.csv``.
+        """
+        for checked in self.checked.values():
+            if not checked.rejected.is_empty() or Path(folder).is_dir():
+                write_rejected(checked, folder)
+        unmatched = self.unmatched_claims
+        if not unmatched.is_empty():
+            with replacing(Path(folder) / "unmatched_claims.csv") as beside:
+                unmatched.write_csv(beside, include_bom=True)
