@@ -215,13 +215,32 @@ class Gamma(Tweedie):
         if not _single(experience, response) or not deviance > 0:
             return None
         half = deviance / (2 * rows)
-        k = brentq(lambda x: np.log(x) - digamma(x) - half, 1e-6, 1e12, xtol=1e-14, rtol=1e-14)
+        k = brentq(lambda x: _log_above_digamma(x) - half, 1e-6, 1e16, xtol=1e-14, rtol=1e-14)
         logs = float(experience.values("log_amount").sum())
-        return rows * (k * np.log(k) - float(gammaln(k)) - k) - logs - k * deviance / 2, 1
+        return rows * _log_above_gamma(k) - logs - k * deviance / 2, 1
 
     def record(self) -> dict[str, object]:
         """Family."""
         return {"family": self.name}
+
+
+LARGE_SHAPE = (
+    1e4  # from here the first terms of Stirling's series are exact, the differences are not
+)
+
+
+def _log_above_digamma(k: float) -> float:
+    """Excess ln k − ψ(k), which goes to 1/2k: the difference has no digits left at large k."""
+    if k > LARGE_SHAPE:
+        return 1 / (2 * k) + 1 / (12 * k**2)
+    return float(np.log(k) - digamma(k))
+
+
+def _log_above_gamma(k: float) -> float:
+    """Excess k·ln k − k − ln Γ(k), by Stirling at large k."""
+    if k > LARGE_SHAPE:
+        return float(np.log(k / (2 * np.pi))) / 2 - 1 / (12 * k)
+    return float(k * np.log(k) - k - gammaln(k))
 
 
 @dataclass(frozen=True)

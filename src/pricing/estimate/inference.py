@@ -20,6 +20,7 @@ __all__ = ["Inference", "infer", "wald_tests"]
 
 
 Statistic = float | int | None
+ROUNDING = 32 * float(np.finfo(float).eps)
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ def infer(
     variance = family.variance(mean, s.unit)
     squares = s.total_squared - 2 * mean * s.total_weight + mean**2 * s.weight_squared
     around = s.squared_per_weight - 2 * mean * s.total + mean**2 * s.weight
-    pearson = float((around / variance).sum())
+    pearson = float((np.maximum(around, 0) / variance).sum())
     dispersion = pearson / (rows - parameters)
     size = len(design.columns)
     statistics: dict[str, Statistic] = {
@@ -127,8 +128,8 @@ def _likelihood(
     if saturated is None:
         return {**dict.fromkeys(names), **found}
     top = float((saturated * s.prior).sum())
-    deviance = 2 * (top + loss)
-    found |= {"deviance": deviance, "null_deviance": 2 * (top + null)}
+    deviance, null_deviance = _above(top, loss), _above(top, null)
+    found |= {"deviance": deviance, "null_deviance": null_deviance}
     weighed = bool((s.prior != 1).any())
     known = None if weighed else family.log_likelihood(experience, fit.response, deviance, rows)
     if known is None:
@@ -139,6 +140,12 @@ def _likelihood(
         "aic": 2 * more - 2 * likelihood,
         "bic": more * float(np.log(rows)) - 2 * likelihood,
     }
+
+
+def _above(top: float, loss: float) -> float:
+    """Twice what the saturated log-likelihood lies above another; nil where that is rounding."""
+    found = 2 * (top + loss)
+    return found if found > ROUNDING * (abs(top) + abs(loss)) else 0.0
 
 
 def _null_mean(fit: GlmFit) -> Floats:

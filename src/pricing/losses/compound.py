@@ -32,7 +32,7 @@ from pricing.losses.severity_law import SeverityLaw
 __all__ = ["Grid", "choose_grid", "compound", "moments_of", "panjer_recursion"]
 
 Array = npt.NDArray[np.float64]
-MOST, OFTEN = 1 << 20, 1 << 18
+FAR, MOST, OFTEN = 1 << 23, 1 << 20, 1 << 18
 ROUNDOFF = 1e-16
 # points allowed and tail left out, tried in turn until the span is fine enough
 CUTS = ((OFTEN, 1e-13), (OFTEN, 1e-10), (OFTEN, 1e-8), (MOST, 1e-8), (MOST, 1e-6))
@@ -143,6 +143,8 @@ def choose_grid(
         if (top - low * far) / room <= fine * (1 if span or common else ROUGH):
             break
     reach = top - low * far
+    while far and size is None and room < FAR and reach / room > fine * ROUGH:
+        room *= 2  # a book of 10⁷ claims and more
     n = size or min(max(1 << math.ceil(math.log2(max(reach / fine, 2.0)) + 1e-9), 64), room)
     h = fine if span or (common and reach <= fine * n) else _round_up(reach / n)
     start = int(low / h) if far else 0
