@@ -25,7 +25,7 @@ _FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 
 @contextmanager
-def replacing(target: str | Path) -> Iterator[Path]:
+def replacing(target: str | Path, *, wait: bool = True) -> Iterator[Path]:
     """Give a path beside ``target`` to write a file or folder to, and rename it when done.
 
     If the block raises, what was written is removed and ``target`` is as it was. If it is killed,
@@ -37,6 +37,8 @@ def replacing(target: str | Path) -> Iterator[Path]:
     ----------
     target : path
         The file or folder that is to be there afterwards; its parents are made.
+    wait : bool
+        Wait where another run is writing it; or refuse at once.
 
     Raises
     ------
@@ -60,6 +62,7 @@ def replacing(target: str | Path) -> Iterator[Path]:
         )
     beside = target.with_name(f".{target.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}")
     if _is_inner(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
         with _removed(beside):
             yield beside
             _swap(beside, target)
@@ -68,7 +71,7 @@ def replacing(target: str | Path) -> Iterator[Path]:
         target.parent.mkdir(parents=True, exist_ok=True)
         if not os.access(target.parent, os.W_OK):
             raise PermissionError(13, "the folder is not writable", str(target.parent))
-        with alone(target) as held:
+        with alone(target, wait=wait) as held:
             restore(target, held=held)
             with _removed(beside):
                 yield beside
