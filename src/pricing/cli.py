@@ -87,7 +87,9 @@ def check(study: Path, /, *, out: Path | None = None) -> int:
         _print_check(opened)
         rejected = sum(checked.rejected.height for checked in opened.checked.values())
         unmatched = opened.unmatched_claims.height
-        if rejected or unmatched or folder.is_dir():  # a clean check empties what an earlier one left
+        if (
+            rejected or unmatched or folder.is_dir()
+        ):  # a clean check empties what an earlier one left
             opened.write_rejected(folder)
     if rejected:
         print(f"\nThe rejected rows stand in {folder}, each with its reasons.")

@@ -12,7 +12,7 @@ import sys
 import threading
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pricing.errors import InputError
@@ -108,7 +108,9 @@ def restore(target: str | Path, *, held: bool | None = None) -> None:
     """
     target = Path(target)
     if held is None:
-        left = target.parent.is_dir() and (_left(target) or target.with_name(f".{target.name}.lock").exists())
+        left = target.parent.is_dir() and (
+            _left(target) or target.with_name(f".{target.name}.lock").exists()
+        )
         if left and os.access(target.parent, os.W_OK):
             with suppress(InputError), alone(target, wait=False) as held:
                 restore(target, held=held)

@@ -82,9 +82,7 @@ class PlanStudy:
         made: dict[str, str] = {}
         for section in self.settings.plans:
             plan = plan_of(section)
-            optional = [
-                n for n in getattr(plan, "OPTIONAL", ()) if (folder / section / n).is_dir()
-            ]
+            optional = [n for n in getattr(plan, "OPTIONAL", ()) if (folder / section / n).is_dir()]
             self._require_new((*plan.TABLES, *optional), made, section, "simulated tables")
             for name in (*plan.TABLES, *optional):
                 more = getattr(plan_of(section), "SIMULATED", {}).get(name, {})
