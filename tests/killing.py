@@ -93,7 +93,6 @@ def child(job, *, kill_at=None, watch=None, told=None, most=None):
             os._exit(2)
         import traceback
 
-
         traceback.print_exc()
     finally:
         sys.stderr.flush()

@@ -211,7 +211,15 @@ def test_what_does_not_come_back_is_tidied_all_the_same(tmp_path):
 
 
 def test_a_second_run_of_one_output_is_refused_and_the_first_ends(tmp_path):
-    first = child("sleeping", tmp_path / "out", "60", code=SLEEPING.replace("sleep(f", "sleep(0*f").replace('flush=True)', 'flush=True); input()'), stdin=subprocess.PIPE)
+    first = child(
+        "sleeping",
+        tmp_path / "out",
+        "60",
+        code=SLEEPING.replace("sleep(f", "sleep(0*f").replace(
+            "flush=True)", "flush=True); input()"
+        ),
+        stdin=subprocess.PIPE,
+    )
     assert first.stdout.readline() == "written\n"
     second = child("simulate", tmp_path / "out", "--policies", "5", "--seed", "1")
     out, said = second.communicate()

@@ -69,7 +69,7 @@ def demo(
 
 
 @app.command
-def check(study: Path, /, *, out: Path | None = None) -> int:
+def check(study: Path, /, *, out: Path | None = None, memory: str | None = None) -> int:
     """Hold a study's tables against their contracts; exit code 1 if any row is set aside.
 
     Parameters
@@ -78,12 +78,15 @@ def check(study: Path, /, *, out: Path | None = None) -> int:
         Study file (TOML).
     out
         Folder for the rejected rows with their reasons; reports/check/STUDY where left out.
+    memory
+        Most memory to take, such as 4GB; PRICING_MEMORY, or what the machine has free, where left out.
     """
     from pricing.plans.open_file import open_file
 
     opened = open_file(study)
     folder = out or Path("reports/check") / opened.name
     with _writing(folder):
+        _require_memory(opened, "check", memory)
         _print_check(opened)
         rejected = sum(checked.rejected.height for checked in opened.checked.values())
         unmatched = opened.unmatched_claims.height
@@ -101,7 +104,9 @@ def check(study: Path, /, *, out: Path | None = None) -> int:
 
 
 @app.command
-def run(study: Path, /, *, out: Path | None = None, pdf: bool = False) -> None:
+def run(
+    study: Path, /, *, out: Path | None = None, pdf: bool = False, memory: str | None = None
+) -> None:
     """Run the whole chain: index.html, tables, run.json, results and models, rejected rows.
 
     Parameters
@@ -112,11 +117,13 @@ def run(study: Path, /, *, out: Path | None = None, pdf: bool = False) -> None:
         Folder to write; reports/STUDY where left out. Replaced as a whole when all is done.
     pdf
         Print the report as PDF, too, in each language; asks for Chromium, Chrome or Edge.
+    memory
+        Most memory to take, such as 4GB; PRICING_MEMORY, or what the machine has free, where left out.
     """
     from pricing.report.pdf import write_pdf
     from pricing.result.words import LANGUAGES
 
-    page = _run(study, out, work=None)
+    page = _run(study, out, work=None, memory=memory)
     print(f"\nOpen in a browser: {page}", flush=True)
     for lang in LANGUAGES if pdf else ():
         print(f"PDF: {write_pdf(page.parent, lang)}", flush=True)
@@ -137,7 +144,7 @@ def index(reports: Path, /) -> None:
 
 
 @app.command
-def renew(study: Path, /, *, out: Path, due: Path | None = None) -> int:
+def renew(study: Path, /, *, out: Path, due: Path | None = None, memory: str | None = None) -> int:
     """Price every renewal that is due, streaming, with a trace per policy; exit code 1 if any is set aside.
 
     Parameters
@@ -149,6 +156,8 @@ def renew(study: Path, /, *, out: Path, due: Path | None = None) -> int:
     due
         Parquet file of the renewals due: policy_id, health_group, standard_premium, and premium_before and
         consent where known; the study's own book where left out.
+    memory
+        Most memory to take, such as 4GB; PRICING_MEMORY, or what the machine has free, where left out.
     """
     from tqdm.auto import tqdm
 
@@ -158,6 +167,7 @@ def renew(study: Path, /, *, out: Path, due: Path | None = None) -> int:
     opened = open_study(study)
     bars = tqdm(desc=opened.name, disable=not sys.stderr.isatty(), leave=False)
     with _writing(out), bars as bar:
+        _require_memory(opened, "renew", memory)
 
         def advance(step: str) -> None:
             bar.set_postfix_str(step)
@@ -316,7 +326,7 @@ def _print_no_more() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _run(path: Path, out: Path | None, *, work: Path | None) -> Path:
+def _run(path: Path, out: Path | None, *, work: Path | None, memory: str | None = None) -> Path:
     from tqdm.auto import tqdm
 
     from pricing.files import require_replaceable
@@ -329,6 +339,7 @@ def _run(path: Path, out: Path | None, *, work: Path | None) -> Path:
     require_replaceable(folder, **MARK)
     bars = tqdm(total=7, desc=study.name, disable=not sys.stderr.isatty(), leave=False)
     with _writing(folder), bars as bar:
+        _require_memory(study, "run", memory)
 
         def advance(step: str) -> None:
             bar.set_postfix_str(step)
@@ -360,6 +371,15 @@ def _writing(out: Path) -> Iterator[None]:
         raise _TriedOnly
     with alone(out, wait=False):
         yield
+
+
+def _require_memory(study: Study | PlanStudy, work: str, limit: str | None) -> None:
+    """Say before any row is read that a book of policies will not fit."""
+    from pricing.study.memory_needed import require_memory
+    from pricing.study.study_book import StudyBook
+
+    if isinstance(study, StudyBook):
+        require_memory(study, work, limit=limit)
 
 
 def _print_check(study: Study | PlanStudy) -> None:

@@ -73,9 +73,11 @@ class PlanStudy:
         if self.settings.simulate is not None:
             self._work.mkdir(parents=True, exist_ok=True)
             with alone(self._simulated_at):  # another run does not replace what this one reads
-                return dict(check_book(self._simulated_tables()))
+                done = self._simulated_tables()
+                return {n: c.settled() for n, c in check_book(done).items()}
         named = self.settings.tables.items()
-        return dict(check_book({n: checked_table(n, t, self.path.parent) for n, t in named}))
+        done = {n: checked_table(n, t, self.path.parent) for n, t in named}
+        return {n: c.settled() for n, c in check_book(done).items()}
 
     def _simulated_tables(self) -> dict[str, Checked]:
         folder, done = self._simulated(), dict[str, Checked]()

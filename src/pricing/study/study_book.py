@@ -74,7 +74,7 @@ class StudyBook:
             tables = {str(name): table for name, table in self.settings.tables.items()}
             folder = self.path.parent
         done = {name: checked_table(name, table, folder) for name, table in tables.items()}
-        return dict(check_book(done))
+        return {n: c.settled() for n, c in check_book(done).items()}
 
     @cached_property
     def person_years(self) -> PersonYears:
