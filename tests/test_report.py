@@ -496,9 +496,10 @@ def test_a_write_that_is_killed_leaves_the_last_report_whole(randhie, tmp_path):
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert files_of(out) == before
     halves = [p for p in tmp_path.iterdir() if p != out]
-    assert [p.name.startswith(".report.") for p in halves] == [True]  # the half is not in the way
+    assert {p.name.startswith(".report.") for p in halves} == {True}  # the half is not in the way
     write(randhie.study, randhie.results, out)
     assert files_of(out) == before
+    assert list(tmp_path.iterdir()) == [out]  # and goes with the next
 
 
 def test_a_foreign_folder_or_file_is_refused_and_untouched(randhie, tmp_path):

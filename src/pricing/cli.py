@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import signal
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -55,7 +58,8 @@ def demo(
     from pricing.data.tables import bundled
     from pricing.report.portfolio import write_index
 
-    _require_writable(out)
+    with _writing(out / "index.html"):
+        pass
     there = bundled("studies/huoli.toml").parent.glob("*.toml") if every else ()
     names = dict.fromkeys([*DEMO, *sorted(path.stem for path in there)])
     pages = [_run(bundled(f"studies/{n}.toml"), out / n, work=out / "books") for n in names]
@@ -65,7 +69,7 @@ def demo(
 
 
 @app.command
-def check(study: Path, /, *, out: Path | None = None) -> int:
+def check(study: Path, /, *, out: Path | None = None, memory: str | None = None) -> int:
     """Hold a study's tables against their contracts; exit code 1 if any row is set aside.
 
     Parameters
@@ -74,17 +78,22 @@ def check(study: Path, /, *, out: Path | None = None) -> int:
         Study file (TOML).
     out
         Folder for the rejected rows with their reasons; reports/check/STUDY where left out.
+    memory
+        Most memory to take, such as 4GB; PRICING_MEMORY, or what the machine has free, where left out.
     """
     from pricing.plans.open_file import open_file
 
     opened = open_file(study)
     folder = out or Path("reports/check") / opened.name
-    _require_writable(folder)
-    _print_check(opened)
-    rejected = sum(checked.rejected.height for checked in opened.checked.values())
-    unmatched = opened.unmatched_claims.height
-    if rejected or unmatched or folder.is_dir():  # a clean check empties what an earlier one left
-        opened.write_rejected(folder)
+    with _writing(folder):
+        _require_memory(opened, "check", memory)
+        _print_check(opened)
+        rejected = sum(checked.rejected.height for checked in opened.checked.values())
+        unmatched = opened.unmatched_claims.height
+        if (
+            rejected or unmatched or folder.is_dir()
+        ):  # a clean check empties what an earlier one left
+            opened.write_rejected(folder)
     if rejected:
         print(f"\nThe rejected rows stand in {folder}, each with its reasons.")
     if unmatched:
@@ -95,7 +104,9 @@ def check(study: Path, /, *, out: Path | None = None) -> int:
 
 
 @app.command
-def run(study: Path, /, *, out: Path | None = None, pdf: bool = False) -> None:
+def run(
+    study: Path, /, *, out: Path | None = None, pdf: bool = False, memory: str | None = None
+) -> None:
     """Run the whole chain: index.html, tables, run.json, results and models, rejected rows.
 
     Parameters
@@ -106,11 +117,13 @@ def run(study: Path, /, *, out: Path | None = None, pdf: bool = False) -> None:
         Folder to write; reports/STUDY where left out. Replaced as a whole when all is done.
     pdf
         Print the report as PDF, too, in each language; asks for Chromium, Chrome or Edge.
+    memory
+        Most memory to take, such as 4GB; PRICING_MEMORY, or what the machine has free, where left out.
     """
     from pricing.report.pdf import write_pdf
     from pricing.result.words import LANGUAGES
 
-    page = _run(study, out, work=None)
+    page = _run(study, out, work=None, memory=memory)
     print(f"\nOpen in a browser: {page}", flush=True)
     for lang in LANGUAGES if pdf else ():
         print(f"PDF: {write_pdf(page.parent, lang)}", flush=True)
@@ -131,7 +144,7 @@ def index(reports: Path, /) -> None:
 
 
 @app.command
-def renew(study: Path, /, *, out: Path, due: Path | None = None) -> int:
+def renew(study: Path, /, *, out: Path, due: Path | None = None, memory: str | None = None) -> int:
     """Price every renewal that is due, streaming, with a trace per policy; exit code 1 if any is set aside.
 
     Parameters
@@ -143,6 +156,8 @@ def renew(study: Path, /, *, out: Path, due: Path | None = None) -> int:
     due
         Parquet file of the renewals due: policy_id, health_group, standard_premium, and premium_before and
         consent where known; the study's own book where left out.
+    memory
+        Most memory to take, such as 4GB; PRICING_MEMORY, or what the machine has free, where left out.
     """
     from tqdm.auto import tqdm
 
@@ -150,7 +165,9 @@ def renew(study: Path, /, *, out: Path, due: Path | None = None) -> int:
     from pricing.study.renewed import renew_study
 
     opened = open_study(study)
-    with tqdm(desc=opened.name, disable=not sys.stderr.isatty(), leave=False) as bar:
+    bars = tqdm(desc=opened.name, disable=not sys.stderr.isatty(), leave=False)
+    with _writing(out), bars as bar:
+        _require_memory(opened, "renew", memory)
 
         def advance(step: str) -> None:
             bar.set_postfix_str(step)
@@ -228,7 +245,8 @@ def simulate(folder: Path, /, *, policies: Whole, seed: Whole) -> None:
 
     from pricing.data.book import simulate as write_book
 
-    with tqdm(total=policies, unit=" policies", disable=not sys.stderr.isatty()) as bar:
+    bars = tqdm(total=policies, unit=" policies", disable=not sys.stderr.isatty())
+    with _writing(folder), bars as bar:
 
         def advance(done: int, total: int) -> None:
             bar.total = total
@@ -272,20 +290,43 @@ def verify(
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line: exit code 2 and one clear message for input that cannot be priced."""
     from pricing.errors import InputError
+    from pricing.stopped import Stopped, stoppable
 
     try:
-        code = app(arguments, exit_on_error=False, print_error=True, result_action="return_value")
+        with stoppable():
+            code = app(
+                arguments, exit_on_error=False, print_error=True, result_action="return_value"
+            )
+            sys.stdout.flush()
     except CycloptsError:
         sys.exit(2)
     except InputError as error:
         print(f"pricing: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    except (Stopped, KeyboardInterrupt) as stopped:
+        told = stopped if isinstance(stopped, Stopped) else Stopped(signal.SIGINT)
+        print(f"\n{told.message}", file=sys.stderr)
+        sys.exit(told.code)
+    except BrokenPipeError:  # who reads what is printed has had enough
+        _print_no_more()
+        sys.exit(141)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        _print_no_more()
+        print("pricing: no space left for what is printed; what is said to be written stands",
+              file=sys.stderr)  # fmt: skip
+        sys.exit(2)
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _run(path: Path, out: Path | None, *, work: Path | None) -> Path:
+def _print_no_more() -> None:
+    """Let the interpreter's last flush go nowhere."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _run(path: Path, out: Path | None, *, work: Path | None, memory: str | None = None) -> Path:
     from tqdm.auto import tqdm
 
     from pricing.files import require_replaceable
@@ -296,8 +337,9 @@ def _run(path: Path, out: Path | None, *, work: Path | None) -> Path:
     study = open_file(path, work=work)
     folder = out or Path("reports") / study.name
     require_replaceable(folder, **MARK)
-    _require_writable(folder)
-    with tqdm(total=7, desc=study.name, disable=not sys.stderr.isatty(), leave=False) as bar:
+    bars = tqdm(total=7, desc=study.name, disable=not sys.stderr.isatty(), leave=False)
+    with _writing(folder), bars as bar:
+        _require_memory(study, "run", memory)
 
         def advance(step: str) -> None:
             bar.set_postfix_str(step)
@@ -318,13 +360,26 @@ class _TriedOnly(Exception):
     """Leaves what is there as it is."""
 
 
-def _require_writable(folder: Path) -> None:
-    """Say at once, before any work, that an output folder cannot be written."""
+@contextmanager
+def _writing(out: Path) -> Iterator[None]:
+    """Hold an output while a command works; say before any work that it cannot be written."""
     from pricing.files import replacing
+    from pricing.held import alone
 
-    with suppress(_TriedOnly), replacing(folder) as beside:
+    with suppress(_TriedOnly), replacing(out, wait=False) as beside:
         beside.touch()
         raise _TriedOnly
+    with alone(out, wait=False):
+        yield
+
+
+def _require_memory(study: Study | PlanStudy, work: str, limit: str | None) -> None:
+    """Say before any row is read that a book of policies will not fit."""
+    from pricing.study.memory_needed import require_memory
+    from pricing.study.study_book import StudyBook
+
+    if isinstance(study, StudyBook):
+        require_memory(study, work, limit=limit)
 
 
 def _print_check(study: Study | PlanStudy) -> None:

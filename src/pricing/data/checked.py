@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -87,6 +87,19 @@ class Checked:
     unused: tuple[str, ...]
     warnings: tuple[str, ...]
     held: Held = field(repr=False)
+
+    def settled(self) -> Checked:
+        """Let go of the rows as read and as typed, which only a further check asks for.
+
+        Examples
+        --------
+        >>> from pricing.data.check import check
+        >>> seen = check(pl.DataFrame({"exposure": [1.0], "claims": [0]}), "person_years").settled()
+        >>> seen.accepted.height, seen.held.read.height
+        (1, 0)
+        """
+        read, typed = self.held.read.clear(), self.held.typed.clear()
+        return replace(self, held=replace(self.held, read=read, typed=typed))
 
 
 def part(table: str, held: Held) -> Checked:

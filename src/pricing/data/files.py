@@ -13,7 +13,7 @@ from pricing.data.delimited import read_delimited
 from pricing.data.origin import with_origin
 from pricing.errors import InputError
 
-__all__ = ["first_line", "near", "read_files"]
+__all__ = ["files_named", "first_line", "near", "read_files"]
 
 _FORMATS = (".parquet", ".csv", ".arrow", ".ipc", ".feather", ".jsonl")
 _UNREADABLE = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError)
@@ -47,7 +47,7 @@ def read_files(
     [(1, 'a-1.parquet', 1)]
     """
     folder = Path(folder)
-    paths = _paths(Path(files).expanduser(), folder)
+    paths = files_named(files, folder)
     frames = {
         path: _read_file(path, folder, encoding=encoding, separator=separator) for path in paths
     }
@@ -71,7 +71,24 @@ def read_files(
         ) from error
 
 
-def _paths(files: Path, folder: Path) -> list[Path]:
+def files_named(files: str | Path, folder: str | Path) -> list[Path]:
+    """Find the files a name or pattern stands for, in the order of their names.
+
+    Raises
+    ------
+    InputError
+        Where there is none.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> (folder / "b.csv").touch(), (folder / "a.csv").touch()
+    (None, None)
+    >>> [path.name for path in files_named("*.csv", folder)]
+    ['a.csv', 'b.csv']
+    """
+    files, folder = Path(files).expanduser(), Path(folder)
     path = folder / files
     if path.is_dir():
         raise InputError("is a folder", where=str(path), do=f'name its files: "{files}/*.parquet"')

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+import re
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import reduce
 from hashlib import sha256
@@ -16,11 +15,13 @@ from typing import Any
 from pricing.errors import InputError, nearest
 from pricing.experience.cells import Experience
 from pricing.files import replacing
+from pricing.held import alone
 
 __all__ = ["ExperienceStore", "Shard"]
 
 VERSION = 1
-_MANIFEST, _LOCK = "manifest.json", ".lock"
+_MANIFEST = "manifest.json"
+_SHARD = re.compile(r"shard-\d{5,}-[0-9a-f]{16}\.parquet")
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class ExperienceStore:
 
     A shard is written whole and only then named in the manifest, which is replaced in one step. So
     an addition that is killed leaves the store as it was, and a file that the manifest does not
-    name does not count. Writers wait for each other, one addition at a time (except on Windows:
+    name does not count; the next addition removes it. Writers wait for each other, one addition at a time (except on Windows:
     there, let one process add).
 
     Parameters
@@ -120,8 +121,19 @@ class ExperienceStore:
         """
         if not source.strip():
             raise InputError("a source needs a name", where=str(self.folder))
-        with _alone(Path(self.folder)):
-            return self._add(experience, source)
+        folder = Path(self.folder)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with alone(folder / _MANIFEST) as held:
+                if held:
+                    _tidy(folder, self.shards)
+                return self._add(experience, source)
+        except OSError as error:
+            raise InputError(
+                f"cannot write: {error.strerror or error}",
+                where=str(folder),
+                do="give a folder that can be written to",
+            ) from error
 
     def _add(self, experience: Experience, source: str) -> Shard:
         shards, fingerprint = self.shards, experience.basis.fingerprint
@@ -183,27 +195,12 @@ class ExperienceStore:
         return reduce(add, (self.read(source) for source in sources))
 
 
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Hold the store while adding; the system lets go of it when the process ends, however it does."""
-    if sys.platform == "win32":
-        yield
-        return
-    import fcntl
-
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        held = (folder / _LOCK).open("w")
-    except OSError as error:
-        raise InputError(
-            f"cannot write: {error.strerror or error}",
-            where=str(folder),
-            do="give a folder that can be written to",
-        ) from error
-    with held:
-        with suppress(OSError):  # a file system without locks: one writer at a time
-            fcntl.flock(held, fcntl.LOCK_EX)
-        yield
+def _tidy(folder: Path, shards: Sequence[Shard]) -> None:
+    """Remove shards that no manifest came to name: their addition was killed."""
+    named = {shard.file for shard in shards}
+    for path in folder.glob("shard-*.parquet"):
+        if _SHARD.fullmatch(path.name) and path.name not in named:
+            path.unlink()
 
 
 def _checksum(path: Path) -> str:

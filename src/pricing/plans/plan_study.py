@@ -14,6 +14,7 @@ import polars as pl
 from pricing.data.check import Checked, check_book, write_rejected
 from pricing.errors import InputError
 from pricing.files import fingerprint, replacing
+from pricing.held import alone
 from pricing.plans.plan_file import PlanSettings, changed, plan_of, read_plan
 from pricing.result.shape import Basis, Result
 from pricing.result.words import Language
@@ -69,30 +70,39 @@ class PlanStudy:
     @cached_property
     def checked(self) -> dict[str, Checked]:
         """Every table, held against its contract and against the others."""
-        done: dict[str, Checked] = {}
-        if self.settings.simulate is None:
-            for name, table in self.settings.tables.items():
-                done[name] = checked_table(name, table, self.path.parent)
-        else:
-            folder = self._simulated()
-            made: dict[str, str] = {}
-            for section in self.settings.plans:
-                plan = plan_of(section)
-                optional = [
-                    n for n in getattr(plan, "OPTIONAL", ()) if (folder / section / n).is_dir()
-                ]
-                self._require_new((*plan.TABLES, *optional), made, section, "simulated tables")
-                for name in (*plan.TABLES, *optional):
-                    more = getattr(plan_of(section), "SIMULATED", {}).get(name, {})
-                    table = Table(files=f"{name}/*.parquet", **more)
-                    done[name] = checked_table(name, table, folder / section)
-        return dict(check_book(done))
+        if self.settings.simulate is not None:
+            self._work.mkdir(parents=True, exist_ok=True)
+            with alone(self._simulated_at):  # another run does not replace what this one reads
+                done = self._simulated_tables()
+                return {n: c.settled() for n, c in check_book(done).items()}
+        named = self.settings.tables.items()
+        done = {n: checked_table(n, t, self.path.parent) for n, t in named}
+        return {n: c.settled() for n, c in check_book(done).items()}
+
+    def _simulated_tables(self) -> dict[str, Checked]:
+        folder, done = self._simulated(), dict[str, Checked]()
+        made: dict[str, str] = {}
+        for section in self.settings.plans:
+            plan = plan_of(section)
+            optional = [n for n in getattr(plan, "OPTIONAL", ()) if (folder / section / n).is_dir()]
+            self._require_new((*plan.TABLES, *optional), made, section, "simulated tables")
+            for name in (*plan.TABLES, *optional):
+                more = getattr(plan_of(section), "SIMULATED", {}).get(name, {})
+                table = Table(files=f"{name}/*.parquet", **more)
+                done[name] = checked_table(name, table, folder / section)
+        return done
+
+    @property
+    def _simulated_at(self) -> Path:
+        wanted = self.settings.simulate
+        assert wanted is not None
+        return self._work / f"{self.name}-{wanted.members}-{wanted.seed}"
 
     def _simulated(self) -> Path:
         """Write the tables of every section anew: cheap, and never those of another version."""
         wanted = self.settings.simulate
         assert wanted is not None
-        folder = self._work / f"{self.name}-{wanted.members}-{wanted.seed}"
+        folder = self._simulated_at
         with replacing(folder) as beside:
             for section in self.settings.plans:
                 if plan_of(section).TABLES:

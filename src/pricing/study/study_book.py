@@ -16,7 +16,8 @@ from pricing.errors import InputError
 from pricing.experience.bands import band
 from pricing.experience.cells import Experience
 from pricing.experience.person_years import PersonYears, person_years
-from pricing.files import replacing
+from pricing.files import replacing, restore
+from pricing.held import alone
 from pricing.result.shape import Basis
 from pricing.result.words import Language
 from pricing.study.data_check import DataCheck, data_check, fingerprint_of
@@ -49,8 +50,12 @@ class StudyBook:
         if wanted is None:
             return None
         folder = self._work / f"{self.name}-{wanted.policies}-{wanted.seed}"
+        self._work.mkdir(parents=True, exist_ok=True)
+        restore(folder)
         if not same_book(folder, wanted.policies, wanted.seed):
-            simulate(folder, policies=wanted.policies, seed=wanted.seed)
+            with alone(folder):  # two runs at once make it once
+                if not same_book(folder, wanted.policies, wanted.seed):
+                    simulate(folder, policies=wanted.policies, seed=wanted.seed)
         return folder
 
     @cached_property
@@ -69,7 +74,7 @@ class StudyBook:
             tables = {str(name): table for name, table in self.settings.tables.items()}
             folder = self.path.parent
         done = {name: checked_table(name, table, folder) for name, table in tables.items()}
-        return dict(check_book(done))
+        return {n: c.settled() for n, c in check_book(done).items()}
 
     @cached_property
     def person_years(self) -> PersonYears:
