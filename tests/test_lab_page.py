@@ -12,8 +12,9 @@ from pricing.data.tables import bundled
 from pricing.errors import InputError
 from pricing.lab.blocks import Faces
 from pricing.lab.desk import Desk, State, acted, start
+from pricing.lab.door import guard
 from pricing.lab.opened import studies_in
-from pricing.lab.serve import guard, make_app, serve
+from pricing.lab.serve import make_app, serve
 from pricing.report.page import write
 from pricing.report.sections import ASIDE
 from pricing.report.tables import kinds_of, words_of
@@ -98,28 +99,6 @@ def test_a_remembered_session_that_no_longer_fits_is_let_go(desk):
     _, state = start(desk, {"study": "home_care", "change": '{"care.uptake": 0.25}'}, "")
     assert state.session.change == {"care.uptake": 0.25}
     assert state.session.undone().change == {}
-
-
-@pytest.mark.parametrize(("host", "token", "asked", "headers", "status"), [
-    ("127.0.0.1", "", "http://127.0.0.1:1/", {}, 200),
-    ("127.0.0.1", "", "http://localhost:1/", {}, 200),
-    ("127.0.0.1", "", "http://evil.example/", {}, 403),
-    ("127.0.0.1", "", "http://127.0.0.1:1/", {"Origin": "http://evil.example"}, 403),
-    ("127.0.0.1", "", "http://127.0.0.1:1/", {"Origin": "http://127.0.0.1:1"}, 200),
-    ("0.0.0.0", "secret", "http://10.0.0.5:1/", {}, 403),
-    ("0.0.0.0", "secret", "http://10.0.0.5:1/?token=wrong", {}, 403),
-    ("0.0.0.0", "secret", "http://10.0.0.5:1/?token=secret", {}, 200),
-])  # fmt: skip
-def test_the_door(desk, host, token, asked, headers, status):
-    pytest.importorskip("dash", reason="the page needs Dash")
-    app = make_app(desk, FACES)
-    guard(app.server, host=host, token=token)
-    client = app.server.test_client()
-    answer = client.get(asked, base_url=asked.partition("?")[0], headers=headers)
-    assert answer.status_code == status
-    if token and status == 200:  # then the cookie opens
-        assert client.get("/", base_url="http://10.0.0.5:1/").status_code == 200
-        assert "HttpOnly" in answer.headers["Set-Cookie"]
 
 
 def test_a_study_file_that_is_not_there_is_said_before_the_page_opens(tmp_path):
