@@ -104,7 +104,6 @@ def guard(server: Any, *, host: str, token: str = "") -> None:
     scripts = " ".join(server.config.get("LAB_SCRIPTS", ()))
     policy = POLICY.format(scripts=scripts).replace("'self' ;", "'self';")
 
-    @server.before_request
     def check() -> Any:
         if not _own(request.host, names, wide=needs_token(host)):
             return _refused("door_host", 403)
@@ -118,7 +117,6 @@ def guard(server: Any, *, host: str, token: str = "") -> None:
             return _refused("door_token", 401)
         return None
 
-    @server.after_request
     def seal(response: Any) -> Any:
         response.headers.update({**HEADERS, "Content-Security-Policy": policy})
         if not request.path.startswith(("/assets/", "/_dash-component-suites/")):
@@ -126,6 +124,9 @@ def guard(server: Any, *, host: str, token: str = "") -> None:
         if token and _same(request.args.get("token", ""), token):
             response.set_cookie(COOKIE, token, httponly=True, samesite="Strict")
         return response
+
+    server.before_request(check)
+    server.after_request(seal)
 
 
 def _same(given: str, token: str) -> bool:
