@@ -3,21 +3,29 @@
 import json
 import re
 import threading
-from pathlib import Path
 from shutil import which
+from zipfile import ZipFile
 
+import polars as pl
 import pytest
 
+from pricing.cli import app as run
 from pricing.data.tables import bundled
 from pricing.errors import InputError
 from pricing.lab.blocks import Faces
 from pricing.lab.desk import Desk, State, acted, start
-from pricing.lab.opened import studies_in
-from pricing.lab.serve import guard, make_app, serve
+from pricing.lab.door import guard
+from pricing.lab.opened import heads_of, studies_in
+from pricing.lab.serve import make_app, serve
+from pricing.renewal.price import price_renewals
+from pricing.renewal.price_trace import trace_price
+from pricing.renewal.rules import RenewalRules
 from pricing.report.page import write
 from pricing.report.sections import ASIDE
 from pricing.report.tables import kinds_of, words_of
 from pricing.report.workbook import write_workbook
+from pricing.result.shape import Result
+from pricing.result.words import label
 
 FACES = Faces(kinds_of, words_of, write_workbook, write, ASIDE)
 CHROMIUM = which("chromium") or which("chromium-browser") or which("google-chrome")
@@ -27,19 +35,20 @@ QUIET = (
 )  # fmt: skip
 
 
+SMALL = {"anjia": "members = 12_000", "green_channel": "members = 20_000"}
+
+
 @pytest.fixture(scope="module")
-def study(tmp_path_factory):
-    """The elder plan with few members."""
+def desk(tmp_path_factory):
+    """The bundled studies, two of them with few members."""
     folder = tmp_path_factory.mktemp("lab")
-    text = bundled("studies/anjia.toml").read_text(encoding="utf-8")
-    path = folder / "anjia.toml"
-    path.write_text(text.replace("members = 12_000", "members = 1_500"), encoding="utf-8")
-    return path
-
-
-@pytest.fixture(scope="module")
-def desk(study):
-    return Desk({**studies_in(), "anjia": study}, study.parent / "kept", study.parent / "books")
+    own = {}
+    for name, members in SMALL.items():
+        text = bundled(f"studies/{name}.toml").read_text(encoding="utf-8")
+        assert members in text
+        own[name] = folder / f"{name}.toml"
+        own[name].write_text(text.replace(members, "members = 1_000"), encoding="utf-8")
+    return Desk({**studies_in(), **own}, folder / "kept", folder / "books")
 
 
 # -- without a browser ------------------------------------------------------------------------------
@@ -100,28 +109,6 @@ def test_a_remembered_session_that_no_longer_fits_is_let_go(desk):
     assert state.session.undone().change == {}
 
 
-@pytest.mark.parametrize(("host", "token", "asked", "headers", "status"), [
-    ("127.0.0.1", "", "http://127.0.0.1:1/", {}, 200),
-    ("127.0.0.1", "", "http://localhost:1/", {}, 200),
-    ("127.0.0.1", "", "http://evil.example/", {}, 403),
-    ("127.0.0.1", "", "http://127.0.0.1:1/", {"Origin": "http://evil.example"}, 403),
-    ("127.0.0.1", "", "http://127.0.0.1:1/", {"Origin": "http://127.0.0.1:1"}, 200),
-    ("0.0.0.0", "secret", "http://10.0.0.5:1/", {}, 403),
-    ("0.0.0.0", "secret", "http://10.0.0.5:1/?token=wrong", {}, 403),
-    ("0.0.0.0", "secret", "http://10.0.0.5:1/?token=secret", {}, 200),
-])  # fmt: skip
-def test_the_door(desk, host, token, asked, headers, status):
-    pytest.importorskip("dash", reason="the page needs Dash")
-    app = make_app(desk, FACES)
-    guard(app.server, host=host, token=token)
-    client = app.server.test_client()
-    answer = client.get(asked, base_url=asked.partition("?")[0], headers=headers)
-    assert answer.status_code == status
-    if token and status == 200:  # then the cookie opens
-        assert client.get("/", base_url="http://10.0.0.5:1/").status_code == 200
-        assert "HttpOnly" in answer.headers["Set-Cookie"]
-
-
 def test_a_study_file_that_is_not_there_is_said_before_the_page_opens(tmp_path):
     pytest.importorskip("dash", reason="the page needs Dash")
     with pytest.raises(InputError, match="no such study file"):
@@ -162,26 +149,38 @@ def browser():
         opened.close()
 
 
-@pytest.fixture
-def page(browser, address):
+@pytest.fixture(scope="module")
+def opened_page(browser, address):
+    """One page for the module: what it says on its console and what it asks for is written down."""
     context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
     page = context.new_page()
     page.set_default_timeout(60_000)
     said, outside = [], []
-    page.on("console", lambda m: said.append(m.text) if m.type == "error" else None)
+    page.on("console", lambda m: said.append(m.text) if m.type in ("error", "warning") else None)
     page.on("pageerror", lambda error: said.append(str(error)))
     page.on("request", lambda r: outside.append(r.url) if not r.url.startswith((address, "data:", "blob:")) else None)  # fmt: skip
+    yield page, said, outside
+    context.close()
+
+
+@pytest.fixture
+def page(opened_page):
+    page, said, outside = opened_page
+    said.clear()
+    outside.clear()
+    page.set_viewport_size({"width": 1280, "height": 900})
     yield page
+    page.evaluate("window.localStorage.clear()")
     assert not said
     assert not outside  # nothing leaves the machine
-    context.close()
 
 
 DEDUCTIBLE = "tiers.tier.basic.benefit.outpatient.deductible"
 
 
-def opened_at(page, address, lang="en"):
-    page.goto(f"{address}?study=anjia&lang={lang}")
+def opened_at(page, address, study="anjia", lang="en"):
+    page.goto("about:blank")
+    page.goto(f"{address}?study={study}&lang={lang}")
     page.wait_for_selector("#figures table")
 
 
@@ -197,80 +196,160 @@ def enter(page, text, key=DEDUCTIBLE):
     typed.press("Enter")
 
 
-def figure(page, name, column):
-    row = page.locator(".figures tr", has=page.get_by_role("rowheader", name=name, exact=True))
-    return float(row.locator("td").nth(column).inner_text().replace(",", "").rstrip("%"))
+def number(text):
+    return float(text.replace(",", "").rstrip("%"))
 
 
-def moved(page):
-    page.wait_for_selector(".figures tr.moved")
+def figure(page, name, column, table="#figures"):
+    row = page.locator(f"{table} tr", has=page.locator("th span", has_text=re.compile(f"^{re.escape(name)}$")))  # fmt: skip
+    return number(row.locator("td").nth(column).inner_text())
+
+
+def moved(page, table="#figures"):
+    page.wait_for_selector(f"{table} tr.moved")
+
+
+def still(page):
+    page.wait_for_selector("#figures tr.moved", state="detached")
 
 
 def tab(page, name):
     page.locator(".tabs label", has_text=name).click()
 
 
+def keep(page, title):
+    page.fill("#keep-title", title)
+    page.click("#keep")
+    page.wait_for_selector(f"#said:has-text('{title}')")
+
+
+def pick(page, which, shown):
+    page.locator(f"#{which}").click()
+    page.get_by_text(shown, exact=True).last.click()
+
+
+def download(page, button):
+    with page.expect_download() as got:
+        page.click(button)
+    return got.value
+
+
 @pytest.mark.browser
-def test_a_deductible_is_turned_kept_compared_exported_and_found_again(page, address, tmp_path):
+def test_a_deductible_is_turned_kept_compared_undone_shared_and_found_again(
+    page, address, tmp_path
+):
     opened_at(page, address)
-    before = figure(page, "Required premium", 0)
+    premium = "Required premium"
+    before = figure(page, premium, 0)
     enter(page, "60")
     moved(page)
-    after = figure(page, "Required premium", 1)
+    after = figure(page, premium, 1)
     assert after < before
     assert field(page).locator("input[type=range]").input_value() == "60"
+    assert "CNY" in page.locator("#figures tr", has_text=premium).inner_text()
+    assert "≥ 0" in field(page).inner_text()  # its domain stands at the field
+    keep(page, "Deductible 60")
+    enter(page, "120")
+    page.wait_for_selector(f"#figures tr.moved >> text={premium}")
+    page.wait_for_selector("#undo:not([disabled])")
+    keep(page, "免赔额 120")
+    lower = figure(page, premium, 1)
+    assert lower < after
 
-    page.fill("#keep-title", "Deductible 60")
-    page.click("#keep")
-    page.wait_for_selector("#said:has-text('Scenario kept')")
     tab(page, "Scenarios")
-    page.wait_for_selector("#comparison .figures tr.moved")
-    rows = page.locator("#comparison .figures tr", has_text="Required premium").locator("td")
-    shown = [rows.nth(i).inner_text() for i in range(2)]
-    assert [float(s) for s in shown] == [before, after]
+    moved(page, "#comparison")
+    pick(page, "left", "Deductible 60")
+    page.wait_for_selector("#comparison th:has-text('Deductible 60')")
+    page.wait_for_selector("#comparison th:has-text('免赔额 120')")
+    shown = [figure(page, premium, place, "#comparison") for place in (0, 1)]
+    assert shown == [after, lower]
+
+    page.click("#undo")
+    page.wait_for_selector(f"[data-key='{DEDUCTIBLE}'] input[type=range][value='60']", state="attached")  # fmt: skip
+    assert field(page).locator("input[type=text]").input_value() == "60"
 
     tab(page, "Share and export")
-    with page.expect_download() as got:
-        page.click("#export-study")
-    text = Path(got.value.path()).read_text(encoding="utf-8")
-    assert f'change = {{ "{DEDUCTIBLE}" = 60.0 }}' in text
-    with page.expect_download() as got:
-        page.click("#export-excel")
-    assert Path(got.value.path()).read_bytes()[:2] == b"PK"
-    with page.expect_download() as got:
-        page.click("#save-file")
     saved = tmp_path / "lab.json"
-    saved.write_bytes(Path(got.value.path()).read_bytes())
+    download(page, "#save-file").save_as(saved)
+    assert [one["title"] for one in json.loads(saved.read_text("utf-8"))["scenarios"]] == ["Deductible 60", "免赔额 120"]  # fmt: skip
     link = page.input_value("#link")
 
     page.reload()
     moved(page)
-    assert figure(page, "Required premium", 1) == after
+    assert figure(page, premium, 1) == after
     assert field(page).locator("input[type=text]").input_value() == "60"
-
     page.click("#undo")
-    page.wait_for_selector(".figures tr.moved", state="detached")
+    still(page)
     assert field(page).locator("input[type=text]").input_value() == "0"
     page.click("#redo")
     moved(page)
+    page.click("#reset")
+    still(page)
+    assert page.locator("#reset").is_disabled()
 
-    page.click("#reset")
-    page.wait_for_selector(".figures tr.moved", state="detached")
-    tab(page, "Share and export")
-    page.set_input_files("#open-file input[type=file]", str(saved))
-    moved(page)
-    assert figure(page, "Required premium", 1) == after
-    page.click("#reset")
-    page.wait_for_selector(".figures tr.moved", state="detached")
+    page.evaluate("window.localStorage.clear()")  # as somebody else's browser
     page.goto("about:blank")
     page.goto(link)
     moved(page)
-    assert figure(page, "Required premium", 1) == after
+    assert figure(page, premium, 1) == after
+    page.click("#reset")
+    still(page)
+    tab(page, "Share and export")
+    page.set_input_files("#open-file input[type=file]", str(saved))
+    moved(page)
+    assert figure(page, premium, 1) == after
+    tab(page, "Scenarios")
+    page.wait_for_selector(".kept-title:has-text('免赔额 120')")
+
+
+@pytest.mark.browser
+def test_the_exported_files_are_real_and_a_run_of_the_study_says_the_same(page, address, desk, tmp_path):  # fmt: skip
+    opened_at(page, address, "green_channel")
+    said = {}
+    for title, value in (("More come", "0.5"), ("Fewer come", "0.3")):
+        enter(page, value, "services.channel.uptake")
+        page.wait_for_selector(f"[data-key='services.channel.uptake'] input[type=range][value='{value}']", state="attached")  # fmt: skip
+        moved(page)
+        keep(page, title)
+    tab(page, "Scenarios")
+    moved(page, "#comparison")
+    pick(page, "left", "More come")
+    page.wait_for_selector("#comparison th:has-text('More come')")
+    rows = page.locator("#comparison tbody tr")
+    for place in range(rows.count()):
+        row = rows.nth(place)
+        name = row.locator("th span").inner_text()
+        said[name] = {title: row.locator("td").nth(i).inner_text() for i, title in enumerate(("More come", "Fewer come"))}  # fmt: skip
+    assert len(said) == 8
+    tab(page, "Share and export")
+    study = tmp_path / "exported.toml"
+    download(page, "#export-study").save_as(study)
+    book = tmp_path / "exported.xlsx"
+    download(page, "#export-excel").save_as(book)
+    page.click("#export-report")
+    page.wait_for_selector("#exported:has-text('index.html')")
+    report = desk.kept / "reports" / "green_channel" / "index.html"
+    assert str(report.parent) in page.inner_text("#exported")
+    assert "Fewer come" in report.read_text("utf-8")
+    with ZipFile(book) as parts:
+        assert "Fewer come" in parts.read("xl/sharedStrings.xml").decode()
+
+    run(["run", str(study), "--out", str(tmp_path / "out")], result_action="return_value")
+    found = Result.load(tmp_path / "out" / "results" / "scenario_comparison")
+    titles = {"more_come": "More come", "fewer_come": "Fewer come"}
+    checked = 0
+    for row in found.table.filter(pl.col("scenario").is_in(list(titles))).iter_rows(named=True):
+        shown = said[label(row["quantity"], "en")][titles[row["scenario"]]]
+        digits = len(shown.rstrip("%").partition(".")[2])
+        expected = 100 * row["after"] if shown.endswith("%") else row["after"]
+        assert number(shown) == pytest.approx(expected, abs=0.5 * 10**-digits + 1e-9)
+        checked += 1
+    assert checked == 16
 
 
 @pytest.mark.browser
 def test_a_bad_value_gets_its_message_and_nothing_is_computed(page, address):
-    opened_at(page, address, "zh")
+    opened_at(page, address, lang="zh")
     for text, said in (("很多", "不是数字"), ("-5", "不得小于 0")):
         enter(page, text)
         page.wait_for_selector(f"[data-key='{DEDUCTIBLE}'] .fault:has-text('{said}')")
@@ -287,24 +366,65 @@ def test_a_bad_value_gets_its_message_and_nothing_is_computed(page, address):
 
 
 @pytest.mark.browser
-def test_it_works_by_keyboard_and_in_both_languages(page, address):
+def test_it_works_by_keyboard_in_both_languages_and_on_a_tablet(page, address):
     opened_at(page, address)
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.id") == "skip"  # first of all: past the fields
     slide = field(page).locator("input[type=range]")
     slide.focus()
     for _ in range(6):
         page.keyboard.press("ArrowRight")
     moved(page)
     assert field(page).locator("input[type=text]").input_value() == "30"
+    page.keyboard.press("Shift+Tab")
+    assert page.evaluate("document.activeElement.name") == DEDUCTIBLE
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none"
     page.locator(".tabs input").first.focus()
     page.keyboard.press("ArrowRight")
     page.wait_for_selector("#tab-body h3")
-    page.locator("#language").focus()
+    page.set_viewport_size({"width": 820, "height": 1180})
+    for lang, title in (("zh", "方案试算"), ("en", "The lab")):
+        page.locator("#language").focus()
+        page.keyboard.press("Enter")
+        page.wait_for_selector(f"h1:has-text('{title}')")
+        moved(page)  # the change went with it
+        assert page.evaluate("document.documentElement.lang") == (
+            "zh-Hans" if lang == "zh" else "en"
+        )
+        wide = "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
+        assert page.evaluate(wide)
+        fields, answer = (page.locator(one).bounding_box() for one in ("aside", "#answer"))
+        assert fields["y"] + fields["height"] <= answer["y"] + 1  # one above the other
+        if lang == "zh":
+            texts = page.locator("aside label, aside summary").all_inner_texts()
+            assert not [t for t in texts if re.search(r"[a-z]{3}", t)]  # no English left
+
+
+@pytest.mark.browser
+def test_the_price_of_a_policy_is_traced(page, address, desk, monkeypatch):
+    opened = desk.study("taiankang")
+    due = pl.DataFrame({"policy_id": ["P1"], "health_group": ["G1"], "standard_premium": [1800.0]})
+    rules = RenewalRules(discounts={"G0": 0, "G1": 0.05}, adjustment=0.1)
+
+    def trace(policy, change):
+        del change
+        if policy != "P1":
+            raise InputError("no renewal of P9 is due")
+        return trace_price(price_renewals(due, rules), [policy], rules)[policy]
+
+    monkeypatch.setattr(type(opened), "traces", ("P1",))
+    monkeypatch.setattr(opened, "trace", trace, raising=False)
+    opened_at(page, address, "taiankang", "zh")
+    tab(page, "保费溯源")
+    page.wait_for_selector("#policy")
+    page.fill("#policy", "P9")
     page.keyboard.press("Enter")
-    page.wait_for_selector("h1:has-text('方案试算')")
-    moved(page)  # the change went with it
-    assert page.evaluate("document.documentElement.lang") == "zh-Hans"
-    texts = page.locator("aside label, aside summary").all_inner_texts()
-    assert not [t for t in texts if re.search(r"[a-z]{3}", t)]  # no English left
+    page.wait_for_selector("#trace .fault:has-text('P9')")
+    page.fill("#policy", "P1")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#trace table")
+    cells = page.locator("#trace tbody tr").last.locator("td")
+    assert number(cells.last.inner_text()) == 1881.0  # 1,800 and 10 % more, 5 % less
 
 
 @pytest.mark.browser
@@ -312,14 +432,19 @@ def test_no_study_says_what_to_do_and_one_can_be_picked(browser, desk):
     from werkzeug.serving import make_server
 
     app = make_app(desk, FACES)
+    guard(app.server, host="0.0.0.0", token="t0ken")
     server = make_server("127.0.0.1", 0, app.server, threaded=True)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     page = browser.new_page()
-    page.goto(f"http://127.0.0.1:{server.server_port}/?lang=en")
+    page.set_default_timeout(60_000)
+    address = f"http://127.0.0.1:{server.server_port}/"
+    assert page.goto(f"{address}?lang=en").status == 401
+    assert "token" in page.inner_text("body")
+    page.goto(f"{address}?lang=en&token=t0ken")
     page.wait_for_selector("text=No study is open")
-    page.locator("#study").click()
-    page.get_by_text("home_care", exact=True).last.click()
+    assert "t0ken" not in page.url  # the cookie holds it from here on
+    pick(page, "study", heads_of(desk.paths["home_care"])["en"])
     page.wait_for_selector("#figures table")
     page.close()
     server.shutdown()

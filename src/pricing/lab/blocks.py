@@ -12,6 +12,7 @@ import polars as pl
 from pricing.errors import InputError
 from pricing.lab.fields import Fault
 from pricing.lab.labels import part_label
+from pricing.lab.units import unit_of_figure
 from pricing.result.shape import Result
 from pricing.result.words import Language, catalogue, label, level_label, say
 
@@ -83,8 +84,10 @@ def written(value: Any, kind: str, words: Mapping[str, str], places: int) -> str
     """
     if value is None:
         return "–"
-    if isinstance(value, str | bool):
-        return words.get(str(value), str(value))
+    if isinstance(value, bool):
+        return words.get(str(value).lower(), str(value))
+    if isinstance(value, str):
+        return words.get(value, value)
     if not isinstance(value, int | float):
         return str(value)
     if kind == "percent":
@@ -95,7 +98,7 @@ def written(value: Any, kind: str, words: Mapping[str, str], places: int) -> str
         return f"{value:,.0f}"
     if kind == "money":
         return f"{value:,.{places}f}"
-    if kind == "fen":
+    if kind in ("fen", "cents"):
         return f"{value:,.2f}"
     if kind == "tenths":
         return f"{value:,.1f}"
@@ -154,11 +157,17 @@ def table_of(table: pl.DataFrame, lang: Language, faces: Faces, *, caption: str)
         )
         for row in rows.iter_rows(named=True)
     ]
-    return html.Div(
+    shown = html.Div(
         html.Table([html.Caption(caption), html.Thead(html.Tr(head)), html.Tbody(body)]),
         className="scroll",
         tabIndex=0,
+        role="region",
+        **{"aria-label": caption},
     )
+    if table.height <= ROWS:
+        return shown
+    cut = say("lab.rows_shown", lang, shown=ROWS, rows=f"{table.height:,}")
+    return html.Div([shown, html.P(cut, className="hint")])
 
 
 def result_block(
@@ -179,7 +188,10 @@ def result_block(
     parts: list[Any] = [html.H3(heading), html.P(result.finding(lang), className="finding")]
     try:
         figure = result.figure(lang)
-        figure.update_layout(margin={"l": 10, "r": 10, "t": 30, "b": 10, "pad": 0}, autosize=True)
+        top = max(
+            30, figure.layout.margin.t or 0
+        )  # a figure whose heads stand above keeps room for them
+        figure.update_layout(margin={"l": 10, "r": 10, "t": top, "b": 10, "pad": 0}, autosize=True)
         figure.update_xaxes(automargin=True)
         figure.update_yaxes(automargin=True)
         config = {"displaylogo": False, "responsive": True, "displayModeBar": False}
@@ -193,7 +205,14 @@ def result_block(
     return html.Section(parts, className="block")
 
 
-def figures_table(figures: pl.DataFrame, lang: Language, faces: Faces, *, heads: tuple[str, str] | None = None) -> Any:  # fmt: skip
+def figures_table(
+    figures: pl.DataFrame,
+    lang: Language,
+    faces: Faces,
+    *,
+    heads: tuple[str, str] | None = None,
+    currency: str = "",
+) -> Any:
     """Give headline figures side by side, what moved marked.
 
     Examples
@@ -208,6 +227,10 @@ def figures_table(figures: pl.DataFrame, lang: Language, faces: Faces, *, heads:
     body = []
     for row in figures.iter_rows(named=True):
         kind = faces.kinds(pl.DataFrame({row["quantity"]: [float(row["after"])]}))[row["quantity"]]
+        unit = unit_of_figure(row["quantity"], kind)
+        kind = {"money": "money", "share": "percent", "count": "whole"}.get(unit, kind)
+        if kind == "whole" and any(row[c] != round(row[c]) and abs(row[c]) < 1000 for c in ("before", "after")):  # fmt: skip
+            kind = "tenths"
         places = 0 if max(abs(row["before"]), abs(row["after"])) >= 1000 else 2
         old, new, gap = (
             written(float(row[c]), kind, {}, places) for c in ("before", "after", "difference")
@@ -220,7 +243,17 @@ def figures_table(figures: pl.DataFrame, lang: Language, faces: Faces, *, heads:
         body.append(
             html.Tr(
                 [
-                    html.Th(label(row["quantity"], lang), scope="row"),
+                    html.Th(
+                        [
+                            html.Span(label(row["quantity"], lang)),
+                            *(
+                                [html.Small(f" {currency}", className="unit")]
+                                if kind == "money" and currency
+                                else []
+                            ),
+                        ],
+                        scope="row",
+                    ),
                     html.Td(old, className="number"),
                     html.Td(new, className="number"),
                     html.Td(f"{sign}{gap}" if moved else "–", className="number"),

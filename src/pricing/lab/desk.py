@@ -18,7 +18,7 @@ from pricing.lab.answers import Answer, answer, compare, faults_of
 from pricing.lab.blocks import Faces
 from pricing.lab.export import as_changed, compared, scenarios_of, study_file
 from pricing.lab.fields import Fault, Field
-from pricing.lab.opened import OpenStudy, open_for_turning
+from pricing.lab.opened import OpenStudy, heads_of, open_for_turning
 from pricing.lab.page import empty_page, field_text, work_page
 from pricing.lab.session import MOST_BYTES, Session, read_session
 from pricing.result.words import LANGUAGES, Language, catalogue, say
@@ -60,7 +60,14 @@ class Desk:
     kept: Path
     work: Path | None = None
     _open: dict[str, OpenStudy] = field(default_factory=dict)
+    _heads: dict[str, dict[Language, str]] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
+
+    def heads(self, lang: Language) -> list[dict[str, str]]:
+        """Name every study by its title, for the list to pick from."""
+        for name, path in self.paths.items():
+            self._heads.setdefault(name, heads_of(path))
+        return [{"label": self._heads[name][lang], "value": name} for name in self.paths]
 
     def study(self, name: str) -> OpenStudy:
         """Open a study, or give the one that is open."""
@@ -159,7 +166,7 @@ def start(desk: Desk, boot: Mapping[str, Any], default: str) -> tuple[Any, State
             wanted = json.loads(str(boot["change"])[:MOST_BYTES])
             linked = read_session(Session(name, dict(wanted)).written(), opened)
             session = session.turned(linked.change)
-        except (InputError, ValueError, TypeError):
+        except (InputError, ValueError, TypeError, RecursionError):
             pass  # an address somebody cut: what the browser remembers stands
     return work_page(opened, session, lang), State(session, lang)
 
@@ -381,7 +388,10 @@ def exported(
         return {"content": study_file(opened, session), "filename": f"{name}_lab.toml"}, ""
     if state.bad:
         raise InputError("a field is wrong", where="has_faults")
-    results = compared(opened, scenarios_of(opened, session))
+    scenarios = scenarios_of(opened, session)
+    if kind == "export-excel":  # a workbook knows no titles: a reader finds the name that was given
+        scenarios = [one.model_copy(update={"name": one.title}) for one in scenarios]
+    results = compared(opened, scenarios)
     titles = {one: opened.title(one) for one in LANGUAGES}
     if kind == "export-excel":
         with tempfile.TemporaryDirectory() as folder:

@@ -18,14 +18,22 @@ from pricing.plans.plan_file import changed, plan_of
 from pricing.plans.plan_study import PlanStudy
 from pricing.renewal.price_trace import PriceTrace
 from pricing.result.shape import Result
-from pricing.result.words import Language
+from pricing.result.words import LANGUAGES, Language
 from pricing.study.chain import Study
 from pricing.study.prepared_book import PreparedBook, saved_book
 from pricing.study.sections import Scenario
 from pricing.study.settings import changed_settings
 from pricing.study.toml_file import read_toml
 
-__all__ = ["OpenBook", "OpenPlan", "OpenStudy", "name_of", "open_for_turning", "studies_in"]
+__all__ = [
+    "OpenBook",
+    "OpenPlan",
+    "OpenStudy",
+    "heads_of",
+    "name_of",
+    "open_for_turning",
+    "studies_in",
+]
 
 Change = Mapping[str, Any]
 Progress = Callable[[str], None]
@@ -257,6 +265,22 @@ def studies_in(folder: str | Path | None = None) -> dict[str, Path]:
     places = [bundle] if folder is None else [bundle, Path(folder)]
     files = [path for place in places for path in sorted(place.glob("*.toml"))]
     return {name_of(path): path for path in files}
+
+
+def heads_of(path: Path) -> dict[Language, str]:
+    """Read the title a study file gives itself in both languages, with its name; only that where it cannot be read.
+
+    Examples
+    --------
+    >>> heads_of(bundled("studies/anjia.toml"))["zh"]
+    '安家守护计划：500 元档与 2,000 元档 · anjia'
+    """
+    name = name_of(path)
+    try:
+        title = read_toml(path)["study"]["title"]
+        return {lang: f"{title[lang]} · {name}" for lang in LANGUAGES}
+    except (InputError, KeyError, TypeError):
+        return dict.fromkeys(LANGUAGES, name)
 
 
 def name_of(path: Path) -> str:

@@ -12,6 +12,7 @@ from pricing.lab.fields import Fault, Field
 from pricing.lab.labels import choice_label, field_label, group_label
 from pricing.lab.opened import OpenStudy
 from pricing.lab.session import Session
+from pricing.lab.units import domain_said, standing
 from pricing.result.words import Language, say
 
 __all__ = ["TABS", "empty_page", "field_text", "frame_of_page", "tab_body", "work_page"]
@@ -54,7 +55,12 @@ def frame_of_page(names: Mapping[str, str], default: str) -> Any:
                     ),
                 ]
             ),
-            dcc.Loading(html.Main(id="work"), delay_show=400, type="dot"),
+            dcc.Loading(
+                html.Main(id="work"),
+                delay_show=400,
+                type="dot",
+                target_components={"work": "children"},
+            ),
         ],
         id="page",
     )
@@ -112,7 +118,7 @@ def work_page(opened: OpenStudy, session: Session, lang: Language) -> Any:
             dcc.Input(
                 id="find", type="search", placeholder=say("lab.find_hint", lang), value="", debounce=False
             ),
-            html.Div(_groups(fields, session, lang), id="fields"),
+            html.Div(_groups(fields, session, lang, opened.currency), id="fields"),
         ]
         if fields
         else html.P(say("lab.no_fields", lang)),
@@ -126,7 +132,13 @@ def work_page(opened: OpenStudy, session: Session, lang: Language) -> Any:
             html.Div(id="figures"),
             html.Div(_keep(lang), className="keep"),
             dcc.RadioItems(id="tab", options=tabs, value="now", className="tabs", inline=True),
-            html.Div(id="tab-body"),
+            dcc.Loading(  # what was drawn stays in sight until the new is there
+                html.Div(id="tab-body"),
+                delay_show=400,
+                type="dot",
+                overlay_style={"visibility": "visible", "opacity": 0.55},
+                target_components={"tab-body": "children"},
+            ),
         ],
         id="answer",
         tabIndex=-1,
@@ -147,7 +159,7 @@ def _keep(lang: Language) -> list[Any]:
     ]  # fmt: skip
 
 
-def _groups(fields: list[Field], session: Session, lang: Language) -> list[Any]:
+def _groups(fields: list[Field], session: Session, lang: Language, currency: str) -> list[Any]:
     from dash import html
 
     tables: dict[str, list[tuple[int, Field]]] = {}
@@ -160,7 +172,7 @@ def _groups(fields: list[Field], session: Session, lang: Language) -> list[Any]:
             html.Details(
                 [
                     html.Summary(group_label(own[0][1], lang)),
-                    *(_field(number, field, session, lang) for number, field in own),
+                    *(_field(number, field, session, lang, currency) for number, field in own),
                 ],
                 open=place < 3 or changed,
             )
@@ -168,7 +180,7 @@ def _groups(fields: list[Field], session: Session, lang: Language) -> list[Any]:
     return parts
 
 
-def _field(number: int, field: Field, session: Session, lang: Language) -> Any:
+def _field(number: int, field: Field, session: Session, lang: Language, currency: str) -> Any:
     from dash import dcc, html
 
     value = session.change.get(field.key, field.value)
@@ -224,13 +236,16 @@ def _field(number: int, field: Field, session: Session, lang: Language) -> Any:
                 inline=True,
             )
         )
-    stands = field_text(field.value) or say("lab.nothing_there", lang)
+    domain = ""
     if field.kind == "choice":
         stands = choice_label(str(field.value), lang)
-    if field.kind == "yes_no":
-        stands = say("lab.yes", lang) if field.value else "–"
+    elif field.kind == "yes_no":
+        stands = say("lab.yes" if field.value else "lab.no", lang)
+    else:
+        stands, domain = standing(field, lang, currency), domain_said(field)
+    hint = say("lab.file_says", lang, value=stands)
     said += [
-        html.Small(say("lab.file_says", lang, value=stands), className="stands"),
+        html.Small([hint, html.Span(domain, className="domain")], className="stands"),
         html.Div(id={"type": "fault", "n": number}, role="alert", className="fault"),
     ]
     return html.Div(
@@ -290,7 +305,12 @@ def tab_body(
     chosen = placed(found.results, tab)
     if not chosen:
         return html.P(say("lab.no_checks" if tab == "checks" else "lab.no_results", lang), className="hint")  # fmt: skip
-    blocks = [result_block(n, r, lang, faces, who=tab == "who") for n, r in chosen.items()]
+    blocks: list[Any] = [
+        result_block(n, r, lang, faces, who=tab == "who") for n, r in chosen.items()
+    ]
+    blocks.insert(
+        0, html.P(say("lab.amounts_in", lang, currency=opened.currency), className="hint")
+    )
     if tab == "checks" and "schedule" in found.results:
         blocks.insert(0, html.P(say("lab.checks_still", lang), className="hint"))
     return html.Div(blocks)
@@ -346,7 +366,7 @@ def _change_said(opened: OpenStudy, change: Mapping[str, Any], lang: Language) -
         field = opened.fields[key]
         said = choice_label(value, lang) if field.kind == "choice" else field_text(value)
         if field.kind == "yes_no":
-            said = say("lab.yes", lang) if value else "–"
+            said = say("lab.yes" if value else "lab.no", lang)
         yield f"{field_label(field, lang)} {said}"
 
 
@@ -419,9 +439,11 @@ def notice_of(
     return html.P([said, " · ", html.Small(took, id="took")], className="hint")
 
 
-def headline_of(found: Answer, lang: Language, faces: Faces) -> Any:
+def headline_of(found: Answer, lang: Language, faces: Faces, *, currency: str = "") -> Any:
     """Give the headline figures of an answer."""
-    return figures_table(found.figures, lang, faces) if found.figures.height else ""
+    return (
+        figures_table(found.figures, lang, faces, currency=currency) if found.figures.height else ""
+    )
 
 
 def faults_at(faults: Iterable[Fault], keys: list[str], lang: Language) -> list[str]:

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import hmac
 import logging
 import secrets
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from pricing.errors import InputError
 from pricing.lab.blocks import Faces
 from pricing.lab.desk import Desk
+from pricing.lab.door import guard, needs_token, shown_address
 from pricing.lab.opened import name_of, studies_in
 from pricing.lab.page import frame_of_page
 from pricing.lab.wiring import wire
 
-__all__ = ["guard", "make_app", "serve"]
-
-HERE = frozenset({"127.0.0.1", "localhost", "::1"})
-COOKIE = "pricing-lab"
-MOST_REQUEST = 2_000_000
+__all__ = ["make_app", "serve"]
 
 
 def make_app(desk: Desk, faces: Faces, *, default: str = "") -> Any:
@@ -63,51 +58,8 @@ def make_app(desk: Desk, faces: Faces, *, default: str = "") -> Any:
     names = {name: name for name in desk.paths}
     app.layout = frame_of_page(names, default)
     wire(app, desk, faces)
+    app.server.config["LAB_SCRIPTS"] = list(app.csp_hashes())
     return app
-
-
-def guard(server: Any, *, host: str, token: str = "") -> None:
-    """Refuse what does not come from this page: other names, other origins, without the token.
-
-    Parameters
-    ----------
-    server : flask.Flask
-        The application's server.
-    host : str
-        What it listens on. On this machine only, no other name is answered (DNS rebinding).
-    token : str
-        Where given, asked for in the address once and then as a cookie.
-
-    Examples
-    --------
-    >>> guard.__annotations__["host"]
-    'str'
-    """
-    from flask import abort, request
-
-    server.config["MAX_CONTENT_LENGTH"] = MOST_REQUEST
-
-    @server.before_request
-    def check() -> None:
-        called = urlsplit(f"//{request.host}").hostname
-        if host in HERE and called not in HERE:
-            abort(403)
-        origin = request.headers.get("Origin")
-        if origin is not None and origin.partition("://")[2] != request.host:
-            abort(403)
-        if token:
-            given = request.args.get("token") or request.cookies.get(COOKIE) or ""
-            if not hmac.compare_digest(given.encode(), token.encode()):
-                abort(403)
-
-    @server.after_request
-    def seal(response: Any) -> Any:
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        response.headers["X-Frame-Options"] = "DENY"
-        response.headers["Referrer-Policy"] = "no-referrer"
-        if token and request.args.get("token"):
-            response.set_cookie(COOKIE, token, httponly=True, samesite="Strict")
-        return response
 
 
 def serve(
@@ -155,7 +107,7 @@ def serve(
         default = name_of(study)
         paths[default] = study
     desk = Desk(paths, kept, work)
-    token = "" if host in HERE else secrets.token_urlsafe(24)
+    token = secrets.token_urlsafe(24) if needs_token(host) else ""
     app = make_app(desk, faces, default=default)
     if default:
         desk.study(default)  # a broken file is said here, not in the browser
@@ -169,8 +121,7 @@ def serve(
         raise InputError(
             f"cannot listen on {host}:{port}: {error}", do="give another --port"
         ) from None
-    shown = f"http://{host}:{server.server_port}/" + (f"?token={token}" if token else "")
-    ready(f"The lab: {shown}  (Ctrl+C ends it)")
+    ready(f"The lab: {shown_address(host, server.server_port, token)}  (Ctrl+C ends it)")
     try:
         server.serve_forever()
     finally:

@@ -31,7 +31,7 @@ class Kept(Strict):
     """A scenario kept by name."""
 
     name: str = Rule(pattern=r"^[a-z0-9_-]{1,40}$")
-    title: str = Rule(min_length=1, max_length=80)
+    title: str = Rule(min_length=1, max_length=80, pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]+$")
     change: dict[str, bool | int | float | str] = Rule(max_length=400)
 
 
@@ -146,7 +146,7 @@ class Session:
         InputError
             Where nothing is changed, the title is empty or too long, or too many are kept.
         """
-        said = " ".join(title.split())
+        said = " ".join("".join(c if c.isprintable() else " " for c in title).split())
         if not self.change:
             raise InputError("nothing is changed, so there is no scenario to keep", where="nothing_to_keep")  # fmt: skip
         if not said or len(said) > 80:

@@ -68,7 +68,7 @@ def wire(app: Any, desk: Desk, faces: Faces) -> None:
 
     @app.callback(
         Output("work", "children"), Output("state", "data"), Output("title", "children"),
-        Output("study-label", "children"), Output("skip", "children"),
+        Output("study-label", "children"), Output("skip", "children"), Output("study", "options"),
         Input("boot", "data"), Held("default", "data"),
     )  # fmt: skip
     def build(boot: Any, default: str) -> Any:
@@ -77,7 +77,7 @@ def wire(app: Any, desk: Desk, faces: Faces) -> None:
         work, state = start(desk, boot, default)
         lang: Language = "zh" if boot.get("lang") == "zh" else "en"
         heads = (say(f"lab.{name}", lang) for name in ("title", "study", "skip"))
-        return work, None if state is None else state.written(), *heads
+        return work, None if state is None else state.written(), *heads, desk.heads(lang)
 
     @app.callback(
         Output("state", "data", allow_duplicate=True),
@@ -127,7 +127,8 @@ def wire(app: Any, desk: Desk, faces: Faces) -> None:
 
     @app.callback(
         Output("figures", "children"), Output("notice", "children"), Output("undo", "disabled"),
-        Output("redo", "disabled"), Input("state", "data"), prevent_initial_call=True,
+        Output("redo", "disabled"), Output("reset", "disabled"), Input("state", "data"),
+        prevent_initial_call=True,
     )  # fmt: skip
     def headline(data: Any) -> Any:
         if data is None:
@@ -137,7 +138,8 @@ def wire(app: Any, desk: Desk, faces: Faces) -> None:
         notice = notice_of(found, state.session, state.lang, bad=len(state.bad), milliseconds=took)
         told = [notice, *problems(found, opened, state.lang)]
         session = state.session
-        return headline_of(found, state.lang, faces), told, not session.past, not session.future
+        figures = headline_of(found, state.lang, faces, currency=opened.currency)
+        return figures, told, not session.past, not session.future, not session.change
 
     @app.callback(
         Output("tab-body", "children"), Input("tab", "value"), Input("state", "data"),
@@ -166,7 +168,9 @@ def wire(app: Any, desk: Desk, faces: Faces) -> None:
             return str(error)
         named = {o["value"]: o["label"] for o in options}
         heads = (named.get(left, left), named.get(right, right))
-        return figures_table(compare(*figures), state.lang, faces, heads=heads)
+        return figures_table(
+            compare(*figures), state.lang, faces, heads=heads, currency=opened.currency
+        )
 
     @app.callback(
         Output("trace", "children"), Input("trace-go", "n_clicks"), Input("policy", "value"),

@@ -31,6 +31,11 @@ window.dash_clientside = window.dash_clientside || {};
         return [none(), none()];
       }
       const asked = new URLSearchParams(window.location.search);
+      if (asked.has("token")) {  // the cookie holds it from here on: not in the history, nor on a screenshot
+        asked.delete("token");
+        const rest = asked.toString();
+        window.history.replaceState(window.history.state, "", window.location.pathname + (rest ? "?" + rest : "") + window.location.hash);
+      }
       const hash = new URLSearchParams(window.location.hash.slice(1));
       const lang = asked.get("lang") || held(KEY + "-lang") || (/^zh/i.test(navigator.language) ? "zh" : "en");
       const name = asked.get("study") || fallback || "";
