@@ -30,7 +30,7 @@ from pricing.report.sections import (
 from pricing.report.tables import about_label, render
 from pricing.reserving.fan import DevelopmentFan
 from pricing.result.shape import Basis, Result
-from pricing.result.words import LANGUAGES, Language, label, level_label, say
+from pricing.result.words import LANGUAGES, Language, label, level_label, note_said, say
 from pricing.study.scenarios import ScenarioSteps
 from pricing.survival.competing import CumulativeIncidence
 from pricing.tiers.grid import TierGrid
@@ -301,8 +301,8 @@ def _note(name: str, first: Result) -> Texts:
         "claims": basis.claims,
     }
     of = {"en": " ({})", "zh": "（{}）"}
-    said = ", ".join(basis.filters)
+    said = {n: ", ".join(note_said(f, n) for f in basis.filters) for n in LANGUAGES}
     return {
-        lang: say(NOTES[name], lang, **facts, of=of[lang].format(said) if said else "")
+        lang: say(NOTES[name], lang, **facts, of=of[lang].format(said[lang]) if said[lang] else "")
         for lang in LANGUAGES
     }
