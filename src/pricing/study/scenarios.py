@@ -319,7 +319,9 @@ def _short(changes: Sequence[str], lang: Language) -> list[str]:
     values = tuple(_value(value, lang) for value in values)
     for words in range(1, max(key.count(".") for key in keys) + 2):
         said = [
-            "<br>".join([*(_word(word, lang) for word in key.split(".")[-words:]), value])
+            "<br>".join(
+                [*(broken(_word(word, lang), 16) for word in key.split(".")[-words:]), value]
+            )
             for key, value in zip(keys, values, strict=True)
         ]
         if len(set(said)) == len(said):
