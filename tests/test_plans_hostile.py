@@ -77,7 +77,7 @@ def test_steps_whose_labels_would_fall_together_say_more_of_their_keys():
     steps = found["scenario_steps:a"]
     (bars,) = steps.figure("en").data
     assert len(set(bars.x)) == len(bars.x) == 4  # were 3: one step hid the other
-    assert bars.x[1:3] == ("basic.premium<br>400", "premium.premium<br>400")
+    assert bars.x[1:3] == ("basic<br>Premium<br>400", "Premium<br>Premium<br>400")
     assert sum(bars.y[1:3]) == pytest.approx(800.0)
 
 

@@ -77,7 +77,7 @@ def test_results_come_in_reading_order(huoli, randhie):
         huoli.study.settings.model.actual_to_expected,
     )
     assert names == [
-        "data_check",
+        *("data_check", "age_pyramid"),
         *(f"one_way:{n}" for n in views),
         *("frequency", "severity", "product"),
         *(f"actual_to_expected:{n}" for n in checks),
@@ -89,6 +89,7 @@ def test_results_come_in_reading_order(huoli, randhie):
         *(
             "completion",
             "completion_pattern",
+            "development_fan",
             "statutory_ibnr",
             "ultimates:chain_ladder",
             "on_level",
@@ -124,6 +125,15 @@ def test_results_come_in_reading_order(huoli, randhie):
         for lang in ("en", "zh"):
             assert "{" not in result.finding(lang)
             assert "nan" not in result.finding(lang).lower().replace("finance", "")
+
+
+def test_a_book_with_age_and_sex_shows_who_is_insured(huoli, randhie):
+    pyramid = huoli.results["age_pyramid"]
+    assert pyramid.table["share_exposure"].sum() == pytest.approx(1.0)
+    views = huoli.results["one_way:sex"].table
+    by_sex = pyramid.table.group_by("sex", maintain_order=True).agg(pl.col("exposure").sum())
+    assert by_sex["exposure"].to_list() == pytest.approx(views["exposure"].to_list())
+    assert "age_pyramid" not in randhie.results  # its ages are not banded
 
 
 def test_progress_is_told_step_by_step(study_of):

@@ -130,6 +130,34 @@ def run(
 
 
 @app.command
+def pictures(report: Path, /, *names: str, out: Path = Path(), lang: str = "en") -> None:
+    """Draw figures of a report as PNG, for a README or a slide; asks for Chromium, Chrome or Edge.
+
+    Parameters
+    ----------
+    report
+        A report's folder.
+    names
+        Results whose figures are wanted, such as schedule.
+    out
+        Folder that receives them.
+    lang
+        en or zh.
+    """
+    from pricing.errors import InputError
+    from pricing.report.picture import write_picture
+    from pricing.result.words import LANGUAGES
+
+    if lang not in LANGUAGES:
+        raise InputError(f"there is no language {lang!r}", do=f"give one of {list(LANGUAGES)}")
+    if not names:
+        raise InputError("no figure was named", do=f"pricing pictures {report} schedule")
+    _require_writable(out)
+    for name in names:
+        print(write_picture(report, name, out, "zh" if lang == "zh" else "en"))
+
+
+@app.command
 def index(reports: Path, /) -> None:
     """Write index.html over every report in a folder: findings, data and links of each study.
 

@@ -17,12 +17,23 @@ from pricing.claims.contest import SHOWN, Contest
 from pricing.claims.product import Product
 from pricing.claims.rating import RatingModel
 from pricing.programme.value import HealthValues
-from pricing.report.sections import ASIDE, EVERY, LAST, NOTES, OF_LEVEL, PLAN_SECTIONS, SECTIONS
+from pricing.report.sections import (
+    ASIDE,
+    BEST,
+    EVERY,
+    LAST,
+    NOTES,
+    OF_LEVEL,
+    PLAN_SECTIONS,
+    SECTIONS,
+)
 from pricing.report.tables import about_label, render
+from pricing.reserving.fan import DevelopmentFan
 from pricing.result.shape import Basis, Result
-from pricing.result.words import LANGUAGES, Language, label, level_label, say
+from pricing.result.words import LANGUAGES, Language, label, level_label, note_said, say
 from pricing.study.scenarios import ScenarioSteps
 from pricing.survival.competing import CumulativeIncidence
+from pricing.tiers.grid import TierGrid
 
 __all__ = ["Block", "Section", "identifier", "sections_of"]
 
@@ -41,6 +52,7 @@ class Block:
     figure: Texts
     tables: Texts
     rows: int
+    heads: Texts  # what its table says above itself
     basis: Basis
     whole: Mapping[Language, pl.DataFrame]  # for the files beside the page: all columns
 
@@ -129,6 +141,10 @@ def _whole(result: Result, table: pl.DataFrame) -> pl.DataFrame:
 
 def _shown(result: Result, table: pl.DataFrame) -> pl.DataFrame:
     """What of a result's table is printed."""
+    if isinstance(result, TierGrid):
+        table = result.ranked().head(BEST[result.kind])
+    if isinstance(result, DevelopmentFan):  # what is to come; what is seen stands in the figure
+        table = table.filter(pl.col("grown_expected").is_not_null()).drop("grown_to")
     shown = table.drop(ASIDE.get(result.kind, ()), strict=False)
     shown = shown.gather_every(EVERY.get(result.kind, 1))
     shown = shown.tail(LAST.get(result.kind, shown.height))
@@ -235,9 +251,16 @@ def _assemble(
         figure=drawn,
         tables={lang: render(shown[lang], lang, name=f"table-{name}") for lang in LANGUAGES},
         rows=shown["en"].height,
+        heads=_heads(result, shown["en"].height, (whole or shown)["en"].height),
         basis=result.basis,
         whole=whole or shown,
     )
+
+
+def _heads(result: Result, rows: int, whole: int) -> Texts:
+    """What stands above a table; where the page prints a part of it, that the files hold all."""
+    key = "table_of" if rows >= whole else "table_best" if result.kind in BEST else "table_part"
+    return {lang: say(f"section.{key}", lang, rows=rows, whole=whole) for lang in LANGUAGES}
 
 
 def _drawn(figure: go.Figure, name: str) -> Markup:
@@ -278,8 +301,8 @@ def _note(name: str, first: Result) -> Texts:
         "claims": basis.claims,
     }
     of = {"en": " ({})", "zh": "（{}）"}
-    said = ", ".join(basis.filters)
+    said = {n: ", ".join(note_said(f, n) for f in basis.filters) for n in LANGUAGES}
     return {
-        lang: say(NOTES[name], lang, **facts, of=of[lang].format(said) if said else "")
+        lang: say(NOTES[name], lang, **facts, of=of[lang].format(said[lang]) if said[lang] else "")
         for lang in LANGUAGES
     }

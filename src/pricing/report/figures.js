@@ -40,7 +40,9 @@ function draw(place) {
   const shown = { template: style, ...layout };
   if (place.dataset.figure) {
     const named = layout.showlegend === false ? 0 : data.filter((one) => one.name && one.showlegend !== false).length;
-    shown.height = BRIEF + 20 * Math.max(0, named - 4); // room for a long legend
+    const lines = layout.yaxis?.type === "category" ? new Set(data.flatMap((one) => one.y || [])).size : 0;
+    const below = layout.legend?.y < 0 ? 22 * named : 0; // a list under the figure
+    shown.height = below + Math.max(BRIEF, 130 + 18 * lines) + 20 * Math.max(0, named - 4); // every line keeps its name
     place.style.height = `${shown.height}px`;
     shown.legend = { ...layout.legend, font: { size: 11 } };
     shown.font = { ...layout.font, size: 12 };

@@ -26,7 +26,7 @@ from pricing.report.theme import rendered
 from pricing.report.workbook import write_workbook
 from pricing.result.figure import DARKER
 from pricing.result.shape import Basis, Result
-from pricing.result.words import LANGUAGES, Language, label, say
+from pricing.result.words import LANGUAGES, Language, label, note_said, say
 from pricing.study.chain import Study
 
 __all__ = ["MARK", "packed_plotly", "write"]
@@ -171,14 +171,14 @@ def _rests(basis: Basis, lang: Language) -> list[tuple[str, str]]:
     }
     said = {
         "data_source": basis.source,
-        "observation_period": basis.period,
-        "filters": "; ".join(basis.filters),
+        "observation_period": note_said(basis.period, lang),
+        "filters": ("；" if lang == "zh" else "; ").join(note_said(f, lang) for f in basis.filters),
         **figures,
         "currency": basis.currency,
         "fingerprint": basis.fingerprint,
     }
     lines = [(label(name, lang), text) for name, text in said.items() if text]
-    return [*lines, *((label("notes", lang), note) for note in basis.notes)]
+    return [*lines, *((label("notes", lang), note_said(note, lang)) for note in basis.notes)]
 
 
 def _basis(study: Study | PlanStudy, results: Mapping[str, Result], lang: Language) -> list[str]:

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-__all__ = ["ASIDE", "DECISION", "EVERY", "LAST", "NOTES", "OF_LEVEL", "PLAN_SECTIONS", "SECTIONS"]
+__all__ = [
+    "ASIDE",
+    "BEST",
+    "DECISION",
+    "EVERY",
+    "LAST",
+    "NOTES",
+    "OF_LEVEL",
+    "PLAN_SECTIONS",
+    "SECTIONS",
+]
 
 SECTIONS = {  # one question each, and the kinds of results that answer it
     "schedule": ("schedule", "schedule_design", "discount_split"),
@@ -33,11 +43,17 @@ SECTIONS = {  # one question each, and the kinds of results that answer it
     "indication": ("indication", "tornado", "permissible", "on_level"),
     "regulation": ("rate_adjustment_check", "regulatory_loss_ratio", "check", "service_cost_check"),
     "monitoring": ("loss_ratio_monitor", "early_warning", "waterfall", "trend", "trend_break"),
-    "reserves": ("completion", "completion_pattern", "statutory_ibnr", "ultimates"),
+    "reserves": (
+        "completion",
+        "completion_pattern",
+        "development_fan",
+        "statutory_ibnr",
+        "ultimates",
+    ),
     "product": ("product",),
     "frequency": ("frequency", "severity"),
     "validation": ("calibration", "lift", "lorenz", "murphy", "contest"),
-    "experience": ("actual_to_expected", "one_way", "recovery"),
+    "experience": ("age_pyramid", "actual_to_expected", "one_way", "recovery"),
     "scenarios": ("scenario_comparison", "scenario_steps"),
     "data_check": ("data_check", "not_shown"),
 }
@@ -172,6 +188,7 @@ ASIDE |= {
 OF_LEVEL = (  # their names say a tier, not a factor
     "tier_cost", "premium_build_up", "tier_adequacy", "tier_break_even", "tier_effects", "tier_grid",
 )  # fmt: skip
+BEST = {"tier_grid": 20}  # of a long list, the rows that are printed, the best first
 LAST = {"completion": 24}  # of a long series, the periods that are printed
 EVERY = {
     "lorenz": 10,

@@ -21,7 +21,8 @@ from pricing.estimate.time_axis import (
 )
 from pricing.reserving.emergence import Drawn, Emergence, Floats, completed_share, emergence
 from pricing.reserving.exposure import exposure_behind
-from pricing.reserving.triangle import Triangle
+from pricing.reserving.fan import DevelopmentFan, fan_ages, fan_table
+from pricing.reserving.triangle import Triangle, period_name
 from pricing.result.figure import COLOURS, error_bars
 from pricing.result.series import band_figure
 from pricing.result.shape import Basis, Result
@@ -123,6 +124,24 @@ class Completion(Result):
         }
         return CompletionPattern(table=table, basis=self.basis, facts=facts)
 
+    @property
+    def fan(self) -> DevelopmentFan:
+        """How the recent origins grew by lag and where they may come out, as a result of its own."""
+        table = self.frames["fan"]
+        newest = table.filter(pl.col("origin") == table["origin"].max())
+        first, last = (
+            newest.filter(pl.col("grown_expected").is_not_null()).row(i, named=True)
+            for i in (0, -1)
+        )
+        facts = {
+            "origin": period_name(first["origin"], self.facts["grain"]),
+            "grown_to": first["grown_to"],
+            **{n: last[n] for n in ("grown_expected", "lower_80", "upper_80", "lower", "upper")},
+            **{n: self.facts[n] for n in ("grain", "level", "valuation")},
+            "unit": self.facts["currency"],
+        }
+        return DevelopmentFan(table=table, basis=self.basis, facts=facts)
+
 
 class CompletionPattern(Result):
     """Share of the ultimate paid by the end of each lag, with its interval."""
@@ -205,7 +224,8 @@ def complete(
     Completion
         ``.table``: origin, exposure, paid, complete (share), credibility, a_priori (expected
         ultimate), ultimate, unpaid, std_error, lower_80, upper_80, lower, upper (of the ultimate).
-        ``.pattern``: lag, paid_in_lag, complete, std_error, lower, upper. ``.facts``: totals.
+        ``.pattern``: lag, paid_in_lag, complete, std_error, lower, upper. ``.fan``: the development
+        of recent origins and where it may lead. ``.facts``: totals.
 
     Raises
     ------
@@ -234,6 +254,8 @@ def complete(
     [(1.0, 4000.0, 4000.0), (0.25, 1000.0, 4000.0)]
     >>> found.pattern.table.columns[:2]
     ['lag', 'paid_in_lag']
+    >>> found.fan.table.tail(1).select("lag", "grown_to", pl.col("grown_expected").round(1)).rows()
+    [(11, None, 4000.0)]
     """
     require_simulation(level, draws, seed)
     if weighting not in get_args(Weighting):
@@ -252,7 +274,8 @@ def complete(
     model, weight = seen.model, seen.weight(weighting)
     rng = np.random.default_rng(seed)
     drawn = model.draw(draws, rng)
-    unpaid = model.unpaid(drawn, weight, rng)
+    due = model.due(drawn, weight, rng)
+    unpaid = model.claimed(due, rng)
     ultimate, paid = seen.ultimate(weight), model.paid
     table = pl.DataFrame(
         {
@@ -281,6 +304,7 @@ def complete(
         "valuation": triangle.valuation.isoformat(),
         "latest_complete": float(model.share()[-1]),
         "currency": triangle.basis.currency,
+        "grain": triangle.grain,
         "draws": draws,
         "seed": seed,
     }
@@ -288,7 +312,10 @@ def complete(
         table=table,
         basis=noted(triangle, seen, dispersion),
         facts=facts,
-        frames={"pattern": _pattern(model, drawn, level)},
+        frames={
+            "pattern": _pattern(model, drawn, level),
+            "fan": _fan(seen, drawn, due, unpaid, ultimate, level, rng),
+        },
         details={"axis": seen.axis.written(), "coefficients": model.coefficients.tolist()},
     )
 
@@ -448,6 +475,35 @@ def _pattern(model: Emergence, drawn: Drawn, level: float) -> pl.DataFrame:
             **{name: found[name] for name in ("std_error", "lower", "upper")},
         }
     )
+
+
+def _fan(
+    seen: History,
+    drawn: Drawn,
+    due: Floats,
+    unpaid: Floats,
+    ultimate: Floats,
+    level: float,
+    rng: np.random.Generator,
+) -> pl.DataFrame:
+    """Growth by lag: what is seen, and of some origins the drawn ways to the drawn ultimates."""
+    model = seen.model
+    lags, age = model.increments.shape[1], model.age
+    grown = np.where(np.arange(lags) <= age[:, None], model.increments.cumsum(axis=1), np.nan)
+    pattern = np.append(model.complete, 1.0) if model.tail != 1 else model.complete
+    fans = {}
+    for place in fan_ages(age.tolist(), lags):
+        at, now = int(age[place]), float(model.paid[place])
+        to_come = pattern[at:] - pattern[at]
+        share = np.divide(to_come, to_come[-1], out=np.zeros_like(to_come), where=to_come[-1] != 0)
+        ways = now + model.by_lag(drawn, due, unpaid, place, rng)
+        ways = np.column_stack([np.full(ways.shape[0], now), ways])
+        ends = interval_columns(ways, level)
+        fans[place] = {
+            "grown_expected": now + (ultimate[place] - now) * share,
+            **{n: ends[n].to_numpy() for n in ("lower_80", "upper_80", "lower", "upper")},
+        }
+    return fan_table(seen.origins, grown, fans)
 
 
 def _is_count(value: object) -> bool:

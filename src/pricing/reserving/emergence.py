@@ -174,16 +174,62 @@ class Emergence:
         rng : numpy.random.Generator
             Where the claims come from.
         """
+        return self.claimed(self.due(drawn, weight, rng), rng)
+
+    def due(self, drawn: Drawn, weight: Floats, rng: np.random.Generator) -> Floats:
+        """Draw the level of what is still to be paid, before the chance of single claims: draws × periods.
+
+        Parameters are those of :meth:`unpaid`.
+        """
         share = self.share(drawn.complete)
         own = np.divide(self.paid, share, out=np.zeros_like(share), where=share > 0)
         prior = self.exposure * self.rate(drawn.coefficients)
         mean = (1 - share) * (weight * own + (1 - weight) * prior)
-        scale = np.broadcast_to(self.dispersion * self.money(), mean.shape)
         due = self.exposure * self.rate() * self.share()
         chance = self.dispersion * self.money() / np.where(due > 0, due, np.inf)
         level = (1 - weight) ** 2 * self.between + weight**2 * chance
-        common = _gamma(rng, np.ones(mean.shape), level)
-        return _compound(rng, mean * common, scale)
+        found: Floats = mean * _gamma(rng, np.ones(mean.shape), level)
+        return found
+
+    def claimed(self, due: Floats, rng: np.random.Generator) -> Floats:
+        """Draw the claims to come about their level: draws × periods."""
+        return _compound(rng, due, np.broadcast_to(self.dispersion * self.money(), due.shape))
+
+    def by_lag(
+        self, drawn: Drawn, due: Floats, unpaid: Floats, period: int, rng: np.random.Generator
+    ) -> Floats:
+        """Spread what was drawn of a period over its lags to come: draws × lags, added up.
+
+        Claims of the lags are independent gamma of one scale, φ, so that given their sum the shares
+        are Dirichlet with parameters due · p_j / ((1 − q) φ) (Johnson, Kotz and Balakrishnan 2000,
+        Continuous Multivariate Distributions, chapter 49); the last column is the sum. Where a
+        lag takes money back there is no such law: the pattern itself then splits the sum.
+
+        Parameters
+        ----------
+        drawn : Drawn
+            Error of the estimates.
+        due, unpaid : array, draws × periods
+            What :meth:`due` and :meth:`claimed` gave.
+        period : int
+            Which one.
+        rng : numpy.random.Generator
+            Where the shares come from.
+        """
+        at = int(self.age[period])
+        part = np.diff(drawn.complete[:, at:], axis=1)
+        if self.tail != 1:
+            part = np.column_stack([part, 1 - drawn.complete[:, -1]])
+        whole = part.sum(axis=1, keepdims=True)
+        part = np.divide(part, whole, out=np.zeros_like(part), where=whole != 0)
+        scale = self.dispersion * self.money()[period]
+        lawful = (part >= 0).all(axis=1, keepdims=True) & (due[:, [period]] > 0)
+        shape = np.where(lawful, part * np.maximum(due[:, [period]], 0.0) / scale, 0.0)
+        shares = rng.standard_gamma(shape)
+        total = shares.sum(axis=1, keepdims=True)
+        shares = np.divide(shares, total, out=part, where=lawful & (total > 0))
+        grown: Floats = unpaid[:, [period]] * shares.cumsum(axis=1)
+        return grown
 
 
 def emergence(

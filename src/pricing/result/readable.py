@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from pricing.result.words import Language
+from pricing.result.words import Language, label
 
 __all__ = ["amount_text", "broken", "finished", "readable"]
 
@@ -29,6 +29,12 @@ MONTHS = [
 ACROSS = 74  # Latin letters side by side under a figure of half a page
 BESIDE = 40  # letters that may stand beside a lying figure
 TWO_LINES = 34  # pixels
+MONEY = (  # names of axes that say an amount without its currency
+    "amount_a_year", "bill", "capped_mean", "cost_a_year", "cost_per_insured", "earned_premium",
+    "levels_margin", "mean_excess", "member_price", "monthly_leakage", "net_value", "outgo_first",
+    "own_excess", "premium", "price_paid", "pure_premium", "required_premium", "severity",
+    "standard_premium", "threshold", "value_of_a_visit", "year_share",
+)  # fmt: skip
 UPRIGHT = 38  # letters along a vertical axis
 
 
@@ -89,9 +95,20 @@ def finished(draw: Callable[..., go.Figure]) -> Callable[..., go.Figure]:
 
     @wraps(draw)
     def drawn(self: Any, lang: Language = "en", *more: Any, **named: Any) -> go.Figure:
-        return readable(draw(self, lang, *more, **named), lang)
+        figure = draw(self, lang, *more, **named)
+        basis = getattr(self, "basis", None)
+        return readable(_with_unit(figure, basis.currency, lang) if basis else figure, lang)
 
     return drawn
+
+
+def _with_unit(figure: go.Figure, currency: str, lang: Language) -> go.Figure:
+    """Give the axes that a sum of money names its currency."""
+    money = {label(name, lang) for name in MONEY} if currency else set()
+    for _, axis in _axes(figure):
+        if axis.title.text in money:
+            axis.title.text = f"{axis.title.text} ({currency})"
+    return figure
 
 
 def readable(figure: go.Figure, lang: Language) -> go.Figure:
@@ -152,6 +169,7 @@ def _width(text: str) -> int:
 def _currency(text: str) -> str:
     for code, name in CURRENCIES.items():
         text = re.sub(rf"(?: ?\({code}\)|[,，] ?{code})$", f"（{name}）", text)
+        text = re.sub(rf" ?\(([万亿]+) ?{code}\)$", rf"（\1{name}）", text)
     return text.replace("）（", "，")
 
 

@@ -17,6 +17,7 @@ from pricing.claims.severity import Severity, fit_severity
 from pricing.data.book import true_parameters
 from pricing.errors import InputError
 from pricing.estimate.design import variables
+from pricing.experience.age_pyramid import age_pyramid
 from pricing.experience.cells import Experience
 from pricing.experience.views import actual_to_expected, one_way
 from pricing.health.effect import GroupEffect, group_effect, programme_effect
@@ -74,7 +75,8 @@ class Study(StudyBook):
         Returns
         -------
         dict of str to Result
-            In reading order: data_check, one_way:…, frequency, actual_to_expected:…,
+            In reading order: data_check, age_pyramid (where the rows have age bands and two
+            sexes), one_way:…, frequency, actual_to_expected:…,
             group_effect, schedule, and where given programme_effect and recovery. Where the study
             file asks for them: severity and product (``[model] severity``), lift, lorenz,
             calibration and murphy on what the models have not seen (``[validation]``),
@@ -106,6 +108,7 @@ class Study(StudyBook):
             base=s.model.base,
             cluster=self.cluster(),
         )
+        results |= self._pyramid(seen)
         results |= {f"one_way:{name}": one_way(seen, name) for name in views}
         results["frequency"] = model
         severity = self._severity(seen, model)
@@ -176,6 +179,20 @@ class Study(StudyBook):
         """The figures of the schedule that some changed keys of ``[discount]`` give."""
         held = changed_settings(self.settings, change) if change else self.settings
         return schedule_headline(schedule_of(held.discount, effect, money))
+
+    def _pyramid(self, seen: Experience) -> dict[str, Result]:
+        """The exposure by age and sex, where every row has its band of age and one of two sexes."""
+        rows = self.person_years.rows
+        bands = [name for name, b in self.settings.bands.items() if b.column == "age"]
+        age = next((n for n in [*bands, "age_band"] if n in rows.columns), None)
+        if age is None or "sex" not in rows.columns:
+            return {}
+        if rows["sex"].n_unique() != 2 or rows.select(age, "sex").null_count().sum_horizontal()[0]:
+            return {}
+        keyed = {age, "sex"} <= set(seen.keys)
+        return {
+            "age_pyramid": age_pyramid(seen if keyed else self.experience([age, "sex"]), age=age)
+        }
 
     def _severity(self, seen: Experience, model: Frequency) -> Severity | None:
         formula = self.settings.model.severity

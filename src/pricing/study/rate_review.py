@@ -43,7 +43,7 @@ def rate_review(book: Book, *, progress: Callable[[str], None]) -> dict[str, Res
     -------
     dict of str to Result
         indication, tornado, permissible, waterfall, loss_ratio_monitor, early_warning, trend:…,
-        trend_break, completion, completion_pattern, statutory_ibnr, ultimates:chain_ladder, on_level; the waterfall where two years
+        trend_break, completion, completion_pattern, development_fan, statutory_ibnr, ultimates:chain_ladder, on_level; the waterfall where two years
         were watched, the early warning where four were, Mack where the triangle allows it.
 
     Raises
@@ -105,6 +105,7 @@ def rate_review(book: Book, *, progress: Callable[[str], None]) -> dict[str, Res
     results |= trends(book)
     progress("reserves")
     results |= {"completion": book.completion, "completion_pattern": book.completion.pattern}
+    results["development_fan"] = book.completion.fan
     results |= reserves(book, permissible)
     return results | {"on_level": book.premium_by_year}
 

@@ -23,6 +23,12 @@ from pricing.study.sections import Scenario
 __all__ = ["ScenarioComparison", "ScenarioSteps", "scenario_results"]
 
 LONGEST = 40  # letters of a changed value under a bar
+SHARES = frozenset({  # figures that are shares: said as percents, their differences in points
+    "activation_rate", "actuarial_value", "aid_paid_share", "break_even_take_up",
+    "choosers_loss_ratio", "closing_growth", "highest_discount", "loss_ratio", "loss_ratio_after",
+    "mean_discount", "passes", "precision", "share_moving_up", "stable_members", "take_up",
+    "top_share", "watched_share", "worst_share_of_net",
+})  # fmt: skip
 Headline = Callable[[Mapping[str, Any]], dict[str, float]]
 
 
@@ -44,8 +50,8 @@ class ScenarioComparison(Result):
             scenarios=self.table["scenario"].n_unique(),
             scenario=_title(self, first["scenario"], lang),
             quantity=label(first["quantity"], lang),
-            before=_figure(first["before"]),
-            after=_figure(first["after"]),
+            before=_level(first["quantity"], first["before"]),
+            after=_level(first["quantity"], first["after"]),
         )
         names = ("、" if lang == "zh" else ", ").join(_title(self, n, lang) for n in still)
         return said + (say("sentence.scenario_still", lang, names=names) if still else "")
@@ -108,9 +114,9 @@ class ScenarioSteps(Result):
             "finding.scenario_steps",
             lang,
             quantity=label(first, lang),
-            difference=_figure(float(rows["part_of_difference"].sum()), signed=True),
-            change=strongest["changed_key"],
-            part=_figure(strongest["part_of_difference"], signed=True),
+            difference=_part(first, float(rows["part_of_difference"].sum()), lang),
+            change=_plain(strongest["changed_key"], lang),
+            part=_part(first, strongest["part_of_difference"], lang),
         )
 
     def figure(self, lang: Language = "en") -> go.Figure:
@@ -118,6 +124,7 @@ class ScenarioSteps(Result):
         first = self._first
         rows = self.table.filter(quantity=first)
         ends = self.frames["ends"].filter(quantity=first).row(0, named=True)
+        share = first in SHARES
         figure = go.Figure(layout={"template": "pricing", "height": 440, "showlegend": False})
         figure.add_waterfall(
             x=[
@@ -132,9 +139,12 @@ class ScenarioSteps(Result):
             decreasing={"marker": {"color": COLOURS["third"]}},
             totals={"marker": {"color": COLOURS["estimate"]}},
             text=[
-                amount_text(ends["before"], lang),
-                *(amount_text(v, lang, signed=True) for v in rows["part_of_difference"]),
-                amount_text(ends["after"], lang),
+                f"{ends['before']:.2%}" if share else amount_text(ends["before"], lang),
+                *(
+                    f"{100 * v:+.2f}" if share else amount_text(v, lang, signed=True)
+                    for v in rows["part_of_difference"]
+                ),
+                f"{ends['after']:.2%}" if share else amount_text(ends["after"], lang),
             ],
             textposition="outside",
             cliponaxis=False,
@@ -146,6 +156,7 @@ class ScenarioSteps(Result):
             yaxis={
                 "title": {"text": label(first, lang)},
                 "range": [min(levels) - 0.6 * room, max(levels) + 0.25 * room],
+                "tickformat": ".1%" if share else None,
             },
             hovermode="closest",
         )
@@ -275,6 +286,27 @@ def _said(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) and abs(value) < 1e6 else str(value)
 
 
+def _level(name: str, value: float) -> str:
+    """A figure: a share as a percent."""
+    return f"{value:.2%}" if name in SHARES else _figure(value)
+
+
+def _part(name: str, value: float, lang: Language) -> str:
+    """A difference of a figure: of a share in points."""
+    if name not in SHARES:
+        return _figure(value, signed=True)
+    return say("sentence.points", lang, points=100 * value)
+
+
+def _plain(change: str, lang: Language) -> str:
+    """A changed key and its value: as the study file writes them, or in Chinese words."""
+    if lang == "en":
+        return change
+    key, value = change.split(" → ", 1)
+    said = "·".join(_word(word, lang) for word in key.split("."))
+    return f"{said} → {_value(value, lang).replace('<br>', '')}"
+
+
 def _figure(value: float, *, signed: bool = False) -> str:
     """A figure of any unit: whole where it is large, four digits where it is not."""
     sign = "+" if signed else ""
@@ -287,7 +319,9 @@ def _short(changes: Sequence[str], lang: Language) -> list[str]:
     values = tuple(_value(value, lang) for value in values)
     for words in range(1, max(key.count(".") for key in keys) + 2):
         said = [
-            "<br>".join([*(_word(word, lang) for word in key.split(".")[-words:]), value])
+            "<br>".join(
+                [*(broken(_word(word, lang), 16) for word in key.split(".")[-words:]), value]
+            )
             for key, value in zip(keys, values, strict=True)
         ]
         if len(set(said)) == len(said):

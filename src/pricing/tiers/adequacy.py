@@ -83,12 +83,12 @@ class BreakEven(Result):
         figure.add_hline(
             y=self.facts["premium"],
             line={"dash": "dot", "color": COLOURS["second"]},
-            annotation={
-                "text": f"{label('premium', lang)}: {self.facts['premium']:,.2f}",
-                "y": 1.08,  # above the bars, which the line crosses
-                "yref": "paper",
-            },
         )
+        figure.add_annotation(  # above the bars, which the line crosses
+            text=f"┄ {label('premium', lang)}: {self.facts['premium']:,.2f}",
+            x=1.0, xref="paper", xanchor="right", y=1.08, yref="paper", showarrow=False,
+            font={"color": COLOURS["second"]},
+        )  # fmt: skip
         return figure.update_layout(
             xaxis={"type": "category", "title": {"text": label("target", lang)}},
             yaxis={"title": {"text": f"{label('price', lang)} ({self.basis.currency})"}},

@@ -41,6 +41,7 @@ COLUMNS = {  # the rules of a claim, beside those of the year
 }
 SHOWN = {"loss_ratio_median": 0.5, "loss_ratio_p95": 0.95, "loss_ratio_p995": 0.995}
 MOST = 20_000
+SAFE = 0.05  # a probability of passing the line that may be borne
 
 
 class TierGrid(Result):
@@ -53,6 +54,19 @@ class TierGrid(Result):
     """
 
     kind = "tier_grid"
+
+    def ranked(self) -> pl.DataFrame:
+        """Order the designs: on the frontier, then safe (passing at most one year in 20), value, price."""
+        safe = pl.col("passes") <= SAFE
+        order: list[pl.Expr] = [
+            pl.col("on_the_frontier") & safe,
+            pl.col("on_the_frontier"),
+            safe,
+            pl.col("actuarial_value"),
+        ]
+        return self.table.sort(
+            *order, "member_price", "design", descending=[*[True] * 4, False, False]
+        )
 
     def finding(self, lang: Language = "en") -> str:
         """Say how many designs there are, how many are on the frontier, and the best value."""
@@ -305,7 +319,7 @@ def _text(value: Any) -> str:
 
 def _facts(tier: Tier, persons: int, line: float, table: pl.DataFrame) -> dict[str, Any]:
     front = table.filter("on_the_frontier")
-    sound = front.filter(pl.col("passes") <= 0.05)
+    sound = front.filter(pl.col("passes") <= SAFE)
     best = sound.sort(["actuarial_value", "member_price"], descending=[True, False]).head(1)
     return {
         "tier": tier.name,
@@ -313,7 +327,7 @@ def _facts(tier: Tier, persons: int, line: float, table: pl.DataFrame) -> dict[s
         "on_frontier": front.height,
         "persons": persons,
         "line": line,
-        "sound": table.filter(pl.col("passes") <= 0.05).height,
+        "sound": table.filter(pl.col("passes") <= SAFE).height,
         "lowest_passes": float(table["passes"].min()),  # type: ignore[arg-type]
         "highest_passes": float(table["passes"].max()),  # type: ignore[arg-type]
         "best_design": int(best["design"][0]) if best.height else 0,
