@@ -23,11 +23,13 @@ from pricing.report.run_record import RECORD, last_of, read_record, record_of
 from pricing.report.sections import DECISION
 from pricing.report.table_files import names_of, write_files
 from pricing.report.theme import rendered
+from pricing.report.two_runs import CELLS
 from pricing.report.workbook import write_workbook
 from pricing.result.figure import DARKER
 from pricing.result.shape import Basis, Result
 from pricing.result.words import LANGUAGES, Language, label, say
 from pricing.study.chain import Study
+from pricing.study.kept import kept_keys
 
 __all__ = ["MARK", "packed_plotly", "write"]
 
@@ -79,7 +81,7 @@ def write(study: Study | PlanStudy, results: Mapping[str, Result], out: str | Pa
     >>> study = open_study(bundled("studies/randhie.toml"))
     >>> page = write(study, study.run(), Path(tempfile.mkdtemp()) / "randhie")
     >>> page.name, sorted(f.name for f in page.parent.iterdir())
-    ('index.html', ['index.html', 'results', 'run.json', 'tables', 'tables.xlsx'])
+    ('index.html', ['index.html', 'kept', 'results', 'run.json', 'tables', 'tables.xlsx'])
     """
     out = Path(out)
     require_replaceable(out, **MARK)
@@ -101,6 +103,8 @@ def write(study: Study | PlanStudy, results: Mapping[str, Result], out: str | Pa
                 write_files(block.whole, block.name, beside)
         for name, result in results.items():
             result.save(beside / "results" / identifier(name))
+        if isinstance(study, Study) and "schedule" in results:
+            study.experience(kept_keys(study.settings)).save(beside / CELLS)
         study.write_rejected(beside / "rejected")
     return out / "index.html"
 
