@@ -17,7 +17,15 @@ from pricing.study.changes import scenario_faults, with_changes
 from pricing.study.sections import Head, Scenario, Strict, Table
 from pricing.study.toml_file import faults_said, read_toml
 
-__all__ = ["PLANS", "PlanSettings", "SimulatedPlan", "changed", "plan_of", "read_plan"]
+__all__ = [
+    "PLANS",
+    "PlanSettings",
+    "SimulatedPlan",
+    "changed",
+    "plan_of",
+    "plan_settings",
+    "read_plan",
+]
 
 PLANS: dict[str, tuple[str, str]] = {  # section of the file: its module, and the class of its keys
     "programme": ("pricing.plans.health_programme", "ProgrammeSection"),
@@ -136,7 +144,25 @@ def changed(settings: PlanSettings, change: Mapping[str, Any]) -> PlanSettings:
     'USD'
     """
     raw = settings.model_dump(mode="python", exclude_unset=True)
-    after, faults = _held(with_changes(raw, change))
+    return plan_settings(with_changes(raw, change))
+
+
+def plan_settings(raw: Mapping[str, Any]) -> PlanSettings:
+    """Hold what a plan's file would say against its contract.
+
+    Raises
+    ------
+    InputError
+        For keys and values that break a rule.
+
+    Examples
+    --------
+    >>> from pricing.data.tables import bundled
+    >>> raw = read_plan(bundled("studies/huoli_members.toml")).model_dump(mode="json")
+    >>> plan_settings(raw).study.name
+    'huoli_members'
+    """
+    after, faults = _held(raw)
     if faults or after is None:
         raise InputError("a change that breaks the plan", faults=faults)
     return after

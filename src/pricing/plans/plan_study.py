@@ -15,7 +15,7 @@ from pricing.data.check import Checked, check_book, write_rejected
 from pricing.errors import InputError
 from pricing.files import fingerprint, replacing
 from pricing.held import alone
-from pricing.plans.plan_file import PlanSettings, changed, plan_of, read_plan
+from pricing.plans.plan_file import PlanSettings, changed, plan_of, plan_settings, read_plan
 from pricing.result.shape import Basis, Result
 from pricing.result.words import Language
 from pricing.study.data_check import DataCheck, data_check, fingerprint_of
@@ -53,9 +53,19 @@ class PlanStudy:
     def __init__(self, path: str | Path, *, work: str | Path | None = None) -> None:
         self.path = Path(path)
         self.settings: PlanSettings = read_plan(path)
+        self.text = self.path.read_text(encoding="utf-8-sig")  # as it was when it was opened
         self.name = self.settings.study.name
         self._work = Path(work) if work else Path("reports") / "books"
         self._stands: dict[str, dict[str, float]] = {}
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any], *, folder: str | Path, work: str | Path) -> PlanStudy:
+        """Make a study of what a plan's file would say, its tables below a folder."""
+        study = cls.__new__(cls)
+        study.path, study.text, study._work = Path(folder) / "plan.toml", "", Path(work)
+        study.settings = plan_settings(settings)
+        study.name, study._stands = study.settings.study.name, {}
+        return study
 
     def title(self, lang: Language) -> str:
         """Title of the study in a language."""

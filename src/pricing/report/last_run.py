@@ -75,7 +75,12 @@ def changes_between(last: Mapping[str, Any], record: Mapping[str, Any]) -> Chang
     """
     old, new = last["findings"], record["findings"]
     return Changes(
-        lines=(*_data(last, record), *_packages(last, record), *_results(old, new)),
+        lines=(
+            *_data(last, record),
+            *_code(last, record),
+            *_packages(last, record),
+            *_results(old, new),
+        ),
         settings=tuple(_settings(last.get("settings") or {}, record.get("settings") or {})),
         sentences=tuple(_sentences(old, new)),
         figures=tuple(_figures(last["facts"], record["facts"])),
@@ -108,6 +113,14 @@ def _data(last: Mapping[str, Any], record: Mapping[str, Any]) -> Iterator[Texts]
     before, now = last.get("data"), record.get("data")
     if before and now:  # a plan without tables has none
         yield _both("same_data" if before == now else "other_data", before=before, now=now)
+
+
+def _code(last: Mapping[str, Any], record: Mapping[str, Any]) -> Iterator[Texts]:
+    before, now = last.get("code"), record.get("code")
+    if before and now and before != now:  # a record of an older version does not tell it
+        said = {"before": before["version"], "now": now["version"]}
+        hashes = {"before_hash": before["fingerprint"], "now_hash": now["fingerprint"]}
+        yield _both("other_code", **said, **hashes)
 
 
 def _packages(last: Mapping[str, Any], record: Mapping[str, Any]) -> Iterator[Texts]:

@@ -15,24 +15,29 @@ import plotly.io as pio
 from plotly.offline import get_plotlyjs
 
 from pricing.claims.models import Frequency
+from pricing.errors import InputError
 from pricing.files import replacing, require_replaceable
 from pricing.plans.plan_study import PlanStudy
 from pricing.report.blocks import Section, identifier, sections_of
+from pricing.report.decisions import LOG, Decided, append_decision, decisions_on, run_hash
 from pricing.report.last_run import Changes, changes_between
 from pricing.report.run_record import RECORD, last_of, read_record, record_of
 from pricing.report.sections import DECISION
 from pricing.report.table_files import names_of, write_files
 from pricing.report.theme import rendered
+from pricing.report.two_runs import CELLS
 from pricing.report.workbook import write_workbook
 from pricing.result.figure import DARKER
 from pricing.result.shape import Basis, Result
 from pricing.result.words import LANGUAGES, Language, label, note_said, say
 from pricing.study.chain import Study
+from pricing.study.kept import kept_keys
 
-__all__ = ["MARK", "packed_plotly", "write"]
+__all__ = ["MARK", "decide", "packed_plotly", "write"]
 
 MARK = {"mark": RECORD, "what": "a report"}  # what only a report folder holds
 TABLES = "tables.xlsx"  # every table of the study, beside the page
+MARKS = "<!--decisions-->", "<!--/decisions-->"  # in the page, around the decisions on its run
 DRAWN = 3  # findings of the decision that stand beside their figure
 
 Texts = Mapping[Language, str]
@@ -79,7 +84,7 @@ def write(study: Study | PlanStudy, results: Mapping[str, Result], out: str | Pa
     >>> study = open_study(bundled("studies/randhie.toml"))
     >>> page = write(study, study.run(), Path(tempfile.mkdtemp()) / "randhie")
     >>> page.name, sorted(f.name for f in page.parent.iterdir())
-    ('index.html', ['index.html', 'results', 'run.json', 'tables', 'tables.xlsx'])
+    ('index.html', ['index.html', 'kept', 'results', 'run.json', 'tables', 'tables.xlsx'])
     """
     out = Path(out)
     require_replaceable(out, **MARK)
@@ -88,7 +93,9 @@ def write(study: Study | PlanStudy, results: Mapping[str, Result], out: str | Pa
     record = record_of(study, results, decided=[d.name for d in decisions])
     last = last_of(record, read_record(out))
     changes = changes_between(last, record) if last else None
-    page = _page(study, results, sections, decisions, changes)
+    log = out.absolute().parent / LOG
+    on_run = _shown(decisions_on(log, run_hash(record)))
+    page = _page(study, results, sections, decisions, changes, on_run)
     with replacing(out) as beside:
         beside.mkdir()
         (beside / "index.html").write_text(page, encoding="utf-8")
@@ -101,8 +108,57 @@ def write(study: Study | PlanStudy, results: Mapping[str, Result], out: str | Pa
                 write_files(block.whole, block.name, beside)
         for name, result in results.items():
             result.save(beside / "results" / identifier(name))
+        if isinstance(study, Study) and "schedule" in results:
+            study.experience(kept_keys(study.settings)).save(beside / CELLS)
         study.write_rejected(beside / "rejected")
     return out / "index.html"
+
+
+def decide(report: str | Path, *, who: str, what: str, because: str = "") -> Decided:
+    """Append a decision on a report's run to the log beside it, and show it in the report's page.
+
+    Parameters
+    ----------
+    report : path
+        A report folder; the log is ``decisions.jsonl`` in the folder that holds it.
+    who, what, because : str
+        As :func:`pricing.report.decisions.append_decision` takes them.
+
+    Raises
+    ------
+    InputError
+        For a folder without a record of a run, and as the log.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pricing.data.tables import bundled
+    >>> from pricing.study.chain import open_study
+    >>> study = open_study(bundled("studies/randhie.toml"))
+    >>> page = write(study, study.run(), Path(tempfile.mkdtemp()) / "randhie")
+    >>> made = decide(page.parent, who="Li Wei", what="Cap of 15 %")
+    >>> made.number, made.study, "Cap of 15 %" in page.read_text(encoding="utf-8")
+    (1, 'randhie', True)
+    """
+    folder = Path(report).absolute()
+    record = read_record(folder)
+    if record is None:
+        raise InputError("no report is here", where=str(report), do=f"give a folder with {RECORD}")
+    run, log = run_hash(record), folder.parent / LOG
+    made = append_decision(log, who=who, what=what, because=because, study=record["study"], run=run)
+    page = folder / "index.html"
+    if page.is_file():
+        start, there, rest = page.read_text(encoding="utf-8").partition(MARKS[0])
+        _, closed, end = rest.partition(MARKS[1])
+        if there and closed:
+            shown = _shown(decisions_on(log, run))
+            with replacing(page) as beside:
+                beside.write_text(start + MARKS[0] + shown + MARKS[1] + end, encoding="utf-8")
+    return made
+
+
+def _shown(decisions: Sequence[Decided]) -> str:
+    return rendered("decisions.html.j2", decisions=decisions)
 
 
 def _page(
@@ -111,6 +167,7 @@ def _page(
     sections: Sequence[Section],
     decisions: Sequence[Decision],
     changes: Changes | None,
+    on_run: str,
 ) -> str:
     return rendered(
         "page.html.j2",
@@ -119,6 +176,7 @@ def _page(
         titles={lang: study.title(lang) for lang in LANGUAGES},
         tables=TABLES,
         decisions=decisions,
+        decisions_on_run=on_run,
         changes=changes,
         sections=sections,
         files={b.name: names_of(b.name) for section in sections for b in section.blocks},

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from pricing.plans.judged import headline_of
 from pricing.plans.plan_study import PlanStudy
+from pricing.report.provenance import content_of, inputs_of
 from pricing.result.shape import Result
 from pricing.result.words import LANGUAGES
 from pricing.study.chain import Study
@@ -16,7 +17,6 @@ from pricing.study.chain import Study
 __all__ = ["RECORD", "last_of", "read_record", "record_of"]
 
 RECORD = "run.json"
-PACKAGES = ("pricing", "polars", "numpy", "scipy", "glum", "plotly")
 
 
 def record_of(
@@ -48,11 +48,13 @@ def record_of(
         "fingerprint": study.fingerprint,
         "data": study.data_fingerprint,
         "settings": study.settings.model_dump(mode="json"),
-        "packages": {name: version(name) for name in PACKAGES},
+        **inputs_of(study),
+        "headline": headline_of(study, results),
         "decided": decided,
         "findings": {n: {lang: r.finding(lang) for lang in LANGUAGES} for n, r in results.items()},
         "facts": {name: dict(r.facts) for name, r in results.items()},
         "fingerprints": {name: r.basis.fingerprint for name, r in results.items()},
+        "contents": {name: content_of(r) for name, r in results.items()},
     }
     return dict(json.loads(json.dumps(record, ensure_ascii=False)))
 

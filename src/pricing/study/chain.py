@@ -23,6 +23,7 @@ from pricing.experience.views import actual_to_expected, one_way
 from pricing.health.effect import GroupEffect, group_effect, programme_effect
 from pricing.result.shape import Result
 from pricing.study.card import card_of
+from pricing.study.kept import money_cells
 from pricing.study.members import member_results
 from pricing.study.regulated import reviewed
 from pricing.study.renewed import require_due
@@ -249,22 +250,7 @@ class Study(StudyBook):
 
     def with_money(self, seen: Experience, effect: GroupEffect, model: Frequency) -> Experience:
         """Take premiums and amounts from the tables, or set them as ``[premium]`` says."""
-        lacking = {"amount", "standard_premium"} - set(seen.cells.columns)
-        if not lacking:
-            return seen
-        premium = self.settings.premium
-        if premium is None:
-            raise InputError(
-                f"the tables hold no {sorted(lacking)}",
-                where=str(self.path),
-                do="add them, or a [premium] section with target_loss_ratio and cost_per_claim",
-            )
-        group, cost = self.settings.discount.group, premium.cost_per_claim
-        # the base is the standard group's credible level: what its discount is measured against
-        level = effect.facts["standard_level"] * cost / premium.target_loss_ratio
-        charged = model.rate(without=group) * pl.col("exposure") * level
-        sums = {"amount": pl.col("claims") * cost, "standard_premium": charged}
-        return seen.with_sums(**{n: e for n, e in sums.items() if n in lacking})
+        return money_cells(self.settings, seen, effect, model, where=str(self.path))
 
     def _programme(self) -> Result:
         wanted = self.settings.programme_effect

@@ -36,6 +36,7 @@ class StudyBook:
     def __init__(self, path: str | Path, *, work: str | Path | None = None) -> None:
         self.path = Path(path)
         self.settings: Settings = read_settings(path)
+        self.text = self.path.read_text(encoding="utf-8-sig")  # as it was when it was opened
         self.name = self.settings.study.name
         self._work = Path(work) if work else Path("reports") / "books"
 
