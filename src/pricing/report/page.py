@@ -17,6 +17,7 @@ from plotly.offline import get_plotlyjs
 from pricing.claims.models import Frequency
 from pricing.files import replacing, require_replaceable
 from pricing.plans.plan_study import PlanStudy
+from pricing.privacy.small_cells import hidden_rows, suppressed
 from pricing.report.blocks import Section, identifier, sections_of
 from pricing.report.last_run import Changes, changes_between
 from pricing.report.run_record import RECORD, last_of, read_record, record_of
@@ -83,6 +84,8 @@ def write(study: Study | PlanStudy, results: Mapping[str, Result], out: str | Pa
     """
     out = Path(out)
     require_replaceable(out, **MARK)
+    minimum = study.settings.study.minimum_cell
+    results = suppressed(results, minimum)  # no face sees more
     sections = sections_of(results)
     decisions = _decisions(results, sections)
     record = record_of(study, results, decided=[d.name for d in decisions])
@@ -101,7 +104,8 @@ def write(study: Study | PlanStudy, results: Mapping[str, Result], out: str | Pa
                 write_files(block.whole, block.name, beside)
         for name, result in results.items():
             result.save(beside / "results" / identifier(name))
-        study.write_rejected(beside / "rejected")
+        if not minimum:  # rows of persons stay in the house: pricing check writes them
+            study.write_rejected(beside / "rejected")
     return out / "index.html"
 
 
@@ -189,4 +193,9 @@ def _basis(study: Study | PlanStudy, results: Mapping[str, Result], lang: Langua
         lines.append(say("section.basis_line", lang, **asdict(model.basis)))
     lines += [str(getattr(note, lang)) for note in head.notes]
     check = next((r for r in results.values() if r.kind == "data_check"), None)
+    number = hidden_rows(results)
+    if number:
+        lines.append(say("sentence.cells_rule", lang, minimum=head.minimum_cell, number=number))
+    elif not head.minimum_cell:
+        lines.append(say("sentence.cells_all_shown", lang))
     return [*lines, *(check.basis.notes if check else ())]
