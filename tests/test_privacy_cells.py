@@ -22,7 +22,6 @@ M = 10
 
 def crossed(table):
     """The cells of a table with the totals of its rows, its columns and the whole."""
-    rows, columns = table.shape
     at = np.arange(table.size).reshape(table.shape)
     lines = [*at, *at.T, at.ravel()]
     totals = [tuple(int(i) for i in line) for line in lines if table.ravel()[line].sum() >= M]
@@ -41,8 +40,7 @@ def ends_by_counting(cells, hidden):
     seen = []
     for first in itertools.product(*ranges):
         for last in range(int(least[-1]), int(most[-1]) + 1):
-            if np.allclose(matrix @ np.array([*first, last]), sums):
-                seen.append((*first, last))
+            seen += [(*first, last)] if np.allclose(matrix @ np.array([*first, last]), sums) else []
     found = np.array(seen)
     return {int(p): (found[:, k].min(), found[:, k].max()) for k, p in enumerate(places)}
 

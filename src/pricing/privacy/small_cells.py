@@ -18,6 +18,7 @@ from pricing.privacy.counted import (
     ADDS_NOT,
     AS_ASKED,
     CHARGED,
+    IDENTIFIERS,
     NOT_PERSONS,
     UNITS,
     events_of,
@@ -143,7 +144,8 @@ def suppressed(results: Mapping[str, Result], minimum: int = 10) -> dict[str, Re
             drawn[key] = frame.filter(~(out | beside))
             lost |= values
             count += int((out | beside).sum())
-        if changed:
+        named = _without_names(result.facts) != dict(result.facts)
+        if changed or named or _without_names(result.details) != dict(result.details):
             found[name] = _hidden_result(result, changed, drawn, lost, count, minimum)
     return found
 
@@ -284,8 +286,10 @@ def _hidden_result(
     minimum: int,
 ) -> Result:
     """The result as it may leave, drawn from the rows that are shown."""
-    facts = {n: _scrubbed(v, n, lost) for n, v in result.facts.items()}
-    withheld = facts != dict(result.facts)
+    told = _without_names(result.facts)
+    facts = {n: _scrubbed(v, n, lost) for n, v in told.items()}
+    withheld = facts != told
+    details = _without_names(result.details)
     notes = list(result.basis.notes)
     if count:
         notes.append(_both("cells_hidden", number=count, minimum=minimum))
@@ -294,13 +298,15 @@ def _hidden_result(
         notes.append(_both("records_withheld", number=sum(records)))
     own = {n: changed.get(n, f) for n, f in result.frames.items()}
     seen = {n: drawn.get(n, f) for n, f in result.frames.items()}
-    source = replace(result, table=drawn.get(TABLE, result.table), frames=seen)
+    table = drawn.get(TABLE, result.table)
+    source = replace(result, table=table, frames=seen, facts=told, details=details)
     basis = result.basis
     return replace(
         result,
         table=changed.get(TABLE, result.table),
         frames=own,
         facts=facts,
+        details=details,
         basis=replace(
             basis,
             exposure=basis.exposure if basis.exposure >= minimum else 0.0,
@@ -311,6 +317,18 @@ def _hidden_result(
         minimum=minimum,
         told=not withheld,
     )
+
+
+def _without_names(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Facts without the name of a person, policy or claim, however deep they stand."""
+    return {
+        n: None
+        if n in IDENTIFIERS and isinstance(v, str)
+        else _without_names(v)
+        if isinstance(v, Mapping)
+        else v
+        for n, v in values.items()
+    }
 
 
 def _scrubbed(value: Any, name: str, lost: set[float]) -> Any:
