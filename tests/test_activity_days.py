@@ -422,6 +422,10 @@ def test_a_wrong_missing_or_weak_key_is_refused(tmp_path, monkeypatch):
     with pytest.raises(InputError, match="one of them"):
         Key.read()
     (tmp_path / "key").write_text(KEY.secret.hex() + "\n", encoding="ascii")
+    (tmp_path / "key").chmod(0o644)
+    with pytest.raises(InputError, match="others may read"):
+        Key.read(file=tmp_path / "key")
+    (tmp_path / "key").chmod(0o600)
     assert Key.read(file=tmp_path / "key") == KEY
     with pytest.raises(InputError, match="inside the output"):
         Key.read(file=tmp_path / "key", output=tmp_path)

@@ -85,7 +85,7 @@ def test_two_plans_give_the_same_bytes_in_any_process(tmp_path):
 def test_a_book_gives_the_same_bytes_in_any_process(tmp_path):
     found = alike(tmp_path, ["huoli"])
     assert "huoli/run.json" in found
-    assert "huoli/kept/cells.parquet" in found
+    assert any(name.startswith("kept/") for name in found)
 
 
 @pytest.mark.slow

@@ -192,7 +192,6 @@ def test_a_books_runs_are_divided_from_the_cells_they_keep(folder):
 
 def test_a_run_of_older_data_or_of_none_is_told_from_another(folder, tmp_path):
     shutil.copytree(folder / "two", tmp_path / "two")
-    shutil.rmtree(tmp_path / "two" / "kept")
     found = compare_runs(tmp_path / "two", folder / "one")
     assert found.facts["undivided"] > 0
     assert any("not kept" in note for note in found.basis.notes)

@@ -474,7 +474,13 @@ def _run(path: Path, out: Path | None, *, work: Path | None, memory: str | None 
     for kind in ("data_check", *DECISION, "recovery"):
         if kind in first:
             print(f"  {first.pop(kind).finding('en')}")
+    if study.settings.study.minimum_cell and _rejected(study):
+        print(f"  Rejected rows name persons and are no part of the report: pricing check {path}")
     return page
+
+
+def _rejected(study: Study | PlanStudy) -> int:
+    return sum(checked.rejected.height for checked in study.checked.values())
 
 
 class _TriedOnly(Exception):

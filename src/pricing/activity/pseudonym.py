@@ -1,14 +1,15 @@
 """Names kept out: a person becomes the keyed hash of the id, and only who holds the key can tell whose.
 
-BLAKE2b with a key (Aumasson et al. 2013; RFC 7693, 2015), 128 bits. The key stays outside the output.
+HMAC-SHA256 (RFC 2104, 1997; FIPS 198-1, 2008), its first 128 bits. The key stays outside the output.
 """
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from hashlib import blake2b
+from hashlib import sha256
 from hmac import compare_digest
+from hmac import new as hmac
 from pathlib import Path
 
 import polars as pl
@@ -44,7 +45,7 @@ class Key:
     --------
     >>> key = Key(bytes(range(32)))
     >>> key
-    Key(check='d56b899a')
+    Key(check='baa62af6')
     >>> key.of("甲") == key.of("甲") != Key(bytes(range(1, 33))).of("甲")
     True
     """
@@ -66,7 +67,7 @@ class Key:
     @property
     def check(self) -> str:
         """Eight digits that tell this key from another."""
-        return blake2b(b"check", key=self.secret, digest_size=4, person=b"key check").hexdigest()
+        return self.of("check", kind="key")[:8]
 
     @classmethod
     def read(
@@ -90,6 +91,13 @@ class Key:
             if output and path.resolve().is_relative_to(Path(output).resolve()):
                 raise InputError("the key lies inside the output", where=where, do="keep it apart")
             try:
+                others = os.name == "posix" and path.stat().st_mode & 0o077
+                if others:
+                    raise InputError(
+                        f"others may read the key (mode {path.stat().st_mode & 0o777:o})",
+                        where=where,
+                        do=f"chmod 600 {path}",
+                    )
                 text = path.read_text(encoding="ascii")
             except (OSError, UnicodeError) as error:
                 raise InputError("there is no readable key", where=where, do=_DO) from error
@@ -105,9 +113,9 @@ class Key:
                 raise
             raise InputError("the key is not in hexadecimal digits", where=where, do=_DO) from None
 
-    def of(self, person: str) -> str:
-        """Pseudonym of one id: 32 hexadecimal digits."""
-        return blake2b(person.encode(), key=self.secret, digest_size=16).hexdigest()
+    def of(self, name: str, *, kind: str = "person") -> str:
+        """Pseudonym of one id: 32 hexadecimal digits; a policy and a person of one number are two."""
+        return hmac(self.secret, f"{kind}\x1f{name}".encode(), sha256).hexdigest()[:32]
 
     def require(self, check: str) -> None:
         """Refuse if what is to be joined was made with another key."""
@@ -119,7 +127,7 @@ class Key:
             )
 
 
-def pseudonyms(persons: pl.Series, key: Key) -> pl.DataFrame:
+def pseudonyms(persons: pl.Series, key: Key, *, kind: str = "person") -> pl.DataFrame:
     """Give each distinct id its pseudonym; the ids are hashed once each, however many rows they have.
 
     Parameters
@@ -128,6 +136,8 @@ def pseudonyms(persons: pl.Series, key: Key) -> pl.DataFrame:
         Ids as text, with repeats; empty ones have no pseudonym and are left out.
     key : Key
         The secret.
+    kind : str
+        What the ids name: the same number of a person and of a policy has two pseudonyms.
 
     Returns
     -------
@@ -141,5 +151,11 @@ def pseudonyms(persons: pl.Series, key: Key) -> pl.DataFrame:
     (2, [32])
     """
     ids = persons.cast(pl.String).drop_nulls().unique()
-    hashed = pl.Series("pseudonym", [key.of(one) for one in ids], dtype=pl.String)
+    hashed = pl.Series("pseudonym", [key.of(one, kind=kind) for one in ids], dtype=pl.String)
+    if hashed.n_unique() < ids.len():
+        raise InputError(
+            f"{ids.len() - hashed.n_unique():,} ids share a pseudonym with another",
+            where=f"ids of kind {kind}",
+            do="take another key",
+        )
     return pl.DataFrame({"person": ids, "pseudonym": hashed}).sort("pseudonym")

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import dataframely as dy
 
-from pricing.data import aid_tables, care_tables, elder_tables, programme_tables, service_tables
+from pricing.data import (
+    aid_tables,
+    care_tables,
+    consent_tables,
+    elder_tables,
+    programme_tables,
+    service_tables,
+)
 from pricing.data.schemas import BOOK
 
 __all__ = ["TABLES"]
@@ -16,4 +23,5 @@ TABLES: dict[str, type[dy.Schema]] = {
     **care_tables.TABLES,
     **aid_tables.TABLES,
     **service_tables.TABLES,
+    **consent_tables.TABLES,
 }

@@ -16,6 +16,7 @@ from pricing.lab.fields import Field, fields_of
 from pricing.plans.open_file import open_file
 from pricing.plans.plan_file import changed, plan_of
 from pricing.plans.plan_study import PlanStudy
+from pricing.privacy.small_cells import suppressed
 from pricing.renewal.price_trace import PriceTrace
 from pricing.result.shape import Result
 from pricing.result.words import LANGUAGES, Language
@@ -154,7 +155,8 @@ class OpenPlan(OpenStudy):
 
     def at_once(self, change: Change) -> dict[str, Result]:
         """Give the plans' own results that are quick."""
-        return self.study.at_once(self.whole(change))
+        found = self.study.at_once(self.whole(change))
+        return suppressed(found, self.study.settings.study.minimum_cell)
 
 
 class OpenBook(OpenStudy):
@@ -201,11 +203,12 @@ class OpenBook(OpenStudy):
         """Give the schedule, who pays more and less, and the regulator's checks of the book."""
         wanted = self.held(change).discount
         schedule = self.book.schedule(wanted)
-        return {
+        found = {
             "schedule": schedule,
             "discount_shift": self.book.shift(wanted, schedule),
             **self.book.checks,
         }
+        return suppressed(found, self.study.settings.study.minimum_cell)
 
     def trace(self, policy_id: str, change: Change) -> PriceTrace:
         """Price one renewal under a change, step by step."""

@@ -16,6 +16,7 @@ from markupsafe import Markup
 from pricing.claims.contest import SHOWN, Contest
 from pricing.claims.product import Product
 from pricing.claims.rating import RatingModel
+from pricing.errors import InputError
 from pricing.programme.value import HealthValues
 from pricing.report.sections import (
     ASIDE,
@@ -165,9 +166,7 @@ def _product_blocks(name: str, tariff: Product) -> list[Block]:
     strongest = tariff.facts["strongest"]
     for term in sorted(terms, key=lambda t: t != strongest):
         rows = tariff.relativities(term).drop("term").rename({"level": term})
-        figure = (
-            {lang: tariff.figure(lang, term) for lang in LANGUAGES} if rows.height > 1 else None
-        )
+        figure = _figure(tariff, term) if rows.height > 1 else None
         heading = {lang: label(term, lang) for lang in LANGUAGES}
         said = finding if not blocks else None
         blocks.append(_assemble(f"product-{term}", name, tariff, heading, rows, said, figure))
@@ -188,7 +187,7 @@ def _model_blocks(name: str, model: RatingModel) -> list[Block]:
         rows = model.relativities(term)
         shown = rows.drop("term", "std_error_model").rename({"level": term})
         several = rows.height > 1  # the slope of a covariate is one row: a table, no figure
-        figure = {lang: model.figure(lang, term) for lang in LANGUAGES} if several else None
+        figure = _figure(model, term) if several else None
         heading = {lang: label(term, lang) for lang in LANGUAGES}
         blocks.append(_assemble(f"{model.kind}-{term}", name, model, heading, shown, figure=figure))
     return [_tests_block(name, model, finding=True), *blocks, _statistics_block(name, model)]
@@ -217,9 +216,18 @@ def _block(
     whole: Mapping[Language, pl.DataFrame] | None = None,
 ) -> Block:
     finding = {lang: result.finding(lang) for lang in LANGUAGES}
-    drawn = type(result).figure is not Result.figure
-    figure = {lang: result.figure(lang) for lang in LANGUAGES} if drawn else None
+    figure = _figure(result) if type(result).figure is not Result.figure else None
     return _assemble(name, name, result, heading, table, finding, figure, whole=whole)
+
+
+def _figure(result: Result, *term: str) -> Mapping[Language, go.Figure] | None:
+    """A result's figure; none where too few of its cells may be shown to draw it."""
+    try:
+        return {lang: result.figure(lang, *term) for lang in LANGUAGES}
+    except InputError:
+        if result.drawn_from is None:
+            raise
+        return None
 
 
 def _table_block(name: str, of: str, result: Result, table: pl.DataFrame, heading: Texts) -> Block:

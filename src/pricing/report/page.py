@@ -18,6 +18,7 @@ from pricing.claims.models import Frequency
 from pricing.errors import InputError
 from pricing.files import replacing, require_replaceable
 from pricing.plans.plan_study import PlanStudy
+from pricing.privacy.small_cells import hidden_rows, suppressed
 from pricing.report.blocks import Section, identifier, sections_of
 from pricing.report.decisions import LOG, Decided, append_decision, decisions_on, run_hash
 from pricing.report.last_run import Changes, changes_between
@@ -25,7 +26,7 @@ from pricing.report.run_record import RECORD, last_of, read_record, record_of
 from pricing.report.sections import DECISION
 from pricing.report.table_files import names_of, write_files
 from pricing.report.theme import rendered
-from pricing.report.two_runs import CELLS
+from pricing.report.two_runs import keep_cells
 from pricing.report.workbook import write_workbook
 from pricing.result.figure import DARKER
 from pricing.result.shape import Basis, Result
@@ -84,13 +85,17 @@ def write(study: Study | PlanStudy, results: Mapping[str, Result], out: str | Pa
     >>> study = open_study(bundled("studies/randhie.toml"))
     >>> page = write(study, study.run(), Path(tempfile.mkdtemp()) / "randhie")
     >>> page.name, sorted(f.name for f in page.parent.iterdir())
-    ('index.html', ['index.html', 'kept', 'results', 'run.json', 'tables', 'tables.xlsx'])
+    ('index.html', ['index.html', 'results', 'run.json', 'tables', 'tables.xlsx'])
     """
     out = Path(out)
     require_replaceable(out, **MARK)
+    minimum = study.settings.study.minimum_cell
+    results = suppressed(results, minimum)  # no face sees more
     sections = sections_of(results)
     decisions = _decisions(results, sections)
     record = record_of(study, results, decided=[d.name for d in decisions])
+    if isinstance(study, Study) and "schedule" in results:
+        record["kept"] = keep_cells(out, study.experience(kept_keys(study.settings)))
     last = last_of(record, read_record(out))
     changes = changes_between(last, record) if last else None
     log = out.absolute().parent / LOG
@@ -108,9 +113,8 @@ def write(study: Study | PlanStudy, results: Mapping[str, Result], out: str | Pa
                 write_files(block.whole, block.name, beside)
         for name, result in results.items():
             result.save(beside / "results" / identifier(name))
-        if isinstance(study, Study) and "schedule" in results:
-            study.experience(kept_keys(study.settings)).save(beside / CELLS)
-        study.write_rejected(beside / "rejected")
+        if not minimum:  # rows of persons stay in the house: pricing check writes them
+            study.write_rejected(beside / "rejected")
     return out / "index.html"
 
 
@@ -247,4 +251,9 @@ def _basis(study: Study | PlanStudy, results: Mapping[str, Result], lang: Langua
         lines.append(say("section.basis_line", lang, **asdict(model.basis)))
     lines += [str(getattr(note, lang)) for note in head.notes]
     check = next((r for r in results.values() if r.kind == "data_check"), None)
+    number = hidden_rows(results)
+    if number:
+        lines.append(say("sentence.cells_rule", lang, minimum=head.minimum_cell, number=number))
+    elif not head.minimum_cell:
+        lines.append(say("sentence.cells_all_shown", lang))
     return [*lines, *(check.basis.notes if check else ())]

@@ -21,9 +21,9 @@ from pricing.study.data_check import table_fingerprint
 from pricing.study.kept import figures_of_cells, kept_keys
 from pricing.study.settings import Settings
 
-__all__ = ["CELLS", "compare_runs", "tables_hash"]
+__all__ = ["compare_runs", "keep_cells", "tables_hash"]
 
-CELLS = "kept/cells.parquet"  # of a book's report: what its schedule can be computed from again
+KEPT = "kept"  # beside the reports, for the house alone: cells are kept whole, small ones too
 NEEDED = ("settings", "tables", "headline", "contents", "code", "packages", "files")
 
 
@@ -40,7 +40,7 @@ def compare_runs(
     ----------
     before, after : path
         Report folders, or their ``run.json``. A book's schedule is computed again from the cells that
-        its folder keeps; a plan from its settings, its tables simulated anew.
+        :func:`keep_cells` kept; a plan from its settings, its tables simulated anew.
     data_before, data_after : path, optional
         Folder that the tables' paths of a plan study are relative to, where they were delivered. The
         rows are held against the fingerprint of the run.
@@ -72,6 +72,38 @@ def compare_runs(
     return run_difference(*runs, _plan_again if plan else _book_again)
 
 
+def keep_cells(report: str | Path, cells: Experience) -> str:
+    """Keep the cells that a book's schedule can be computed from again, beside its report.
+
+    They stay in the house: a report folder may be given away, its neighbour ``kept`` may not.
+
+    Parameters
+    ----------
+    report : path
+        The report folder.
+    cells : Experience
+        With the keys of :func:`pricing.study.kept.kept_keys`.
+
+    Returns
+    -------
+    str
+        Name of the file, by its content: runs on the same cells share it.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> rows = pl.DataFrame({"g": ["a"], "exposure": [1.0], "claims": [0]})
+    >>> cells, folder = Experience.collect(rows, ["g"]), Path(tempfile.mkdtemp())
+    >>> keep_cells(folder / "mine", cells) == keep_cells(folder / "other", cells)
+    True
+    """
+    name = f"{cells.basis.fingerprint}.parquet"
+    kept = Path(report).absolute().parent / KEPT / name
+    if not kept.is_file():
+        cells.save(kept)
+    return name
+
+
 def tables_hash(tables: Mapping[str, Mapping[str, Any]]) -> str:
     """Hash the fingerprints of a run's tables.
 
@@ -96,7 +128,7 @@ def _run(given: str | Path, data: str | Path | None) -> RunInputs:
             where=str(given),
             do="run the study anew",
         )
-    cells = folder / CELLS
+    cells = folder.absolute().parent / KEPT / str(record.get("kept", ""))
     return RunInputs(
         study=record["study"],
         fingerprint=str(record.get("fingerprint", "")),
@@ -114,7 +146,7 @@ def _book_again(run: RunInputs, settings: Mapping[str, Any]) -> dict[str, float]
     """The schedule's figures of a run's cells under some settings."""
     cells, _ = run.kept
     if cells is None:
-        raise InputError(f"the cells of {run.study!r} are not kept beside its record")
+        raise InputError(f"the cells of {run.study!r} are not kept in {KEPT}/ beside its report")
     try:
         wanted = Settings.model_validate(settings)
     except ValidationError as error:

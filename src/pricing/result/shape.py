@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import wraps
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -78,6 +79,12 @@ class Result:
         Further tables of the same answer.
     details : mapping
         What is needed to use the result again (coefficients, levels); JSON values.
+    drawn_from : Result, optional
+        Where small cells are hidden: the rows that are shown, of which figure and finding speak.
+    minimum : int
+        The fewest persons in a cell that is shown; 0 where nothing is hidden.
+    told : bool
+        Whether the finding may be said; not where it names a hidden figure.
     """
 
     table: pl.DataFrame
@@ -85,6 +92,9 @@ class Result:
     facts: Mapping[str, Any] = field(default_factory=dict)
     frames: Mapping[str, pl.DataFrame] = field(default_factory=dict)
     details: Mapping[str, Any] = field(default_factory=dict)
+    drawn_from: Result | None = field(default=None, repr=False, compare=False)
+    minimum: int = field(default=0, repr=False, compare=False)
+    told: bool = field(default=True, repr=False, compare=False)
 
     kind: ClassVar[str] = "result"
     kinds: ClassVar[dict[str, type[Result]]] = {}
@@ -93,10 +103,14 @@ class Result:
         super().__init_subclass__()
         Result.kinds[cls.kind] = cls
         if "figure" in vars(cls):  # every figure of the house leaves through one door
-            setattr(cls, "figure", finished(vars(cls)["figure"]))  # noqa: B010
+            setattr(cls, "figure", finished(_as_shown(vars(cls)["figure"])))  # noqa: B010
+        if "finding" in vars(cls):
+            setattr(cls, "finding", _as_told(vars(cls)["finding"]))  # noqa: B010
 
     def finding(self, lang: Language = "en") -> str:
         """Say the result in one sentence a manager can read."""
+        if not self.told:
+            return say("sentence.cells_withheld", lang, minimum=self.minimum)
         return say(f"finding.{self.kind}", lang, **self.facts)
 
     def figure(self, lang: Language = "en") -> go.Figure:
@@ -129,6 +143,8 @@ class Result:
                 "details": dict(self.details),
                 "frames": sorted(self.frames),
             }
+            if self.minimum:
+                head["hidden"] = {"minimum": self.minimum, "told": self.told}
             text = json.dumps(head, ensure_ascii=False, indent=1, allow_nan=False)
             (beside / "result.json").write_text(text, encoding="utf-8")
             self.table.write_parquet(beside / "table.parquet")
@@ -155,6 +171,7 @@ class Result:
             facts, details = dict(head["facts"]), dict(head["details"])
             table = pl.read_parquet(folder / "table.parquet")
             frames = {name: pl.read_parquet(folder / f"{name}.parquet") for name in head["frames"]}
+            hidden: dict[str, Any] = dict(head.get("hidden", {}))
         except (
             AttributeError,
             ImportError,
@@ -171,4 +188,48 @@ class Result:
             ) from error
         if not issubclass(kind, cls):
             raise InputError(f"holds a {kind.kind} result, not a {cls.kind}", where=str(folder))
-        return kind(table=table, basis=basis, facts=facts, frames=frames, details=details)
+        if hidden:
+            seen = {name: _seen(frame) for name, frame in frames.items()}
+            hidden["drawn_from"] = kind(
+                table=_seen(table), basis=basis, facts=facts, frames=seen, details=details
+            )
+        return kind(table=table, basis=basis, facts=facts, frames=frames, details=details, **hidden)
+
+
+def _seen(frame: pl.DataFrame) -> pl.DataFrame:
+    """The rows of a frame that are shown."""
+    if "cell_hidden" not in frame.columns:
+        return frame
+    return frame.filter(pl.col("cell_hidden").is_null()).drop("cell_hidden")
+
+
+def _as_told(speak: Callable[..., str]) -> Callable[..., str]:
+    """Let a finding speak of the rows that are shown, and not of a hidden figure."""
+
+    @wraps(speak)
+    def told(self: Result, lang: Language = "en", *more: Any, **named: Any) -> str:
+        if not self.told:
+            return say("sentence.cells_withheld", lang, minimum=self.minimum)
+        return speak(self.drawn_from or self, lang, *more, **named)
+
+    return told
+
+
+def _as_shown(draw: Callable[..., go.Figure]) -> Callable[..., go.Figure]:
+    """Let a figure draw the rows that are shown; of single persons it counts no bar below the least."""
+
+    @wraps(draw)
+    def shown(self: Result, lang: Language = "en", *more: Any, **named: Any) -> go.Figure:
+        if self.drawn_from is None:
+            return draw(self, lang, *more, **named)
+        try:
+            figure = draw(self.drawn_from, lang, *more, **named)
+        except (LookupError, TypeError, ValueError, pl.exceptions.PolarsError) as error:
+            raise InputError(f"too few cells of this {self.kind} are shown to draw it") from error
+        for bar in figure.select_traces({"type": "bar"}):
+            counts = list(bar.y) if bar.y is not None else []
+            if all(isinstance(n, int) for n in counts):
+                bar.y = [None if 0 < n < self.minimum else n for n in counts]
+        return figure
+
+    return shown

@@ -76,6 +76,8 @@ def level_label(name: str, lang: Language) -> str:
     >>> level_label("excellent", "zh"), level_label("male × premium", "zh"), level_label("18-29", "en")
     ('优', '男 × 高端档', '18-29')
     """
+    if name.startswith("<") and name[1:].isdigit():  # a cell with too few to be shown
+        return say("sentence.fewer_than", lang, minimum=name[1:])
     entries = [catalogue().get(f"level.{part}") for part in name.split(" × ")]
     return " × ".join(
         entry[lang] if entry else part

@@ -11,6 +11,7 @@ import polars as pl
 
 from pricing.errors import InputError
 from pricing.health.schedule import Schedule
+from pricing.privacy.consent import consents, with_consent
 from pricing.regulation.rate_adjustment import RateAdjustmentCheck
 from pricing.renewal.ledger import Ledger, ledger_of
 from pricing.renewal.price import price_renewals
@@ -83,7 +84,19 @@ def _due(study: Study) -> pl.DataFrame:
     assert wanted is not None
     assert window is not None
     tables = {name: study.checked[name].accepted for name in ("policies", "renewals")}
-    return due_renewals(**tables, stop=window[1], ageing=wanted.ageing)
+    due = due_renewals(**tables, stop=window[1], ageing=wanted.ageing)
+    if "consents" not in study.checked:
+        return due
+    policies = tables["policies"]
+    if "person_id" not in policies.columns:
+        raise InputError(
+            "a ledger of consents, and policies that do not say whose they are",
+            where=str(study.path),
+            do="give the policies a person_id",
+        )
+    ledger = consents(study.checked["consents"].accepted)
+    asked = due.join(policies.select("policy_id", "person_id"), on="policy_id", how="left")
+    return with_consent(asked, ledger, purpose="discount", on="due").drop("person_id")
 
 
 def due_renewals(

@@ -57,6 +57,7 @@ class Head(Strict):
     currency: str = "CNY"
     period: str = ""
     observed: tuple[date, date] | None = None
+    minimum_cell: int = Field(default=10, ge=0)
     notes: list[Bilingual] = []
 
 

@@ -41,7 +41,8 @@ class Settings(Strict):
 
     study: Head
     tables: dict[
-        Literal["person_years", "policies", "renewals", "claims", "payments", "offers"], Table
+        Literal["person_years", "policies", "renewals", "claims", "payments", "offers", "consents"],
+        Table,
     ] = Field(default_factory=dict)
     simulate: Simulated | None = None
     bands: dict[str, Band] = Field(default_factory=dict)

@@ -1,0 +1,1 @@
+"""What keeps persons private: small cells, keyed names, consent, deletion."""

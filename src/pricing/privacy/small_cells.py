@@ -1,0 +1,354 @@
+"""Small cells: nothing leaves that counts fewer persons than the least, nor what would give them back.
+
+Every face (page, tables, workbook, run.json, lab) shows what :func:`suppressed` gives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from pricing.errors import InputError
+from pricing.privacy.complement import Cells, complementary
+from pricing.privacy.counted import (
+    ADDS_NOT,
+    AS_ASKED,
+    CHARGED,
+    IDENTIFIERS,
+    NOT_PERSONS,
+    UNITS,
+    events_of,
+    identifiers_in,
+    keys_of,
+    unit_of,
+)
+from pricing.result.shape import Result
+from pricing.result.words import LANGUAGES, say
+
+__all__ = ["hidden_rows", "suppressed"]
+
+MARK = "cell_hidden"
+BESIDE = "withheld"  # hidden so that a small cell cannot be worked out
+WHOLE_BOOK = ("total", "all", "whole book", "everybody")
+RECORDS = {"benefit_experience": ("amounts",)}  # a row per claim, whatever its columns are called
+TABLE = ""  # the name of a result's table among its frames
+
+Place = tuple[str, str]  # result, frame
+Ident = tuple[Any, ...]
+
+
+@dataclass
+class Counted:
+    """A column of a frame that counts persons or what happened to them."""
+
+    place: Place
+    column: str
+    idents: list[Ident | None]  # of each row; None where it is empty
+    adds: bool
+
+
+def suppressed(results: Mapping[str, Result], minimum: int = 10) -> dict[str, Result]:
+    """Hide small cells and the rows of single persons in results that leave the house.
+
+    Parameters
+    ----------
+    results : mapping of str to Result
+        Of one study: cells that several tables show are hidden in all of them.
+    minimum : int
+        The fewest persons a cell may show; where persons are not counted, the least policy-years, and
+        of claims the fewest claims. 0 shows everything.
+
+    Returns
+    -------
+    dict of str to Result
+        A result that hides nothing is the very same object. In the others a hidden cell's figures are
+        null and ``cell_hidden`` says ``<10``, or ``withheld`` where the cell is large enough and hidden
+        because a total would give a small one back. What everybody is charged (discounts, relativities)
+        stays. Frames of single persons, policies or claims are empty; a price trace stays, for it names
+        a policy because somebody asked for that policy. The basis notes say how many cells are hidden.
+
+    Raises
+    ------
+    InputError
+        For a minimum that is no whole number of 0 or more.
+
+    Notes
+    -----
+    Empty cells are shown. Figures draw the rows that are shown; a finding that names a hidden figure
+    is replaced by a sentence that says so.
+
+    Examples
+    --------
+    >>> table = pl.DataFrame({"tier": ["a", "b", "c"], "exposure": [4.0, 30.0, 90.0], "claims": [1, 20, 40]})
+    >>> suppressed({"one_way": Result(table=table)})["one_way"].table.rows()
+    [('a', None, None, '<10'), ('b', None, None, 'withheld'), ('c', 90.0, 40, None)]
+    """
+    if isinstance(minimum, bool) or not isinstance(minimum, int) or minimum < 0:
+        raise InputError(
+            f"the minimum cell is {minimum!r}, not a whole number of 0 or more",
+            where="study.minimum_cell",
+            do="write minimum_cell = 10, or 0 to show every cell",
+        )
+    if not minimum:
+        return dict(results)
+    held = {name: r for name, r in results.items() if r.kind not in AS_ASKED}
+    frames = {(n, key): frame for n, r in held.items() for key, frame in _frames(r)}
+    single = {p for p, frame in frames.items() if _of_single(held[p[0]].kind, p[1], frame)}
+    cells = {
+        p: f for p, f in frames.items() if p not in single and held[p[0]].kind not in NOT_PERSONS
+    }
+    persons = [c for p, f in cells.items() if (c := _counted(p, f, unit_of(f))) is not None]
+    hidden, told = _hidden(persons, minimum)
+    rows = {c.place: [i in hidden for i in c.idents] for c in persons}
+    small = {c.place: [i in told for i in c.idents] for c in persons}
+    happened = [
+        c for p, f in cells.items() for n in events_of(f) if (c := _counted(p, f, n)) is not None
+    ]
+    gone = {
+        ident
+        for c in happened
+        for ident, out in zip(c.idents, rows.get(c.place, ()), strict=False)
+        if ident and out
+    }
+    few, few_told = _hidden(happened, minimum, gone)
+    events = _any(happened, few)
+    events_small = _any(happened, few_told)
+    found = dict(results)
+    for name, result in held.items():
+        changed: dict[str, pl.DataFrame] = {}
+        drawn: dict[str, pl.DataFrame] = {}
+        lost: set[float] = set()
+        count = 0
+        for key, frame in _frames(result):
+            place = (name, key)
+            if place in single:
+                own = [n for n in identifiers_in(frame) if n == "first_keys"]
+                if own:
+                    if frame["first_keys"].null_count() < frame.height:
+                        changed[key] = frame.with_columns(
+                            pl.lit(None, pl.String).alias("first_keys")
+                        )
+                elif frame.height:
+                    changed[key] = frame.clear()
+                continue
+            out = _flags(rows, place, frame)
+            beside = _flags(events, place, frame) & ~out
+            if not (out | beside).any():
+                continue
+            few_here = _flags(small, place, frame) | _flags(events_small, place, frame)
+            changed[key], values = _blanked(frame, out, beside, few_here, minimum)
+            drawn[key] = frame.filter(~(out | beside))
+            lost |= values
+            count += int((out | beside).sum())
+        named = _without_names(result.facts) != dict(result.facts)
+        if changed or named or _without_names(result.details) != dict(result.details):
+            found[name] = _hidden_result(result, changed, drawn, lost, count, minimum)
+    return found
+
+
+def hidden_rows(results: Mapping[str, Result]) -> int:
+    """Count the rows that are hidden in results.
+
+    Examples
+    --------
+    >>> table = pl.DataFrame({"tier": ["a", "b", "c"], "exposure": [4.0, 30.0, 90.0]})
+    >>> hidden_rows(suppressed({"x": Result(table=table)}))
+    2
+    """
+    marks = [f[MARK] for r in results.values() for _, f in _frames(r) if MARK in f.columns]
+    return sum(mark.len() - mark.null_count() for mark in marks)
+
+
+def _frames(result: Result) -> Iterator[tuple[str, pl.DataFrame]]:
+    yield TABLE, result.table
+    yield from result.frames.items()
+
+
+def _of_single(kind: str, key: str, frame: pl.DataFrame) -> bool:
+    return bool(identifiers_in(frame)) or key in RECORDS.get(kind, ())
+
+
+def _counted(place: Place, frame: pl.DataFrame, column: str) -> Counted | None:
+    """What a column of a frame counts, cell by cell; the same cell in two tables is one."""
+    if not column or frame.is_empty():
+        return None
+    if {"term", "level"} <= set(frame.columns):
+        keys = [[(str(t), str(v))] for t, v in frame.select("term", "level").iter_rows()]
+    else:
+        names = [n for n in keys_of(frame) if n != column]
+        keys = [
+            [(n, str(v)) for n, v in zip(names, row, strict=True) if str(v) not in WHOLE_BOOK]
+            for row in (frame.select(names).iter_rows() if names else ((),) * frame.height)
+        ]
+    values = frame[column].cast(pl.Float64).fill_nan(None).to_list()
+    seen: dict[Ident, int] = {}
+    idents: list[Ident | None] = []
+    for own, value in zip(keys, values, strict=True):
+        if value is None or value < 0:
+            idents.append(None)
+            continue
+        ident: Ident = (column, frozenset(own), float(f"{value:.9g}"))
+        seen[ident] = seen.get(ident, 0) + 1
+        idents.append(ident if own and seen[ident] == 1 else (*ident, *place, len(idents)))
+    return Counted(place, column, idents, column not in ADDS_NOT)
+
+
+def _hidden(
+    counted: list[Counted], minimum: int, gone: set[Ident] | None = None
+) -> tuple[set[Ident], set[Ident]]:
+    """The cells to hide, and those among them that may be called small."""
+    hidden: set[Ident] = set()
+    told: set[Ident] = set()
+    for column in dict.fromkeys(c.column for c in counted):
+        own = [c for c in counted if c.column == column]
+        idents = list(dict.fromkeys(i for c in own for i in c.idents if i is not None))
+        at = {ident: k for k, ident in enumerate(idents)}
+        values = np.array([ident[2] for ident in idents], dtype=np.float64)
+        out = np.array([ident in (gone or ()) for ident in idents], dtype=bool)
+        small = (values > 0) & (values < minimum) & ~out
+        if not small.any():
+            continue
+        totals = list(dict.fromkeys(t for c in own if c.adds for t in _totals(c, at, minimum)))
+        whole = bool((values == np.round(values)).all())
+        found, safe = complementary(Cells(values, small, totals, float(minimum), whole, out))
+        hidden |= {idents[k] for k in np.flatnonzero(found)}
+        told |= {idents[k] for k in np.flatnonzero(safe)}
+    return hidden, told
+
+
+def _totals(counted: Counted, at: Mapping[Ident, int], minimum: int) -> Iterator[tuple[int, ...]]:
+    """The totals of a frame that a reader knows: of the whole, and of each level of each key."""
+    rows = [i for i in counted.idents if i is not None]
+    full = max((len(i[1]) for i in rows), default=0)
+    inner = [i for i in rows if len(i[1]) == full]
+    lines: dict[Any, list[Ident]] = {}
+    for ident in inner:
+        terms = dict(ident[1])
+        whole = ("", *sorted(terms)) if full == 1 else ("",)  # a factor's levels make the whole
+        lines.setdefault(whole, []).append(ident)
+        for pair in ident[1] if full > 1 else ():
+            lines.setdefault(pair, []).append(ident)
+    margins = {(i[0], i[1], i[2]): k for i, k in at.items()}
+    for key, line in lines.items():
+        total = sum(i[2] for i in line)
+        of = frozenset() if key[0] == "" else frozenset({key})
+        margin = margins.get((counted.column, of, float(f"{total:.9g}")))
+        parts = tuple(at[i] for i in line)
+        if margin is not None and margin not in parts:
+            yield (~margin, *parts)
+        elif total >= minimum:
+            yield parts
+
+
+def _any(counted: list[Counted], those: set[Ident]) -> dict[Place, list[bool]]:
+    """Of each frame, the rows in which some column counts one of those cells."""
+    found: dict[Place, list[bool]] = {}
+    for c in counted:
+        before = found.get(c.place, [False] * len(c.idents))
+        found[c.place] = [a or i in those for a, i in zip(before, c.idents, strict=True)]
+    return found
+
+
+def _flags(of: Mapping[Place, list[bool]], place: Place, frame: pl.DataFrame) -> pl.Series:
+    return pl.Series(of.get(place, [False] * frame.height), dtype=pl.Boolean)
+
+
+def _blanked(
+    frame: pl.DataFrame, out: pl.Series, beside: pl.Series, few: pl.Series, minimum: int
+) -> tuple[pl.DataFrame, set[float]]:
+    """The frame without the figures of hidden cells, and those figures."""
+    kept = {*keys_of(frame), *CHARGED} - {unit_of(frame), *events_of(frame)}
+    figures = [n for n, kind in frame.schema.items() if kind.is_numeric() and n not in kept]
+    masks = {n: (out if n in (*UNITS, "rows") else out | beside) for n in figures}
+    shown = {n: set(frame[n].filter(~masks[n]).cast(pl.Float64)) for n in figures}
+    lost = {
+        float(v)
+        for n in figures
+        for v in frame[n].filter(masks[n]).cast(pl.Float64).drop_nulls()
+        if v and v != 1 and v not in shown[n]
+    }
+    sign = pl.when(few).then(pl.lit(f"<{minimum}")).otherwise(pl.lit(BESIDE))
+    told = pl.when(out | beside).then(sign).alias(MARK)
+    blank = [pl.when(~masks[n]).then(pl.col(n)).alias(n) for n in figures]
+    return frame.with_columns(*blank, told), lost
+
+
+def _hidden_result(
+    result: Result,
+    changed: Mapping[str, pl.DataFrame],
+    drawn: Mapping[str, pl.DataFrame],
+    lost: set[float],
+    count: int,
+    minimum: int,
+) -> Result:
+    """The result as it may leave, drawn from the rows that are shown."""
+    told = _without_names(result.facts)
+    facts = {n: _scrubbed(v, n, lost) for n, v in told.items()}
+    withheld = facts != told
+    details = _without_names(result.details)
+    notes = list(result.basis.notes)
+    if count:
+        notes.append(_both("cells_hidden", number=count, minimum=minimum))
+    records = [changed[k].is_empty() for k in changed if k not in drawn]
+    if any(records):
+        notes.append(_both("records_withheld", number=sum(records)))
+    own = {n: changed.get(n, f) for n, f in result.frames.items()}
+    seen = {n: drawn.get(n, f) for n, f in result.frames.items()}
+    table = drawn.get(TABLE, result.table)
+    source = replace(result, table=table, frames=seen, facts=told, details=details)
+    basis = result.basis
+    return replace(
+        result,
+        table=changed.get(TABLE, result.table),
+        frames=own,
+        facts=facts,
+        details=details,
+        basis=replace(
+            basis,
+            exposure=basis.exposure if basis.exposure >= minimum else 0.0,
+            claims=basis.claims if basis.claims >= minimum else 0.0,
+            notes=tuple(notes),
+        ),
+        drawn_from=source,
+        minimum=minimum,
+        told=not withheld,
+    )
+
+
+def _without_names(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Facts without the name of a person, policy or claim, however deep they stand."""
+    return {
+        n: None
+        if n in IDENTIFIERS and isinstance(v, str)
+        else _without_names(v)
+        if isinstance(v, Mapping)
+        else v
+        for n, v in values.items()
+    }
+
+
+def _scrubbed(value: Any, name: str, lost: set[float]) -> Any:
+    """A fact without hidden figures, however deep they stand."""
+    if isinstance(value, Mapping):
+        return {n: _scrubbed(v, n, lost) for n, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_scrubbed(v, name, lost) for v in value]
+    return None if _gives_away(value, name, lost) else value
+
+
+def _gives_away(value: Any, name: str, lost: set[float]) -> bool:
+    """Whether a fact is a hidden figure: a count by its name, any other figure by its digits."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    counts = name in UNITS or name.removeprefix("lowest_").removeprefix("highest_") in UNITS
+    if float(value).is_integer() and not counts and abs(value) < 1_000:
+        return False
+    return any(abs(value - v) <= 1e-9 * abs(v) for v in lost)
+
+
+def _both(key: str, **facts: Any) -> str:
+    return " / ".join(say(f"sentence.{key}", lang, **facts) for lang in LANGUAGES)
