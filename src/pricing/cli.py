@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, CycloptsError, Parameter, Token
 
@@ -35,6 +35,7 @@ def _whole(kind: type, tokens: Sequence[Token]) -> int:
 
 
 Whole = Annotated[int, Parameter(converter=_whole)]
+Engine = Literal["polars", "duckdb", "spark"]
 
 
 @app.command
@@ -95,7 +96,9 @@ def check(study: Path, /, *, out: Path | None = None) -> int:
 
 
 @app.command
-def run(study: Path, /, *, out: Path | None = None, pdf: bool = False) -> None:
+def run(
+    study: Path, /, *, out: Path | None = None, pdf: bool = False, engine: Engine = "polars"
+) -> None:
     """Run the whole chain: index.html, tables, run.json, results and models, rejected rows.
 
     Parameters
@@ -106,11 +109,13 @@ def run(study: Path, /, *, out: Path | None = None, pdf: bool = False) -> None:
         Folder to write; reports/STUDY where left out. Replaced as a whole when all is done.
     pdf
         Print the report as PDF, too, in each language; asks for Chromium, Chrome or Edge.
+    engine
+        What makes person-years and cells of the tables: polars, duckdb or spark.
     """
     from pricing.report.pdf import write_pdf
     from pricing.result.words import LANGUAGES
 
-    page = _run(study, out, work=None)
+    page = _run(study, out, work=None, engine=engine)
     print(f"\nOpen in a browser: {page}", flush=True)
     for lang in LANGUAGES if pdf else ():
         print(f"PDF: {write_pdf(page.parent, lang)}", flush=True)
@@ -285,7 +290,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _run(path: Path, out: Path | None, *, work: Path | None) -> Path:
+def _run(path: Path, out: Path | None, *, work: Path | None, engine: str = "polars") -> Path:
     from tqdm.auto import tqdm
 
     from pricing.files import require_replaceable
@@ -293,7 +298,7 @@ def _run(path: Path, out: Path | None, *, work: Path | None) -> Path:
     from pricing.report.page import MARK, write
     from pricing.report.sections import DECISION
 
-    study = open_file(path, work=work)
+    study = open_file(path, work=work, engine=engine)
     folder = out or Path("reports") / study.name
     require_replaceable(folder, **MARK)
     _require_writable(folder)
