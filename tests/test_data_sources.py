@@ -219,7 +219,7 @@ def test_a_table_written_out_and_read_again_has_one_origin(tmp_path):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({}, "0 of files, duckdb, frame, loader are given"),
+        ({}, "0 of files, duckdb, database_env, frame, loader are given"),
         ({"files": "a", "loader": "randhie"}, "files, loader"),
         ({"duckdb": "a.db"}, "duckdb and table go together"),
         ({"files": "a", "table": "t"}, "duckdb and table go together"),

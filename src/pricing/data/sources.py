@@ -1,4 +1,4 @@
-"""Reading an insurer's tables from files, a DuckDB database, a frame or a bundled loader."""
+"""Reading an insurer's tables from files, a database, a frame or a bundled loader."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from pricing.data.database import read_duckdb
 from pricing.data.files import read_files
 from pricing.data.loaders import read_loader
 from pricing.data.origin import columns_of, files_of, with_origin, with_text
+from pricing.data.postgres import read_postgres
 from pricing.data.values import text
 from pricing.errors import InputError, nearest
 
-__all__ = ["Source", "read_table"]
+__all__ = ["Source", "place_fault", "read_table"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Source:
-    """Where one table of a study comes from: exactly one of files, duckdb, frame, loader.
+    """Where one table of a study comes from: one of files, duckdb, database_env, frame, loader.
 
     Parameters
     ----------
@@ -31,12 +32,17 @@ class Source:
         (lines of messages, for ``claim_messages``).
     duckdb : path or str, optional
         A DuckDB database file, relative to ``folder``; ``table`` names the table or view.
+    database_env : str, optional
+        The environment variable that holds the address of a PostgreSQL server; ``table`` names
+        the table or view, or ``query`` selects. See :func:`pricing.data.postgres.read_postgres`.
     frame : polars.DataFrame or polars.LazyFrame, optional
         A table at hand.
     loader : str, optional
         A bundled data set: ``randhie``.
     table : str, optional
         Table of the database, ``name`` or ``schema.name``.
+    query : str, optional
+        A SELECT of the PostgreSQL server, instead of a table.
     folder : path
         Folder that relative paths start from, as a rule that of the study file.
     encoding : str
@@ -54,7 +60,7 @@ class Source:
     Raises
     ------
     InputError
-        Where not exactly one of the four is given, or the options do not fit it.
+        Where not exactly one of them is given, or the options do not fit it.
 
     Examples
     --------
@@ -64,9 +70,11 @@ class Source:
 
     files: str | Path | None = None
     duckdb: str | Path | None = None
+    database_env: str | None = None
     frame: pl.DataFrame | pl.LazyFrame | None = None
     loader: str | None = None
     table: str | None = None
+    query: str | None = None
     folder: str | Path = "."
     encoding: str = "utf-8"
     separator: str = ","
@@ -74,7 +82,7 @@ class Source:
     levels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        ways = ("files", "duckdb", "frame", "loader")
+        ways = ("files", "duckdb", "database_env", "frame", "loader")
         given = [way for way in ways if getattr(self, way) is not None]
         if len(given) != 1:
             raise InputError(
@@ -83,11 +91,11 @@ class Source:
                 where="source of a table",
                 do="give exactly one",
             )
-        if (self.table is None) is (self.duckdb is not None):
+        if fault := place_fault(self.duckdb, self.database_env, self.table, self.query):
             raise InputError(
-                "duckdb and table go together",
+                fault,
                 where="source of a table",
-                do="name the database file as duckdb and the table in it as table",
+                do="name the database as duckdb or database_env, and the table in it as table",
             )
         if len(self.separator.encode()) != 1 or self.separator in '"\r\n':
             raise InputError(
@@ -111,6 +119,24 @@ class Source:
                     where=f"source of a table, levels of {column!r}",
                     do='write theirs = ours, numbers too in quotation marks: "1" = "male"',
                 )
+
+
+def place_fault(
+    duckdb: object | None, database_env: str | None, table: str | None, query: str | None
+) -> str:
+    """Say what is wrong with the place of a table in its database, if anything.
+
+    Examples
+    --------
+    >>> place_fault(None, "PRICING_DB", "claims", None), place_fault("a.duckdb", None, None, None)
+    ('', 'duckdb and table go together')
+    """
+    if database_env is not None:
+        one = (table is None) != (query is None)
+        return "" if one else "database_env goes with either table or query"
+    if query is not None:
+        return "query goes with database_env"
+    return "" if (table is None) is (duckdb is None) else "duckdb and table go together"
 
 
 def read_table(source: Source) -> pl.DataFrame:
@@ -166,6 +192,8 @@ def _read(source: Source) -> pl.DataFrame:
         )
     if source.duckdb is not None:
         return read_duckdb(Path(source.folder) / source.duckdb, str(source.table))
+    if source.database_env is not None:
+        return read_postgres(source.database_env, table=source.table, query=source.query)
     if source.frame is not None:
         return with_origin(source.frame.lazy().collect(), "frame")
     return with_origin(read_loader(str(source.loader)), str(source.loader))

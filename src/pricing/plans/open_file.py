@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pricing.errors import InputError
 from pricing.plans.plan_file import PLANS
 from pricing.plans.plan_study import PlanStudy
 from pricing.study.chain import Study
@@ -12,7 +13,9 @@ from pricing.study.toml_file import read_toml
 __all__ = ["open_file"]
 
 
-def open_file(path: str | Path, *, work: str | Path | None = None) -> Study | PlanStudy:
+def open_file(
+    path: str | Path, *, work: str | Path | None = None, engine: str = "polars"
+) -> Study | PlanStudy:
     """Open a study file; tables are read and held against their contracts on first use.
 
     Parameters
@@ -23,10 +26,14 @@ def open_file(path: str | Path, *, work: str | Path | None = None) -> Study | Pl
     work : path, optional
         Folder for simulated tables; ``reports/books`` where left out.
 
+    engine : {"polars", "duckdb", "spark"}
+        What makes the cells of a book; a plan's tables are taken by polars alone.
+
     Raises
     ------
     InputError
-        For a missing or broken file, with every fault in it.
+        For a missing or broken file, with every fault in it, and for an engine that a plan does
+        not take.
 
     Examples
     --------
@@ -35,5 +42,8 @@ def open_file(path: str | Path, *, work: str | Path | None = None) -> Study | Pl
     'huoli'
     """
     if set(read_toml(Path(path))) & set(PLANS):
+        if engine != "polars":
+            raise InputError(f"a plan is not computed by {engine}", where=str(path),
+                             do="leave --engine out")  # fmt: skip
         return PlanStudy(path, work=work)
-    return Study(path, work=work)
+    return Study(path, work=work, engine=engine)

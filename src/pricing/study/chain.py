@@ -54,6 +54,8 @@ class Study(StudyBook):
     work : path, optional
         Folder for a simulated book; ``reports/books`` where left out. A book of the same
         parameters and seed is used again.
+    engine : {"polars", "duckdb", "spark"}
+        What makes person-years and cells of the accepted tables, see ``docs/engines.md``.
 
     Examples
     --------
@@ -66,7 +68,7 @@ class Study(StudyBook):
 
     def but(self, change: Mapping[str, Any]) -> Study:
         """Open the study anew with some keys of its file changed."""
-        other = Study(self.path, work=self._work)
+        other = Study(self.path, work=self._work, engine=self.engine)
         other.settings = changed_settings(self.settings, change)
         return other
 
@@ -277,7 +279,9 @@ class Study(StudyBook):
         )
 
 
-def open_study(path: str | Path, *, work: str | Path | None = None) -> Study:
+def open_study(
+    path: str | Path, *, work: str | Path | None = None, engine: str = "polars"
+) -> Study:
     """Open a study file; tables are read and held against their contracts on first use.
 
     See :class:`Study`.
@@ -288,4 +292,4 @@ def open_study(path: str | Path, *, work: str | Path | None = None) -> Study:
     >>> open_study(bundled("studies/huoli.toml")).name
     'huoli'
     """
-    return Study(path, work=work)
+    return Study(path, work=work, engine=engine)

@@ -237,7 +237,8 @@ def saved_book(
     (True, True)
     """
     folder = Path(folder)
-    if (folder / MARK).is_file():
+    served = any(table.database_env for table in study.settings.tables.values())
+    if (folder / MARK).is_file() and not served:  # a server does not say when its rows changed
         try:
             kept = PreparedBook.load(folder)
         except InputError:

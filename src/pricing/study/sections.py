@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from pricing.data.sources import place_fault
+
 __all__ = [
     "Band",
     "Bilingual",
@@ -66,7 +68,9 @@ class Table(Strict):
 
     files: str | None = None
     duckdb: str | None = None
+    database_env: str | None = None
     table: str | None = None
+    query: str | None = None
     loader: str | None = None
     encoding: str = "utf-8"
     separator: str = ","
@@ -77,11 +81,14 @@ class Table(Strict):
 
     @model_validator(mode="after")
     def _one_source(self) -> Table:
-        given = [name for name in ("files", "duckdb", "loader") if getattr(self, name)]
+        ways = ("files", "duckdb", "database_env", "loader")
+        given = [name for name in ways if getattr(self, name)]
         if len(given) != 1:
-            raise ValueError(f"give exactly one of files, duckdb or loader, got {given or 'none'}")
-        if (self.duckdb is None) != (self.table is None):
-            raise ValueError("duckdb and table go together")
+            raise ValueError(
+                f"give exactly one of files, duckdb, database_env or loader, got {given or 'none'}"
+            )
+        if fault := place_fault(self.duckdb, self.database_env, self.table, self.query):
+            raise ValueError(fault)
         return self
 
 

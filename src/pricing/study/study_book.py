@@ -15,12 +15,14 @@ from pricing.data.check import Checked, check_book, write_rejected
 from pricing.errors import InputError
 from pricing.experience.bands import band
 from pricing.experience.cells import Experience
+from pricing.experience.engines import AnyFrame
 from pricing.experience.person_years import PersonYears, person_years
 from pricing.files import replacing, restore
 from pricing.held import alone
 from pricing.result.shape import Basis
 from pricing.result.words import Language
 from pricing.study.data_check import DataCheck, data_check, fingerprint_of
+from pricing.study.engine import EngineRows, require_engine
 from pricing.study.sections import Table
 from pricing.study.settings import Settings, read_settings
 from pricing.study.tables import checked_table, money_columns, require_banded, same_book
@@ -33,7 +35,11 @@ BOOK_TABLES = ("policies", "renewals", "claims")
 class StudyBook:
     """The book of a study file: its tables, its person-years, its cells. :class:`Study` prices it."""
 
-    def __init__(self, path: str | Path, *, work: str | Path | None = None) -> None:
+    def __init__(
+        self, path: str | Path, *, work: str | Path | None = None, engine: str = "polars"
+    ) -> None:
+        require_engine(engine)
+        self.engine = engine
         self.path = Path(path)
         self.settings: Settings = read_settings(path)
         self.text = self.path.read_text(encoding="utf-8-sig")  # as it was when it was opened
@@ -101,6 +107,20 @@ class StudyBook:
         require_banded(rows, self.settings)
         return replace(found, rows=rows.with_columns(**bands))
 
+    @cached_property
+    def _elsewhere(self) -> EngineRows:
+        return EngineRows(self.engine, self._work)
+
+    @cached_property
+    def _rows_elsewhere(self) -> AnyFrame:
+        """The person-years as DuckDB or Spark makes them of the accepted tables."""
+        return self._elsewhere.person_years(
+            {name: c.accepted for name, c in self.checked.items()},
+            self.settings.bands,
+            observed=self.settings.study.observed,
+            truth=self.book / "truth" if self.book is not None else None,
+        )
+
     @property
     def period(self) -> str:
         """Observation period: the window as days, or what the study file says."""
@@ -153,7 +173,10 @@ class StudyBook:
                 where=self.name,
                 do="give every row its year, or leave out start and end",
             )
-        return self.collect(rows.filter(*conditions), by, claims=claims, filters=filters)
+        if self.engine == "polars":
+            return self.collect(rows.filter(*conditions), by, claims=claims, filters=filters)
+        there = self._elsewhere.between(self._rows_elsewhere, year, start, end)
+        return self._cells(there, rows, by, claims, filters)
 
     def collect(
         self,
@@ -164,9 +187,21 @@ class StudyBook:
         filters: Sequence[str] = (),
     ) -> Experience:
         """Make cells of person-years of the study, with their money and the study's basis."""
+        there = rows if self.engine == "polars" else self._elsewhere.handed(rows)
+        return self._cells(there, rows, by, claims, filters)
+
+    def _cells(
+        self,
+        there: AnyFrame,
+        rows: pl.DataFrame,
+        by: Sequence[str],
+        claims: str,
+        filters: Sequence[str],
+    ) -> Experience:
+        """Make cells of rows that lie with an engine; ``rows`` say which money and levels they have."""
         whole = money_columns(rows)
-        return Experience.collect(
-            rows,
+        seen = Experience.collect(
+            there,
             by,
             claims=claims,
             amount="amount" if "amount" in whole else None,
@@ -178,6 +213,11 @@ class StudyBook:
                 currency=self.settings.study.currency,
             ),
         )
+        if self.engine == "polars":
+            return seen
+        kinds = {name: rows.schema[name] for name in seen.factors}
+        levels = {n: k.categories.to_list() for n, k in kinds.items() if isinstance(k, pl.Enum)}
+        return seen.with_levels(**levels) if levels else seen
 
     @property
     def fingerprint(self) -> str:

@@ -31,7 +31,9 @@ def checked_table(name: str, table: Table, folder: Path) -> Checked:
     source = Source(
         files=table.files,
         duckdb=table.duckdb,
+        database_env=table.database_env,
         table=table.table,
+        query=table.query,
         loader=table.loader,
         encoding=table.encoding,
         separator=table.separator,

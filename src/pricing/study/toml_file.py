@@ -68,6 +68,7 @@ def _said(fault: Mapping[str, Any], model: type[BaseModel]) -> str:
     if fault["type"] == "model_type" and fault.get("ctx", {}).get("class_name") == "Bilingual":
         message = 'give both languages, { en = "…", zh = "…" }'
     given = "" if fault["type"] == "missing" else f", got {fault['input']!r}"
+    given = "" if "://" in given else given  # an address, which may hold a password
     return f"{place or 'file'}: {message}{given if len(given) < 80 else ''}"
 
 
