@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import partial
 from typing import Literal, get_args
 
 import numpy as np
@@ -21,7 +22,7 @@ from pricing.estimate.time_axis import (
 )
 from pricing.reserving.emergence import Drawn, Emergence, Floats, completed_share, emergence
 from pricing.reserving.exposure import exposure_behind
-from pricing.reserving.fan import DevelopmentFan, fan_ages, fan_table
+from pricing.reserving.fan import DevelopmentFan, drawn_fans
 from pricing.reserving.triangle import Triangle, period_name
 from pricing.result.figure import COLOURS, error_bars
 from pricing.result.series import band_figure
@@ -128,11 +129,8 @@ class Completion(Result):
     def fan(self) -> DevelopmentFan:
         """How the recent origins grew by lag and where they may come out, as a result of its own."""
         table = self.frames["fan"]
-        newest = table.filter(pl.col("origin") == table["origin"].max())
-        first, last = (
-            newest.filter(pl.col("grown_expected").is_not_null()).row(i, named=True)
-            for i in (0, -1)
-        )
+        rows = table.filter(pl.col("origin") == table["origin"].max()).drop_nulls("grown_expected")
+        first, last = (rows.row(i, named=True) for i in (0, -1))
         facts = {
             "origin": period_name(first["origin"], self.facts["grain"]),
             "grown_to": first["grown_to"],
@@ -314,7 +312,14 @@ def complete(
         facts=facts,
         frames={
             "pattern": _pattern(model, drawn, level),
-            "fan": _fan(seen, drawn, due, unpaid, ultimate, level, rng),
+            "fan": drawn_fans(
+                model,
+                seen.origins,
+                (drawn, due, unpaid),
+                ultimate,
+                rng,
+                partial(interval_columns, level=level),
+            ),
         },
         details={"axis": seen.axis.written(), "coefficients": model.coefficients.tolist()},
     )
@@ -475,35 +480,6 @@ def _pattern(model: Emergence, drawn: Drawn, level: float) -> pl.DataFrame:
             **{name: found[name] for name in ("std_error", "lower", "upper")},
         }
     )
-
-
-def _fan(
-    seen: History,
-    drawn: Drawn,
-    due: Floats,
-    unpaid: Floats,
-    ultimate: Floats,
-    level: float,
-    rng: np.random.Generator,
-) -> pl.DataFrame:
-    """Growth by lag: what is seen, and of some origins the drawn ways to the drawn ultimates."""
-    model = seen.model
-    lags, age = model.increments.shape[1], model.age
-    grown = np.where(np.arange(lags) <= age[:, None], model.increments.cumsum(axis=1), np.nan)
-    pattern = np.append(model.complete, 1.0) if model.tail != 1 else model.complete
-    fans = {}
-    for place in fan_ages(age.tolist(), lags):
-        at, now = int(age[place]), float(model.paid[place])
-        to_come = pattern[at:] - pattern[at]
-        share = np.divide(to_come, to_come[-1], out=np.zeros_like(to_come), where=to_come[-1] != 0)
-        ways = now + model.by_lag(drawn, due, unpaid, place, rng)
-        ways = np.column_stack([np.full(ways.shape[0], now), ways])
-        ends = interval_columns(ways, level)
-        fans[place] = {
-            "grown_expected": now + (ultimate[place] - now) * share,
-            **{n: ends[n].to_numpy() for n in ("lower_80", "upper_80", "lower", "upper")},
-        }
-    return fan_table(seen.origins, grown, fans)
 
 
 def _is_count(value: object) -> bool:

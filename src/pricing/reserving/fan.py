@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 
 import numpy as np
 import plotly.graph_objects as go
 import polars as pl
 
+from pricing.reserving.emergence import Drawn, Emergence
 from pricing.reserving.triangle import Floats, period_name
 from pricing.result.figure import COLOURS
 from pricing.result.series import SERIES
 from pricing.result.shape import Result
 from pricing.result.words import Language, label, say
 
-__all__ = ["DevelopmentFan", "fan_ages", "fan_table"]
+__all__ = ["DevelopmentFan", "drawn_fans", "fan_ages", "fan_table"]
 
 AGES = (0, 1, 3)  # lags seen of the origins that get a fan
 BEHIND = 12  # older origins drawn for comparison
@@ -159,3 +160,59 @@ def fan_table(
     return pl.concat(parts, how="diagonal").select(
         "origin", pl.col("lag").cast(pl.Int32), *(pl.col(n).cast(pl.Float64) for n in names)
     )
+
+
+def drawn_fans(
+    model: Emergence,
+    origins: Sequence[date],
+    draws: tuple[Drawn, Floats, Floats],
+    ultimate: Floats,
+    rng: np.random.Generator,
+    ends: Callable[[Floats], Mapping[str, pl.Series]],
+) -> pl.DataFrame:
+    """Draw the ways of some origins to their drawn ultimates, and put them beside what is seen.
+
+    Parameters
+    ----------
+    model : Emergence
+        The fitted model.
+    origins : sequence of date
+        First days of its periods, oldest first.
+    draws : tuple
+        What ``draw``, ``due`` and ``claimed`` of the model gave.
+    ultimate : array, periods
+        At the estimate.
+    rng : numpy.random.Generator
+        Where the shares of the lags come from.
+    ends : callable
+        Gives lower_80, upper_80, lower and upper of draws × lags.
+
+    Examples
+    --------
+    >>> from pricing.reserving.completion import interval_columns
+    >>> from pricing.reserving.emergence import emergence
+    >>> paid, rng = np.array([[6.0, 4.0], [6.0, 0.0]]), np.random.default_rng(1)
+    >>> model = emergence(paid, np.ones(2), np.ones((2, 1)), dispersion=2.0)
+    >>> drawn = Drawn(np.tile(model.paid, (9, 1)), np.tile(model.complete, (9, 1)), np.zeros((9, 1)))
+    >>> due = np.tile([0.0, 4.0], (9, 1))
+    >>> found = drawn_fans(model, [date(2024, 1, 1), date(2024, 2, 1)], (drawn, due, due),
+    ...                    np.array([10.0, 10.0]), rng, lambda ways: interval_columns(ways, 0.95))
+    >>> found.select("lag", "grown_expected", "upper").rows()[-2:]
+    [(0, 6.0, 6.0), (1, 10.0, 10.0)]
+    """
+    drawn, due, unpaid = draws
+    lags, age = model.increments.shape[1], model.age
+    grown = np.where(np.arange(lags) <= age[:, None], model.increments.cumsum(axis=1), np.nan)
+    pattern = np.append(model.complete, 1.0) if model.tail != 1 else model.complete
+    fans = {}
+    for place in fan_ages(age.tolist(), lags):
+        at, now = int(age[place]), float(model.paid[place])
+        to_come = pattern[at:] - pattern[at]
+        share = np.divide(to_come, to_come[-1], out=np.zeros_like(to_come), where=to_come[-1] != 0)
+        ways = now + model.by_lag(drawn, due, unpaid, place, rng)
+        found = ends(np.column_stack([np.full(ways.shape[0], now), ways]))
+        fans[place] = {
+            "grown_expected": now + (ultimate[place] - now) * share,
+            **{n: found[n].to_numpy() for n in ("lower_80", "upper_80", "lower", "upper")},
+        }
+    return fan_table(origins, grown, fans)

@@ -17,7 +17,7 @@ from pricing.errors import InputError
 from pricing.experience.domain import require_columns
 from pricing.result.figure import interval_figure, with_points
 from pricing.result.shape import Basis, Result
-from pricing.result.words import Language, level_label, say
+from pricing.result.words import Language, say
 from pricing.survival.lives import Unit
 from pricing.survival.repeat_model import RepeatModel, event_intervals, fit_repeat
 
@@ -57,7 +57,7 @@ class ImmortalTime(Result):
         )
         if self.facts["truth"] is not None:
             with_points(figure, levels, table["truth"].to_list(), name="truth", lang=lang)
-        return figure.update_xaxes(ticktext=[level_label(v, lang) for v in levels])
+        return figure
 
 
 def immortal_time(
