@@ -176,7 +176,8 @@ def prepare(
     del section, basis
     origin = pl.selectors.starts_with("_")
     kept = {name: tables[name].drop(origin) for name in TABLES}
-    return Prepared(*(kept[name] for name in TABLES))
+    members, days, events = (kept[name] for name in TABLES)
+    return Prepared(members, days, events)
 
 
 def results(section: ProgrammeSection, prepared: Prepared, basis: Basis) -> dict[str, Result]:
