@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+from lab import lab_change, lab_start
 from plans import care_projection, mutual_settlement, tier_grid
 
 from pricing.claims.models import Frequency, fit_frequency
@@ -780,6 +781,8 @@ def apple_export(size: int, folder: Path) -> dict[str, Callable[[], object]]:
 
 
 BENCHMARKS = {
+    "lab_change": Benchmark(1e7, "one polars group-by over the same saved cells", "", lab_change),
+    "lab_start": Benchmark(1e7, "the cells read and grouped once", "", lab_start),
     "renew": Benchmark(1e7, "plain streamed copy of the same columns", "", renewals),
     "health_value": Benchmark(
         1e7, "polars group-by of member and day, steps summed, once", "", health_value

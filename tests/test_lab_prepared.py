@@ -74,6 +74,7 @@ def book(tmp_path_factory):
     folder = tmp_path_factory.mktemp("lab")
     text = bundled("studies/huoli.toml").read_text(encoding="utf-8")
     text = text.replace("policies = 100_000", "policies = 2_000")
+    text = text.replace("[loss_ratio]\n", "[loss_ratio]\ndraws = 200\n")
     path = folder / "huoli.toml"
     path.write_text(text, encoding="utf-8")
     return path, folder, open_for_turning(path, kept=folder / "kept", work=folder / "books")

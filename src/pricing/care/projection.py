@@ -8,6 +8,7 @@ schemes pay; price and contribution change yearly. Cash flows fall at mid-year.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -190,7 +191,11 @@ def course(
     for year in range(years):
         if year and rates.trend:
             p = rates.months(year, multiples)
-        old = np.moveaxis(p[at], 0, -3)  # sexes × ages × months since onset × 4 × 4
+        if not year or rates.trend:  # sexes × ages × months since onset, one array a chance
+            old = tuple(
+                np.ascontiguousarray(np.moveaxis(p[at, ..., 1, to], 0, -1)) for to in range(4)
+            )
+            chance = np.ascontiguousarray(np.moveaxis(p[0, ..., 0, :], -1, 0))
         _note(ends, healthy, ill)
         bands[year] = np.add.reduceat(ill.sum(axis=(0, 1)), BANDS)
         for _ in range(12):
@@ -198,7 +203,7 @@ def course(
             flows["months"][year] += float(
                 owed.sum() if weights is None else (owed * weights).sum()
             )
-            healthy, ill, moved = _month(healthy, ill, p[0, ..., 0, :], old)
+            healthy, ill, moved = _month(healthy, ill, chance, old)
             for name, lives in moved.items():
                 flows[name][year] += lives
         born = insured.births * (1 + entrants_growth) ** (year + 1)
@@ -213,23 +218,28 @@ def course(
 
 
 def _month(
-    healthy: Floats, ill: Floats, chance: Floats, old: Floats
+    healthy: Floats, ill: Floats, chance: Floats, old: Sequence[Floats]
 ) -> tuple[Floats, Floats, dict[str, float]]:
     """Take everyone a month on; chances of the healthy, and of the disabled by months since onset."""
-    back, onset = ill * old[..., 1, 0], ill * old[..., 1, 2]
-    new = healthy * chance[..., 2] + onset.sum(axis=-1)
-    stay = ill * old[..., 1, 1]
-    well = healthy * chance[..., 0] + back.sum(axis=-1)
+    well, later = _moved_on(healthy, ill, chance, old)
     moved = {
-        "onsets": float(new.sum()),
-        "recoveries": float(back.sum()),
-        "deaths": float((healthy * chance[..., 3]).sum() + (ill * old[..., 1, 3]).sum()),
+        "onsets": float(later[..., 0].sum()),
+        "recoveries": float((ill * old[0]).sum()),
+        "deaths": float((healthy * chance[3]).sum() + (ill * old[3]).sum()),
     }
-    later = np.empty_like(ill)
-    later[..., 0] = new
+    return well, later, moved
+
+
+def _moved_on(
+    healthy: Floats, ill: Floats, chance: Sequence[Floats] | Floats, old: Sequence[Floats] | Floats
+) -> tuple[Floats, Floats]:
+    """The healthy and the disabled by months since onset, a month later."""
+    stay = ill * old[1]
+    later = np.empty(ill.shape)
+    later[..., 0] = healthy * chance[2] + (ill * old[2]).sum(axis=-1)
     later[..., 1:] = stay[..., :-1]
     later[..., -1] += stay[..., -1]
-    return well, later, moved
+    return healthy * chance[0] + (ill * old[0]).sum(axis=-1), later
 
 
 def _older(lives: Floats, born: Floats | None) -> Floats:
@@ -253,12 +263,14 @@ def _cohort(rates: Morbidity, kept: int) -> tuple[Floats, Floats]:
     """Shares of the living by age: healthy, and disabled by months since onset, all healthy at 0."""
     multiples, at = rates.by_month(kept)
     p = rates.months(0, multiples)
-    old = np.moveaxis(p[at], 0, -3)
+    old = np.moveaxis(p[at][..., 1, :], (0, -1), (-1, 0))  # to × sexes × ages × months since onset
+    chances = np.moveaxis(p[0, ..., 0, :], -1, 0)
     healthy, ill = np.ones((2, OLDEST + 1)), np.zeros((2, OLDEST + 1, kept))
     one, none = np.ones(2), np.zeros((2, kept))
     for age in range(OLDEST):
+        own, chance = np.ascontiguousarray(old[:, :, age]), np.ascontiguousarray(chances[:, :, age])
         for _ in range(12):
-            one, none, _moved = _month(one, none, p[0, :, age, 0, :], old[:, age])
+            one, none = _moved_on(one, none, chance, own)
         alive = one + none.sum(axis=-1)
         one, none = one / alive, none / alive[:, None]
         healthy[:, age + 1], ill[:, age + 1] = one, none

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -20,11 +20,12 @@ from pricing.files import fingerprint
 __all__ = ["cluster_errors"]
 
 Model = TypeVar("Model", bound=RatingModel)
+Rows = pl.DataFrame | pl.LazyFrame | Sequence[pl.DataFrame | pl.LazyFrame]
 
 
 def cluster_errors(
     model: Model,
-    rows: pl.DataFrame | pl.LazyFrame,
+    rows: Rows,
     *,
     by: str,
     exposure: str = "exposure",
@@ -42,8 +43,9 @@ def cluster_errors(
     ----------
     model : RatingModel
         Fitted on the cells of these rows.
-    rows : polars DataFrame or LazyFrame
-        The rows behind the cells, with the model's keys.
+    rows : polars DataFrame or LazyFrame, or a sequence of them
+        The rows behind the cells, with the model's keys. Of a book in parts each part is read alone; all
+        rows of a cluster must stand in one part.
     by : str
         Column that names the cluster; not null. A key of the experience serves as well.
     exposure, claims, amount : str
@@ -80,26 +82,31 @@ def cluster_errors(
     True
     """
     information = model.bread
-    lazy = rows.lazy()
-    present = lazy.collect_schema().names()
-    if by not in present:
-        raise InputError(f"no column {by!r} to cluster by{nearest(by, present)}")
+    parts = [rows.lazy()] if isinstance(rows, pl.DataFrame | pl.LazyFrame) else [r.lazy() for r in rows]  # fmt: skip
+    if not parts:
+        raise InputError(
+            "no rows to cluster", do="give the rows that the cells were collected from"
+        )
+    for present in (part.collect_schema().names() for part in parts):
+        if by not in present:
+            raise InputError(f"no column {by!r} to cluster by{nearest(by, present)}")
     named = {"e": exposure, "n": claims, "a": amount}
-    _require_same_rows(model, lazy, named)
-    counted = _with_weight(model, lazy, named)
-    require_known(counted, model.keys, model.details["levels"], exposure)
-    scores = _scores(model, counted, by, named)
+    _require_same_rows(model, parts, named)
     kept = np.flatnonzero(np.isfinite(model.coefficients))
-    groups = len(scores)
+    groups, squared = 0, np.zeros((len(kept),) * 2)
+    for part in parts:
+        counted = _with_weight(model, part, named)
+        require_known(counted, model.keys, model.details["levels"], exposure)
+        u = _scores(model, counted, by, named)[:, kept]
+        groups, squared = groups + len(u), squared + u.T @ u
     if groups <= len(kept):
         raise InputError(
             f"{groups:,} clusters of {by!r} cannot carry {len(kept)} coefficients",
             do="cluster by something finer, or leave factors out",
         )
     bread = information[np.ix_(kept, kept)]
-    u = scores[:, kept]
     wide = np.full((len(model.columns),) * 2, np.nan)
-    wide[np.ix_(kept, kept)] = bread @ (u.T @ u) @ bread * groups / (groups - 1)
+    wide[np.ix_(kept, kept)] = bread @ squared @ bread * groups / (groups - 1)
     notes = tuple(n for n in model.basis.notes if not n.startswith("rows are taken"))
     basis = replace(
         model.basis, notes=(*notes, f"errors are clustered by {by}: {groups:,} clusters")
@@ -189,11 +196,14 @@ def _scores(model: RatingModel, rows: pl.LazyFrame, by: str, named: Mapping[str,
     return found.select(sums.keys()).to_numpy().astype(np.float64)
 
 
-def _require_same_rows(model: RatingModel, rows: pl.LazyFrame, named: Mapping[str, str]) -> None:
+def _require_same_rows(
+    model: RatingModel, parts: Sequence[pl.LazyFrame], named: Mapping[str, str]
+) -> None:
     sums = {
         k: pl.col(named[c]).cast(pl.Float64).sum() for k, c in (("exposure", "e"), ("claims", "n"))
     }
-    for name, value in rows.select(**sums).collect().row(0, named=True).items():
+    seen = pl.concat([part.select(**sums).collect() for part in parts]).sum()
+    for name, value in seen.row(0, named=True).items():
         known = float(getattr(model.basis, name))
         if abs(value - known) > 1e-6 * max(known, 1.0):
             raise InputError(

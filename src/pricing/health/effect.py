@@ -8,7 +8,7 @@ from typing import Any
 import plotly.graph_objects as go
 import polars as pl
 
-from pricing.claims.clusters import cluster_errors
+from pricing.claims.clusters import Rows, cluster_errors
 from pricing.claims.models import Errors, Frequency, fit_frequency
 from pricing.errors import InputError
 from pricing.estimate.credibility import credibility_of_cells
@@ -18,7 +18,7 @@ from pricing.result.figure import interval_figure, with_points
 from pricing.result.shape import Result
 from pricing.result.words import Language, level_label, say
 
-Cluster = tuple[pl.DataFrame, str]
+Cluster = tuple[Rows, str]
 __all__ = ["GroupEffect", "ProgrammeEffect", "group_effect", "programme_effect"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from functools import cached_property
@@ -13,6 +14,7 @@ from pydantic import BaseModel
 from pricing.data.tables import bundled
 from pricing.errors import InputError
 from pricing.lab.fields import Field, fields_of
+from pricing.plans.lately import Lately
 from pricing.plans.open_file import open_file
 from pricing.plans.plan_file import changed, plan_of
 from pricing.plans.plan_study import PlanStudy
@@ -44,6 +46,14 @@ class OpenStudy(ABC):
     """What a page asks of a study of either kind; keys are dotted, as scenarios name them."""
 
     study: Study | PlanStudy
+
+    @cached_property
+    def _figures(self) -> Lately[dict[str, float]]:
+        return Lately()
+
+    @cached_property
+    def _results(self) -> Lately[dict[str, Result]]:
+        return Lately()
 
     @property
     def name(self) -> str:
@@ -83,13 +93,21 @@ class OpenStudy(ABC):
     def held(self, change: Change) -> Any:
         """Hold a change against the contract; refuse it with every fault."""
 
-    @abstractmethod
     def headline(self, change: Change) -> dict[str, float]:
-        """Give the figures a change is judged by."""
+        """Give the figures a change is judged by; asked again, they are at hand."""
+        return dict(self._figures.of(written(change), lambda: self.judged(change)))
+
+    def at_once(self, change: Change) -> dict[str, Result]:
+        """Give the few results shown at once; asked again, they are at hand."""
+        return dict(self._results.of(written(change), lambda: self.shown(change)))
 
     @abstractmethod
-    def at_once(self, change: Change) -> dict[str, Result]:
-        """Give the few results shown at once."""
+    def judged(self, change: Change) -> dict[str, float]:
+        """Compute the figures a change is judged by."""
+
+    @abstractmethod
+    def shown(self, change: Change) -> dict[str, Result]:
+        """Compute the few results shown at once."""
 
     def trace(self, policy_id: str, change: Change) -> PriceTrace:
         """Price one renewal under a change, step by step."""
@@ -149,11 +167,11 @@ class OpenPlan(OpenStudy):
         """Hold a change against the contract."""
         return changed(self.study.settings, self.whole(change))
 
-    def headline(self, change: Change) -> dict[str, float]:
+    def judged(self, change: Change) -> dict[str, float]:
         """Give the figures of every plan of the file."""
         return self.study.headline(self.whole(change))
 
-    def at_once(self, change: Change) -> dict[str, Result]:
+    def shown(self, change: Change) -> dict[str, Result]:
         """Give the plans' own results that are quick."""
         found = self.study.at_once(self.whole(change))
         return suppressed(found, self.study.settings.study.minimum_cell)
@@ -195,11 +213,11 @@ class OpenBook(OpenStudy):
         """Hold a change against the contract."""
         return changed_settings(self.study.settings, self.whole(change)) if change else self.study.settings  # fmt: skip
 
-    def headline(self, change: Change) -> dict[str, float]:
+    def judged(self, change: Change) -> dict[str, float]:
         """Give the schedule's figures, the premium charged, and who renews."""
         return self.book.headline(self.held(change).discount)
 
-    def at_once(self, change: Change) -> dict[str, Result]:
+    def shown(self, change: Change) -> dict[str, Result]:
         """Give the schedule, who pays more and less, and the regulator's checks of the book."""
         wanted = self.held(change).discount
         schedule = self.book.schedule(wanted)
@@ -223,6 +241,17 @@ class OpenBook(OpenStudy):
         if self.book.due is None:
             return ()
         return tuple(self.book.due.select("policy_id").head(5).collect()["policy_id"].cast(str))
+
+
+def written(change: Change) -> str:
+    """Write a change so that the same change is the same text.
+
+    Examples
+    --------
+    >>> written({"b": 1.0, "a": [2]})
+    '{"a": [2], "b": 1.0}'
+    """
+    return json.dumps(dict(change), sort_keys=True, default=str)
 
 
 def open_for_turning(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 from pydantic import Field, model_validator
@@ -14,6 +15,7 @@ from pricing.data.aftercare_book import simulate_aftercare
 from pricing.errors import InputError
 from pricing.experience.bands import band, band_labels
 from pricing.files import fingerprint
+from pricing.plans.lately import Lately
 from pricing.result.shape import Basis, Result
 from pricing.study.sections import Strict
 from pricing.survival.immortal import immortal_time
@@ -80,6 +82,7 @@ class Prepared:
     policies: pl.DataFrame
     claims: pl.DataFrame
     register: pl.DataFrame
+    lately: Lately[Any] = field(default_factory=Lately, repr=False, compare=False)
 
 
 def simulate(folder: Path, *, members: int, seed: int) -> None:
@@ -257,7 +260,7 @@ def headline(section: AfterClaimSection, prepared: Prepared) -> dict[str, float]
     >>> sorted(headline(section, prepare(section, tables, Basis())))[:2]
     ['avoided', 'break_even_rate']
     """
-    persons, events, _ = claimants(section, prepared)
+    persons, events, _ = _followed(section, prepared)
     value = _value(section, persons, events, Basis())
     row = value.table.row(-1, named=True)
     names = ("repeat_claims", "avoided", "saving", "service_cost", "net_value", "break_even_rate")
@@ -266,8 +269,19 @@ def headline(section: AfterClaimSection, prepared: Prepared) -> dict[str, float]
 
 def at_once(section: AfterClaimSection, prepared: Prepared, basis: Basis) -> dict[str, Result]:
     """Give what a page shows while a cost is dragged: what the service is worth by horizon."""
-    persons, events, _ = claimants(section, prepared)
+    persons, events, _ = _followed(section, prepared)
     return {"repeat_value": _value(section, persons, events, basis)}
+
+
+def _followed(
+    section: AfterClaimSection, prepared: Prepared
+) -> tuple[pl.DataFrame, pl.DataFrame, tuple[str, ...]]:
+    """The claimants of a section, followed once."""
+    found: tuple[pl.DataFrame, pl.DataFrame, tuple[str, ...]] = prepared.lately.of(
+        section.model_dump_json(include={"until", "age_edges", "benefits"}),
+        lambda: claimants(section, prepared),
+    )
+    return found
 
 
 def _value(

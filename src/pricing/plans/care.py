@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import polars as pl
@@ -16,12 +16,13 @@ from pricing.care.grading import grade, grading_standard
 from pricing.care.intensity import matrix_gaps
 from pricing.care.morbidity import Morbidity, morbidity
 from pricing.care.population import Insured, banded_population, insured_of, stable_population
-from pricing.care.projection import CareProjection, project_care
+from pricing.care.projection import CareProjection, Course, course, project_care
 from pricing.care.scheme import Fund, Scheme
 from pricing.care.stacks import care_occupancy, care_settings
 from pricing.care.stress import definition_weights, stress_care
 from pricing.errors import InputError
 from pricing.files import fingerprint
+from pricing.plans.lately import Lately
 from pricing.result.shape import Basis, Result
 from pricing.study.sections import Strict
 
@@ -30,6 +31,12 @@ __all__ = ["OPTIONAL", "TABLES", "CareSection", "headline", "prepare", "results"
 TABLES: tuple[str, ...] = ()
 OPTIONAL = ("insured_population", "care_rates", "assessments")
 SEVERE = "severe"
+PEOPLE = ("insured", "age_bands", "aged_share")
+RATES = (
+    *("study", "deaths", "trend", "calendar_year", "duration_months"),
+    *("recovery_by_duration", "mortality_by_duration"),
+)
+LIVES = (*PEOPLE, *RATES, "years", "waiting_months", "entrants_growth")  # all that lives rest on
 
 
 class RangeKeys(Strict):
@@ -253,6 +260,10 @@ class Prepared:
     insured: pl.DataFrame | None
     rates: pl.DataFrame | None
     assessments: pl.DataFrame | None
+    projected: Lately[CareProjection] = field(default_factory=Lately, repr=False, compare=False)
+    courses: Lately[Course] = field(default_factory=Lately, repr=False, compare=False)
+    people: Lately[Insured] = field(default_factory=Lately, repr=False, compare=False)
+    morbidities: Lately[Morbidity] = field(default_factory=Lately, repr=False, compare=False)
 
 
 def simulate(folder: object, *, members: int, seed: int) -> None:
@@ -380,14 +391,33 @@ def at_once(section: CareSection, prepared: Prepared, basis: Basis) -> dict[str,
 
 
 def _project(section: CareSection, prepared: Prepared, currency: str) -> CareProjection:
+    key = (section.model_dump_json(), currency)
+    return prepared.projected.of(key, lambda: _projected(section, prepared, currency))
+
+
+def _projected(section: CareSection, prepared: Prepared, currency: str) -> CareProjection:
+    people, rates = _insured(section, prepared), _rates(section, prepared)
+    told = section.model_dump_json(include=set(LIVES))
+    lives = prepared.courses.of(
+        told,
+        lambda: course(
+            people, rates, years=section.years, waiting_months=section.waiting_months,
+            entrants_growth=section.entrants_growth,
+        ),
+    )  # fmt: skip
     return project_care(
-        _insured(section, prepared), _rates(section, prepared), section.scheme(), section.money(),
+        people, rates, section.scheme(), section.money(),
         years=section.years, entrants_growth=section.entrants_growth, first_year=section.calendar_year,
-        currency=currency,
+        currency=currency, lives=lives,
     )  # fmt: skip
 
 
 def _insured(section: CareSection, prepared: Prepared) -> Insured:
+    told = section.model_dump_json(include=set(PEOPLE))
+    return prepared.people.of(told, lambda: _people(section, prepared))
+
+
+def _people(section: CareSection, prepared: Prepared) -> Insured:
     if prepared.insured is not None:
         return insured_of(prepared.insured)
     if section.age_bands is not None:
@@ -396,6 +426,11 @@ def _insured(section: CareSection, prepared: Prepared) -> Insured:
 
 
 def _rates(section: CareSection, prepared: Prepared) -> Morbidity:
+    told = section.model_dump_json(include=set(RATES))
+    return prepared.morbidities.of(told, lambda: _morbidity(section, prepared))
+
+
+def _morbidity(section: CareSection, prepared: Prepared) -> Morbidity:
     own = prepared.rates is not None
     return morbidity(
         prepared.rates if prepared.rates is not None else section.study,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from pricing.errors import InputError
 from pricing.experience.bands import band, band_labels
 from pricing.experience.person_years import person_years
 from pricing.files import fingerprint
+from pricing.plans.lately import Lately
 from pricing.result.figure import COLOURS
 from pricing.result.shape import Basis, Result
 from pricing.result.words import Language, label, level_label, say
@@ -93,6 +94,7 @@ class Prepared:
     link: LinkedClaims
     refused: pl.DataFrame
     terms: pl.DataFrame
+    lately: Lately[Any] = field(default_factory=Lately, repr=False, compare=False)
 
 
 class ClaimLink(Result):
@@ -240,10 +242,20 @@ def at_once(section: ClaimsLinkSection, prepared: Prepared, basis: Basis) -> dic
 
 
 def _again(section: ClaimsLinkSection, prepared: Prepared) -> Prepared:
-    return prepared if section.reading == prepared.reading else _read(section, prepared.tables)
+    if section.reading == prepared.reading:
+        return prepared
+    key = ("read", repr(section.reading))
+    found: Prepared = prepared.lately.of(key, lambda: _read(section, prepared.tables))
+    return found
 
 
 def _effect(section: ClaimsLinkSection, prepared: Prepared, basis: Basis) -> AlarmEffect:
+    key = ("effect", section.model_dump_json(), basis)
+    found: AlarmEffect = prepared.lately.of(key, lambda: _alarmed(section, prepared, basis))
+    return found
+
+
+def _alarmed(section: ClaimsLinkSection, prepared: Prepared, basis: Basis) -> AlarmEffect:
     terms = prepared.terms.filter(pl.col("policy_year") >= section.first_year)
     if terms.is_empty():
         raise InputError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,10 @@ from pydantic import Field
 from pricing.data.programme_book import simulate_programme
 from pricing.errors import InputError
 from pricing.files import fingerprint
+from pricing.plans.lately import Lately
 from pricing.programme.explain import contributions
 from pricing.programme.lift import DiscountLift, lifts
+from pricing.programme.points import earned_points
 from pricing.programme.programme import Programme
 from pricing.programme.programme_file import programme_of, read_programme
 from pricing.programme.value import HealthValues, health_values
@@ -63,6 +65,7 @@ class Prepared:
     members: pl.DataFrame
     days: pl.DataFrame
     events: pl.DataFrame
+    lately: Lately[Any] = field(default_factory=Lately, repr=False, compare=False)
 
 
 class GroupFlow(Result):
@@ -173,7 +176,8 @@ def prepare(
     del section, basis
     origin = pl.selectors.starts_with("_")
     kept = {name: tables[name].drop(origin) for name in TABLES}
-    return Prepared(*(kept[name] for name in TABLES))
+    members, days, events = (kept[name] for name in TABLES)
+    return Prepared(members, days, events)
 
 
 def results(section: ProgrammeSection, prepared: Prepared, basis: Basis) -> dict[str, Result]:
@@ -268,7 +272,15 @@ def _programme(section: ProgrammeSection) -> Programme:
 
 
 def _values(programme: Programme, prepared: Prepared) -> HealthValues:
-    return health_values(programme, prepared.members, prepared.days, prepared.events)
+    def earn(version: Programme, windows: pl.DataFrame, *given: Any, **more: Any) -> Any:
+        key = ("points", version.model_dump_json(exclude={"group", "movement"}))
+        return prepared.lately.of(key, lambda: earned_points(version, windows, *given, **more))
+
+    def values() -> HealthValues:
+        return health_values(programme, prepared.members, prepared.days, prepared.events, earn=earn)
+
+    found: HealthValues = prepared.lately.of(("values", programme.model_dump_json()), values)
+    return found
 
 
 def _titles(programme: Programme, lang: Language) -> dict[str, str]:

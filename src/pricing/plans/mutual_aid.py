@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -29,6 +29,7 @@ from pricing.mutual_aid.rules import AidBenefit, AidRules, aid_rules
 from pricing.mutual_aid.settlement import settle_cells
 from pricing.mutual_aid.share_risk import share_risk
 from pricing.mutual_aid.unravelling import unravelling
+from pricing.plans.lately import Lately
 from pricing.result.shape import Basis, Result
 from pricing.sharing.cap import cap_shares
 from pricing.sharing.fairness import compare_rules
@@ -154,6 +155,7 @@ class Prepared:
     observed: Result
     by_sex: Result
     factor: float
+    lately: Lately[Any] = field(default_factory=Lately, repr=False, compare=False)
 
 
 def simulate(folder: Path, *, members: int, seed: int) -> None:
@@ -271,6 +273,12 @@ def _within(rules: AidRules, age: int) -> bool:
 
 
 def _cells(section: MutualAidSection, rules: AidRules, prepared: Prepared) -> MemberCells:
+    key = ("cells", section.model_dump_json())
+    found: MemberCells = prepared.lately.of(key, lambda: _counted(section, rules, prepared))
+    return found
+
+
+def _counted(section: MutualAidSection, rules: AidRules, prepared: Prepared) -> MemberCells:
     seen = member_cells(rules, prepared.members, section.published)
     if not seen.payers or not seen.in_cover:
         raise InputError(
@@ -353,6 +361,12 @@ def _share_cv(rules: AidRules, pool: pl.DataFrame, payers: int) -> float:
 
 
 def _unravelling(section: MutualAidSection, rules: AidRules, prepared: Prepared) -> Result:
+    key = ("unravelling", section.model_dump_json())
+    found: Result = prepared.lately.of(key, lambda: _spiral(section, rules, prepared))
+    return found
+
+
+def _spiral(section: MutualAidSection, rules: AidRules, prepared: Prepared) -> Result:
     """The rules tried, and beside them one benefit at every age (or the rules as they are)."""
     youngest = max(20, rules.benefit[0].age_from)
     designs = {rules.name: rules}
@@ -368,6 +382,14 @@ def _unravelling(section: MutualAidSection, rules: AidRules, prepared: Prepared)
 
 
 def _membership(
+    section: MutualAidSection, rules: AidRules, cells: MemberCells, prepared: Prepared
+) -> Result:
+    key = ("membership", section.model_dump_json())
+    found: Result = prepared.lately.of(key, lambda: _course(section, rules, cells, prepared))
+    return found
+
+
+def _course(
     section: MutualAidSection, rules: AidRules, cells: MemberCells, prepared: Prepared
 ) -> Result:
     act = section.behaviour

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from pricing.experience.cells import Experience
 from pricing.experience.events import place_claims
 from pricing.experience.lexis import Lexis
 from pricing.experience.split import split_exposure
+from pricing.plans.lately import Lately
 from pricing.plans.services_file import ChannelSection, Price, ServicesSection, Standard
 from pricing.result.shape import Basis, Result
 from pricing.services.activation import activation_rates
@@ -47,6 +48,7 @@ class Prepared:
     members: pl.DataFrame
     seen: Experience | None
     activated: ServiceUse | None
+    lately: Lately[Any] = field(default_factory=Lately, repr=False, compare=False)
 
 
 def simulate(folder: Path, *, members: int, seed: int) -> None:
@@ -217,6 +219,12 @@ class _Priced:
 
 
 def _priced(section: ServicesSection, prepared: Prepared) -> _Priced:
+    key = section.model_dump_json()
+    found: _Priced = prepared.lately.of(key, lambda: _price_all(section, prepared))
+    return found
+
+
+def _price_all(section: ServicesSection, prepared: Prepared) -> _Priced:
     people = _population(section, prepared)
     currency = "CNY"
     plan, staffing = _plan(section), None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from typing import Any
 
@@ -104,6 +104,7 @@ def health_values(
     events: Frame | None = None,
     *,
     batch: int = BATCH,
+    earn: Callable[..., tuple[pl.DataFrame, list[str]]] = earned_points,
 ) -> HealthValues:
     """Measure every member: points, category scores, health value, group, discount.
 
@@ -121,6 +122,9 @@ def health_values(
         person, day, measure, evidence; optionally value and item.
     batch : int
         Members of one pass over the activity.
+    earn : callable
+        Gives the points, as :func:`pricing.programme.points.earned_points`; one that keeps them lets
+        cut-offs and rates be tried without adding up the days again.
 
     Returns
     -------
@@ -164,7 +168,7 @@ def health_values(
         own_events = events if len(parts) == 1 else _of_version(version, parts, events)
         windows = member_windows(version, part)
         agreed = windows.filter("consent")
-        earned, lacking = earned_points(version, agreed, activity, own_events, batch=batch)
+        earned, lacking = earn(version, agreed, activity, own_events, batch=batch)
         table, own = _valued(version, windows, earned)
         tables.append(table)
         points.append(own)

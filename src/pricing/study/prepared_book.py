@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import add
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import polars as pl
 
+from pricing.claims.clusters import Rows
 from pricing.errors import InputError
 from pricing.estimate.design import variables
 from pricing.experience.cells import Experience
@@ -158,6 +162,10 @@ def prepare_book(
 ) -> PreparedBook:
     """Read a study's book once: the frequency with the group, its cells with their money, the answer to price.
 
+    A large simulated book is read in parts (:meth:`pricing.study.study_book.StudyBook.parts`) and its
+    cells added, so memory does not grow with it; the rate review and the trace of one policy, which need
+    every term at hand, are then left to ``pricing run``.
+
     Parameters
     ----------
     study : Study
@@ -176,20 +184,25 @@ def prepare_book(
     """
     s = study.settings
     progress("data")
-    seen = study.experience(list(dict.fromkeys([*variables(s.model.frequency), s.discount.group])))
-    progress("claims")
-    effect, model = group_effect(
-        seen,
-        s.model.frequency,
-        group=s.discount.group,
-        order=s.discount.order,
-        errors=s.model.errors,
-        base=s.model.base,
-        cluster=study.cluster(),
-    )
+    keys = list(dict.fromkeys([*variables(s.model.frequency), s.discount.group]))
+    parts = study.parts()
+    with TemporaryDirectory() as folder:
+        seen, offered, rows = _collected(study, parts, keys, Path(folder), progress)
+        progress("claims")
+        effect, model = group_effect(
+            seen,
+            s.model.frequency,
+            group=s.discount.group,
+            order=s.discount.order,
+            errors=s.model.errors,
+            base=s.model.base,
+            cluster=None if s.model.cluster is None else (rows, s.model.cluster),
+        )
     money = study.with_money(seen, effect, model)
     progress("persistency")
-    response = _response(study)
+    response = _response(study, offered)
+    if len(parts) > 1:
+        return PreparedBook(effect, money, response, key=files_key(study))
     checks: dict[str, Result] = {}
     due, adjustment = None, 0.0
     if s.loss_ratio is not None:
@@ -278,8 +291,36 @@ def _stamps(folder: Path, given: str) -> list[str]:
     return [f"{f} {f.stat().st_size} {f.stat().st_mtime_ns}" for f in found]
 
 
-def _response(study: Study) -> PriceResponse | None:
-    """Who renews at what premium, of the study's own renewals; None where they do not say."""
+def _collected(
+    study: Study,
+    parts: Sequence[Study],
+    keys: Sequence[str],
+    folder: Path,
+    progress: Callable[[str], None],
+) -> tuple[Experience, Experience | None, Rows]:
+    """Cells of the book and of the renewals offered, part by part; rows for errors clustered by person."""
+    cluster = study.settings.model.cluster
+    if len(parts) == 1:
+        rows = study.person_years.rows if cluster else []
+        return study.experience(keys), _offered(study), rows
+    seen, offers, kept = [], [], []
+    for number, part in enumerate(parts, start=1):
+        progress(f"data {number}/{len(parts)}")
+        seen.append(part.experience(keys))
+        offers.append(_offered(part))
+        if cluster is not None:
+            path = folder / f"{number:05d}.parquet"
+            own = dict.fromkeys([cluster, *keys, "exposure", "claims"])
+            part.person_years.rows.select(*own).write_parquet(path)
+            kept.append(pl.scan_parquet(path))
+        part.__dict__.pop("checked", None)  # its rows are not held while the next are read
+        part.__dict__.pop("person_years", None)
+    told = [one for one in offers if one is not None]
+    return reduce(add, seen), reduce(add, told) if len(told) == len(parts) else None, kept
+
+
+def _offered(study: Study) -> Experience | None:
+    """Renewals offered, by the factors of ``[persistency]`` and the price change; None where none are known."""
     s = study.settings
     if s.persistency is None or s.study.observed is None:
         return None
@@ -291,10 +332,19 @@ def _response(study: Study) -> PriceResponse | None:
         )  # fmt: skip
         if offers.rows["price_change"].null_count():
             return None
-        keys = [*variables(s.persistency.model), "price_change"]
-        fitted = fit_renewal(offers.cells(keys), f"{s.persistency.model} + price_change")
-        slope = float(fitted.slope()["slope"])
-        kept = float(offers.account.facts["persistency"])
+        return offers.cells([*variables(s.persistency.model), "price_change"])
+    except InputError:  # the report says why; the page goes on without retention
+        return None
+
+
+def _response(study: Study, offered: Experience | None) -> PriceResponse | None:
+    """Who renews at what premium, of the study's own renewals; None where they do not say."""
+    persistency = study.settings.persistency
+    if persistency is None or offered is None:
+        return None
+    try:
+        slope = float(fit_renewal(offered, f"{persistency.model} + price_change").slope()["slope"])
+        kept = offered.basis.claims / offered.basis.exposure
         if slope >= 0:
             return None
         return PriceResponse.elastic(retention=kept, elasticity=slope * (1 - kept))

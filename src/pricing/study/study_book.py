@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
+from typing import Self
 
 import polars as pl
 
@@ -30,6 +31,7 @@ from pricing.study.tables import checked_table, money_columns, require_banded, s
 __all__ = ["StudyBook"]
 
 BOOK_TABLES = ("policies", "renewals", "claims")
+MANY = 1_000_000  # policies above which a simulated book is read in parts
 
 
 class StudyBook:
@@ -45,6 +47,7 @@ class StudyBook:
         self.text = self.path.read_text(encoding="utf-8-sig")  # as it was when it was opened
         self.name = self.settings.study.name
         self._work = Path(work) if work else Path("reports") / "books"
+        self._files = "*"  # of a simulated book, without the ending: all of them
 
     def title(self, lang: Language) -> str:
         """Title of the study in a language."""
@@ -73,7 +76,7 @@ class StudyBook:
             wanted = {"payments": self.settings.loss_ratio, "offers": self.settings.persistency}
             asked = (*BOOK_TABLES, *(name for name, section in wanted.items() if section))
             tables = {
-                name: Table(files=f"{name}/*.parquet", factors=factors.get(name, {}))
+                name: Table(files=f"{name}/{self._files}.parquet", factors=factors.get(name, {}))
                 for name in asked
             }
             folder = self.book
@@ -101,7 +104,7 @@ class StudyBook:
             found = person_years(*(tables[name] for name in BOOK_TABLES), observed=window)
         rows = found.rows
         if self.book is not None:
-            truth = pl.read_parquet(self.book / "truth" / "*.parquet")
+            truth = pl.read_parquet(self.book / "truth" / f"{self._files}.parquet")
             rows = rows.join(truth, on=["policy_id", "policy_year"], how="left")
         bands = {n: band(b.column, b.edges) for n, b in self.settings.bands.items()}
         require_banded(rows, self.settings)
@@ -120,6 +123,24 @@ class StudyBook:
             observed=self.settings.study.observed,
             truth=self.book / "truth" if self.book is not None else None,
         )
+
+
+    def parts(self) -> list[Self]:
+        """Give the book in parts that are read one after another; the book itself where it is small.
+
+        A simulated book of more than a million policies stands in files of 50,000 policies, all rows of
+        a policy in files of one number: ten numbers are a part, held against the contracts as a book.
+        """
+        wanted = self.settings.simulate
+        if wanted is None or wanted.policies <= MANY or self.book is None:
+            return [self]
+        numbers = {file.stem[:-1] for file in (self.book / "policies").glob("part-*.parquet")}
+        found = []
+        for number in sorted(numbers):
+            part = type(self)(self.path, work=self._work, engine=self.engine)
+            part.settings, part._files = self.settings, f"{number}?"
+            found.append(part)
+        return found
 
     @property
     def period(self) -> str:
