@@ -322,7 +322,8 @@ def test_cells_made_by_the_server_give_the_estimates_of_rows(base):
         )
         for frame in (rows, cells)
     )
-    assert_frame_equal(one.table, other.table, rel_tol=1e-7)
+    kept = pl.exclude("^.*robust.*$", "rows")
+    assert_frame_equal(one.table.select(kept), other.table.select(kept), rel_tol=1e-7)
 
 
 def test_the_server_makes_the_person_years_of_polars(base):

@@ -22,6 +22,7 @@ from pricing.experience.person_years import person_years
 from pricing.experience.person_years_sql import person_years_sql
 from pricing.plans.open_file import open_file
 from pricing.study.chain import open_study
+from pricing.study.engine import EngineRows
 
 CLOSE = 1e-12  # the stated bound on sums of amounts and premiums
 D = date
@@ -146,6 +147,18 @@ def test_the_study_by_a_cluster_of_two_spark_workers_is_that_of_polars(huoli, tm
     theirs, ours = pl.read_parquet(cells), huoli.study.experience(keys, start=2024).cells
     assert theirs.select(*keys, "rows", "claims").equals(ours.select(*keys, "rows", "claims"))
     assert_frame_equal(theirs, ours, rel_tol=CLOSE, abs_tol=1e-9)
+
+
+def test_rows_that_a_killed_run_left_are_removed(tmp_path):
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    mine = EngineRows("duckdb", tmp_path)
+    held = mine.handed(pl.DataFrame({"a": [1]}))
+    left = tmp_path / Path(mine._folder.name).name.replace(str(os.getpid()), str(ended.pid))
+    (left / "001").mkdir(parents=True)
+    EngineRows("duckdb", tmp_path)
+    assert not left.exists()
+    assert held.fetchall() == [(1,)]
 
 
 def test_engines_that_are_not_there(huoli, monkeypatch):
