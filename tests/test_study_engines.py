@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shutil
@@ -108,9 +109,11 @@ def test_the_whole_study_by_duckdb_is_that_of_polars(huoli, tmp_path):
         assert result.table.height == results[name].table.height, name
     assert results["schedule"].facts == pytest.approx(huoli.results["schedule"].facts, rel=1e-9)
     assert other.fingerprint == huoli.study.fingerprint
-    left = Path(other._elsewhere._folder.name)
+    left = other._elsewhere.folder
     assert left.parent == work.resolve()
-    other._elsewhere._folder.cleanup()
+    assert left.is_dir()
+    del other
+    gc.collect()
     assert not left.exists()
 
 
@@ -154,7 +157,7 @@ def test_rows_that_a_killed_run_left_are_removed(tmp_path):
     ended.wait()
     mine = EngineRows("duckdb", tmp_path)
     held = mine.handed(pl.DataFrame({"a": [1]}))
-    left = tmp_path / Path(mine._folder.name).name.replace(str(os.getpid()), str(ended.pid))
+    left = tmp_path / mine.folder.name.replace(str(os.getpid()), str(ended.pid))
     (left / "001").mkdir(parents=True)
     EngineRows("duckdb", tmp_path)
     assert not left.exists()

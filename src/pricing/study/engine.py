@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+import weakref
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import mkdtemp
 from typing import Any, Literal, get_args
 
 import narwhals.stable.v2 as nw
@@ -63,9 +64,8 @@ class EngineRows:
         self._engine = _spark() if name == "spark" else _duckdb()
         Path(work).mkdir(parents=True, exist_ok=True)
         _clear_dead(Path(work))
-        self._folder = TemporaryDirectory(
-            dir=Path(work).resolve(), prefix=f"{_mine()}{os.getpid()}-"
-        )
+        self.folder = Path(mkdtemp(dir=Path(work).resolve(), prefix=f"{_mine()}{os.getpid()}-"))
+        weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
         self._written = 0
 
     def handed(self, rows: pl.DataFrame) -> AnyFrame:
@@ -138,7 +138,7 @@ class EngineRows:
 
     def _next(self) -> Path:
         self._written += 1
-        return Path(self._folder.name) / f"{self._written:03d}"
+        return self.folder / f"{self._written:03d}"
 
     def _kept(self, rows: Any) -> AnyFrame:
         path = self._next()
