@@ -17,10 +17,15 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from awkward_book import awkward_book
+from pricing.claims.models import fit_frequency
 from pricing.data.check import check
 from pricing.data.postgres import read_postgres
 from pricing.data.sources import Source, read_table
 from pricing.errors import InputError
+from pricing.experience.cells import Experience
+from pricing.experience.person_years import person_years
+from pricing.experience.person_years_sql import person_years_sql
 from pricing.study.chain import open_study
 from pricing.study.prepared_book import saved_book
 from pricing.study.settings import read_settings
@@ -298,3 +303,40 @@ def test_a_whole_study_from_the_server_equals_that_from_files(base, tmp_path):
     base("DELETE FROM rand WHERE claims > 5")
     now = saved_book(open_study(path), tmp_path / "kept")  # not taken from what was kept
     assert now.effect.basis.rows < kept.effect.basis.rows
+
+
+def test_cells_made_by_the_server_give_the_estimates_of_rows(base):
+    study = open_study(RANDHIE)
+    held = study.checked["person_years"].accepted
+    rows = held.select("health_group", "limitation", "exposure", "claims")
+    base(rows={"years": rows.with_columns(pl.col(pl.Enum).cast(pl.String))})
+    query = """SELECT health_group, limitation, sum(exposure) AS exposure, sum(claims) AS claims
+               FROM years GROUP BY health_group, limitation"""
+    factors = {n: rows.schema[n].categories.to_list() for n in ("health_group", "limitation")}
+    read = read_table(Source(database_env="PRICING_DB", query=query))
+    cells = check(read, "person_years", factors=factors).accepted
+    assert cells.height < 40
+    one, other = (
+        fit_frequency(
+            Experience.collect(frame, list(factors)), "health_group + limitation", errors="model"
+        )
+        for frame in (rows, cells)
+    )
+    kept = pl.exclude("^.*robust.*$", "rows")
+    assert_frame_equal(one.table.select(kept), other.table.select(kept), rel_tol=1e-7)
+
+
+def test_the_server_makes_the_person_years_of_polars(base):
+    tables = dict(zip(("policies", "renewals", "claims"), awkward_book(), strict=True))
+    base(rows={f"py_{name}": frame for name, frame in tables.items()})
+    observed = (dt.date(2020, 6, 1), dt.date(2023, 6, 30))
+    query = person_years_sql(
+        "postgres",
+        policies=tables["policies"].columns,
+        renewals=tables["renewals"].columns,
+        observed=observed,
+        tables={name: f"py_{name}" for name in tables},
+    )
+    ours = person_years(*tables.values(), observed=observed).rows
+    theirs = read_postgres("PRICING_DB", query=query).sort("policy_id", "policy_year")
+    assert_frame_equal(theirs.select(ours.columns).cast(dict(ours.schema)), ours, check_exact=True)

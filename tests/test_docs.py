@@ -142,7 +142,7 @@ def test_paths_that_pages_name_are_there():
                 assert (DOCS.parent / named).exists(), f"{page} names {named}"
 
 
-@pytest.mark.parametrize("page", ["mathematics.md", "extending.md"])
+@pytest.mark.parametrize("page", ["mathematics.md", "extending.md", "warehouse.md"])
 def test_a_page_that_shows_code_shows_code_that_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     known: dict = {}

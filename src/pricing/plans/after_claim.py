@@ -114,7 +114,7 @@ def prepare(
     3
     """
     del section, basis
-    return Prepared(*(tables[name] for name in TABLES))
+    return Prepared(**{name: tables[name] for name in TABLES})
 
 
 def claimants(

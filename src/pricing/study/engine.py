@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import platform
+import shutil
+import weakref
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import mkdtemp
 from typing import Any, Literal, get_args
 
 import narwhals.stable.v2 as nw
@@ -59,7 +63,9 @@ class EngineRows:
         self.name: Literal["duckdb", "spark"] = "spark" if name == "spark" else "duckdb"
         self._engine = _spark() if name == "spark" else _duckdb()
         Path(work).mkdir(parents=True, exist_ok=True)
-        self._folder = TemporaryDirectory(dir=Path(work).resolve(), prefix="rows-")
+        _clear_dead(Path(work))
+        self.folder = Path(mkdtemp(dir=Path(work).resolve(), prefix=f"{_mine()}{os.getpid()}-"))
+        weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
         self._written = 0
 
     def handed(self, rows: pl.DataFrame) -> AnyFrame:
@@ -132,7 +138,7 @@ class EngineRows:
 
     def _next(self) -> Path:
         self._written += 1
-        return Path(self._folder.name) / f"{self._written:03d}"
+        return self.folder / f"{self._written:03d}"
 
     def _kept(self, rows: Any) -> AnyFrame:
         path = self._next()
@@ -159,6 +165,22 @@ class EngineRows:
 def _columns(rows: pl.DataFrame) -> list[str]:
     """Name the columns of the trade, without those that tell of a row's origin."""
     return [name for name in rows.columns if not name.startswith("_")]
+
+
+def _mine() -> str:
+    return f"rows-{platform.node()}-"
+
+
+def _clear_dead(work: Path) -> None:
+    """Remove the rows that a killed run of this machine left."""
+    for folder in work.glob(f"{_mine()}*"):
+        number = folder.name.removeprefix(_mine()).partition("-")[0]
+        try:
+            os.kill(int(number), 0)
+        except ProcessLookupError:
+            shutil.rmtree(folder, ignore_errors=True)
+        except (OSError, ValueError):
+            continue
 
 
 def _duckdb() -> Any:

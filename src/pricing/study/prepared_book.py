@@ -301,8 +301,8 @@ def _collected(
     """Cells of the book and of the renewals offered, part by part; rows for errors clustered by person."""
     cluster = study.settings.model.cluster
     if len(parts) == 1:
-        rows = study.person_years.rows if cluster else []
-        return study.experience(keys), _offered(study), rows
+        whole: Rows = study.person_years.rows if cluster else []
+        return study.experience(keys), _offered(study), whole
     seen, offers, kept = [], [], []
     for number, part in enumerate(parts, start=1):
         progress(f"data {number}/{len(parts)}")
