@@ -114,7 +114,8 @@ def prepare(
     3
     """
     del section, basis
-    return Prepared(**{name: tables[name] for name in TABLES})
+    policies, claims, register = (tables[name] for name in TABLES)
+    return Prepared(policies, claims, register)
 
 
 def claimants(
