@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 from contextlib import chdir
-from pathlib import Path
 
 import polars as pl
 import pytest
