@@ -276,6 +276,8 @@ def every(job):
             found[left] += 1
         place.back()
     ended(child(job, kill_at=turn))  # its halves are the next run's to remove
+    if place.left() == "new":
+        place.back()
     again(place, found)
     return found
 
