@@ -107,6 +107,8 @@ def restore(target: str | Path, *, held: bool | None = None) -> None:
     []
     """
     target = Path(target)
+    if not target.name:  # the folder it runs in: none of our targets
+        return
     if held is None:
         left = target.parent.is_dir() and (
             _left(target) or target.with_name(f".{target.name}.lock").exists()
