@@ -85,7 +85,7 @@ class RunDifference(Result):
             "part": amount_text(parts[most], lang, signed=True),
             "cause": label(most, lang),
         }
-        said = say("finding.run_difference", lang, **facts | told)
+        said = say("finding.run_difference", lang, **{**facts, **told})
         open_ = facts["undivided"]
         return said + (say("sentence.run_difference_undivided", lang, **facts) if open_ else "")
 
@@ -239,7 +239,7 @@ def _states(
         return None, "the runs keep nothing to compute the figures again from"
     if before.files != after.files:
         return None, "a file that the settings name is another, and the earlier is not kept"
-    states = []
+    states: list[Figures] = []
     for state in range(1 << len(kinds)):
         gone: set[Input] = {kind for k, kind in enumerate(kinds) if state >> k & 1}
         whose = after if "data" in gone else before
