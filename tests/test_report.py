@@ -108,6 +108,7 @@ def test_it_is_one_page_with_one_plotly_and_less_than_six_megabytes(ran):
     assert len(page.encode()) < 6_000_000
     assert sorted(p.name for p in ran.folder.iterdir()) == [
         "index.html",
+        "kept",
         "results",
         "run.json",
         "tables",
