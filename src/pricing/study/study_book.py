@@ -124,7 +124,6 @@ class StudyBook:
             truth=self.book / "truth" if self.book is not None else None,
         )
 
-
     def parts(self) -> list[Self]:
         """Give the book in parts that are read one after another; the book itself where it is small.
 
