@@ -30,6 +30,7 @@ _ROOMS = (
     "programme",
     "activity",
     "bonus_malus",
+    "privacy",
     "health",
     "tariff",
     "trend",
