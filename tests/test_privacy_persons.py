@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime, timedelta
+from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
@@ -18,6 +19,7 @@ from pricing.privacy.forget import forget_persons, forgotten, retained
 from pricing.privacy.pseudonymise import pseudonymise
 from pricing.renewal.price import price_renewals
 from pricing.renewal.rules import RenewalRules
+from pricing.study.renewed import _due as due_of
 
 KEY, OTHER = Key(bytes(range(32))), Key(bytes(range(1, 33)))
 
@@ -269,6 +271,41 @@ def test_a_member_without_consent_on_the_day_pays_the_standard_price():
     assert premium == {"a": 900.0, "b": 1000.0, "c": 1000.0, "d": 1000.0, "e": 1000.0}
     refused = due.with_columns(consent=pl.lit(False))
     assert not with_consent(refused, held, purpose="discount", on="due")["consent"].any()
+
+
+def test_a_study_with_a_ledger_asks_it_on_the_day_a_renewal_is_due():
+    held = ledger(
+        ("a", "discount", date(2024, 1, 1), None),
+        ("b", "discount", date(2024, 1, 1), date(2026, 3, 1)),
+    )
+    policies = pl.DataFrame(
+        {"policy_id": ["1", "2", "3"], "person_id": ["a", "b", "c"], "end": [date(2030, 1, 1)] * 3}
+    )
+    terms = pl.DataFrame(
+        {
+            "policy_id": ["1", "2", "3"],
+            "policy_year": [0] * 3,
+            "start": [date(2025, 3, 1)] * 3,
+            "end": [date(2026, 3, 1)] * 3,
+            "health_group": ["G1"] * 3,
+            "standard_premium": [100.0] * 3,
+        }
+    )
+    tables = {"policies": policies, "renewals": terms, "consents": held}
+    study = SimpleNamespace(
+        path="study.toml",
+        settings=SimpleNamespace(
+            renewal=SimpleNamespace(ageing=0.0),
+            study=SimpleNamespace(observed=(date(2025, 1, 1), date(2026, 1, 1))),
+        ),
+        checked={name: SimpleNamespace(accepted=table) for name, table in tables.items()},
+    )
+    found = due_of(study)
+    assert found["consent"].to_list() == [True, False, False]
+    assert "person_id" not in found.columns
+    study.checked["policies"].accepted = policies.drop("person_id")
+    with pytest.raises(InputError, match="whose they are"):
+        due_of(study)
 
 
 def test_samples_without_consent_are_not_read():
