@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import re
 
@@ -33,15 +32,13 @@ def ends_by_counting(cells, hidden):
     """What each small cell may hold, found by trying every table of whole numbers."""
     places = np.flatnonzero(hidden)
     least, most = (e[places] for e in cells.within())
-    most = np.minimum(most, cells.values[places] + 30)
+    least = np.maximum(least, cells.values[places] - 7)  # a small cell moves by less
+    most = np.minimum(most, cells.values[places] + 7)
     matrix = cells.matrix.toarray()[:, places]
     sums = matrix @ cells.values[places]
-    ranges = [range(int(a), int(b) + 1) for a, b in zip(least[:-1], most[:-1], strict=True)]
-    seen = []
-    for first in itertools.product(*ranges):
-        for last in range(int(least[-1]), int(most[-1]) + 1):
-            seen += [(*first, last)] if np.allclose(matrix @ np.array([*first, last]), sums) else []
-    found = np.array(seen)
+    ranges = [np.arange(int(a), int(b) + 1) for a, b in zip(least, most, strict=True)]
+    tables = np.array(np.meshgrid(*ranges)).reshape(len(places), -1)
+    found = tables[:, np.all(np.isclose(matrix @ tables, sums[:, None]), axis=0)].T
     return {int(p): (found[:, k].min(), found[:, k].max()) for k, p in enumerate(places)}
 
 

@@ -34,6 +34,7 @@ _ROOMS = (
     "programme",
     "activity",
     "bonus_malus",
+    "privacy",
     "health",
     "tariff",
     "trend",

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import date
+from pathlib import Path
 
 import polars as pl
 
 from pricing.activity.pseudonym import Key
 from pricing.errors import InputError
 from pricing.experience.cells import Experience
-from pricing.privacy.pseudonymise import KINDS
+from pricing.files import replacing, require_replaceable
+from pricing.privacy.pseudonymise import KINDS, read_folder, write_tables
 
-__all__ = ["forget_persons", "forgotten", "retained"]
+__all__ = ["forget_in_folder", "forget_persons", "forgotten", "retained"]
 
 NEAR = 1e-9
+MARK = "forgotten.json"
 
 
 def forget_persons(
@@ -76,6 +80,38 @@ def forget_persons(
         rows.append((name, table.height, taken, table.height - taken))
     names = ["table", "rows_before", "rows_taken", "rows_left"]
     return found, pl.DataFrame(rows, schema=names, orient="row")
+
+
+def forget_in_folder(
+    folder: str | Path, out: str | Path, persons: Sequence[str], *, key: Key | None = None
+) -> pl.DataFrame:
+    """Write a folder's tables without persons; gives the ledger of rows taken out.
+
+    Parameters
+    ----------
+    folder : path
+        CSV and Parquet files, one table each.
+    out : path
+        Another folder, replaced as a whole; ``forgotten.json`` in it holds the ledger.
+    persons, key
+        As :func:`forget_persons`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> place = Path(tempfile.mkdtemp())
+    >>> (place / "in").mkdir()
+    >>> pl.DataFrame({"person_id": ["a", "b"]}).write_csv(place / "in" / "years.csv")
+    >>> forget_in_folder(place / "in", place / "out", ["a"]).row(0)
+    ('years.csv', 2, 1, 1)
+    """
+    require_replaceable(out, mark=MARK, what="tables without some persons")
+    tables, ledger = forget_persons(read_folder(folder), persons, key=key)
+    with replacing(out) as beside:
+        beside.mkdir()
+        write_tables(tables, beside)
+        (beside / MARK).write_text(json.dumps(ledger.to_dicts(), indent=1), encoding="utf-8")
+    return ledger
 
 
 def _named(table: pl.DataFrame, gone: Mapping[str, set[str]]) -> pl.Series:
@@ -163,7 +199,10 @@ def forgotten(
         for s in sums
     ]
     cells = both.select(*keys, *left)
-    if short := [s for s in sums if (cells[s] < -NEAR * (1 + seen.cells[s].abs())).any()]:
+    never_below = ("rows", "exposure", "claims", "amount")
+    if short := [
+        s for s in never_below if s in sums and (cells[s] < -NEAR * (1 + seen.cells[s].abs())).any()
+    ]:
         raise InputError(
             f"more is to be taken out than is in: {', '.join(short)}",
             do="these rows were never collected in these cells, or are out already",

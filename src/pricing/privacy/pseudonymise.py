@@ -12,7 +12,7 @@ from pricing.activity.pseudonym import Key, pseudonyms
 from pricing.errors import InputError, nearest
 from pricing.files import replacing, require_replaceable
 
-__all__ = ["KINDS", "pseudonymise", "pseudonymise_folder", "read_folder"]
+__all__ = ["KINDS", "pseudonymise", "pseudonymise_folder", "read_folder", "write_tables"]
 
 KINDS = {  # column: what its ids name; the same kind has the same names in every table
     "person": "person", "person_id": "person", "member_id": "person", "insured_id": "person",
@@ -131,7 +131,7 @@ def pseudonymise_folder(
     rows = {name: table.height for name, table in tables.items()}
     with replacing(out) as beside:
         beside.mkdir()
-        _write(tables, beside)
+        write_tables(tables, beside)
         head = {"key": key.check, "rows": rows, "dropped": list(drop)}
         (beside / MARK).write_text(json.dumps(head, indent=1), encoding="utf-8")
     return rows
@@ -163,7 +163,17 @@ def read_folder(folder: str | Path) -> dict[str, pl.DataFrame]:
         raise InputError(f"a table cannot be read: {error}", where=str(folder)) from error
 
 
-def _write(tables: Mapping[str, pl.DataFrame], folder: Path) -> None:
+def write_tables(tables: Mapping[str, pl.DataFrame], folder: Path) -> None:
+    """Write tables as files of the names they were read from.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> write_tables({"a.csv": pl.DataFrame({"x": [1]})}, folder)
+    >>> list(read_folder(folder))
+    ['a.csv']
+    """
     for name, table in tables.items():
         if name.endswith(".parquet"):
             table.write_parquet(folder / name)

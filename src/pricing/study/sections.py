@@ -59,7 +59,9 @@ class Head(Strict):
     currency: str = "CNY"
     period: str = ""
     observed: tuple[date, date] | None = None
-    minimum_cell: int = Field(default=10, ge=0)
+    minimum_cell: int = Field(
+        default=10, ge=0, description="Fewest persons in a cell that leaves; 0 shows everything"
+    )
     notes: list[Bilingual] = []
 
 
