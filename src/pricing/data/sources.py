@@ -19,6 +19,9 @@ from pricing.errors import InputError, nearest
 __all__ = ["Source", "read_table"]
 
 
+ODD = ("idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape", "utf-7")
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Source:
     """Where one table of a study comes from: exactly one of files, duckdb, frame, loader.
@@ -95,10 +98,13 @@ class Source:
                 where="source of a table",
             )
         try:
-            codecs.lookup(self.encoding)
-        except LookupError:
+            known = codecs.lookup(self.encoding)
+            "".encode(known.name)  # zip, base64, rot13 and their like are no encodings of text
+        except (LookupError, UnicodeError, ValueError):
+            known = None
+        if known is None or known.name in ODD:
             raise InputError(
-                f"there is no encoding {self.encoding!r}",
+                f"there is no encoding {self.encoding!r} of a table",
                 where="source of a table",
                 do='use "utf-8" or "gb18030"',
             ) from None

@@ -16,6 +16,7 @@ from typing import Any
 from pricing.errors import InputError, nearest
 from pricing.experience.cells import Experience
 from pricing.files import replacing
+from pricing.inputs import json_tree
 
 __all__ = ["ExperienceStore", "Shard"]
 
@@ -85,7 +86,7 @@ class ExperienceStore:
         if not path.exists():
             return []
         try:
-            said: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            said: dict[str, Any] = json_tree(path)
             if said["version"] != VERSION:
                 raise ValueError(f"version {said['version']}, this package reads {VERSION}")
             return [Shard(**shard) for shard in said["shards"]]

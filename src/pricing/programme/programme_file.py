@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from itertools import pairwise
@@ -13,6 +12,7 @@ from pydantic import ValidationError
 
 from pricing.data.tables import bundled
 from pricing.errors import InputError, nearest
+from pricing.inputs import toml_tree
 from pricing.programme.programme import Programme
 
 __all__ = ["in_force", "programme_of", "read_programme", "read_versions"]
@@ -159,12 +159,7 @@ def _files(source: str | Path) -> list[Path]:
 
 
 def _raw(file: Path) -> list[tuple[str, dict[str, Any]]]:
-    try:
-        raw = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"cannot be read: {error}", where=str(file), do="give a TOML file in UTF-8"
-        ) from error
+    raw = toml_tree(file)
     versions = raw.get("version")
     if isinstance(versions, list) and len(raw) == 1 and all(isinstance(v, dict) for v in versions):
         return [(f"{file.name}, version {i + 1}: ", v) for i, v in enumerate(versions)]

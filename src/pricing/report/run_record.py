@@ -8,6 +8,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from pricing.errors import InputError
+from pricing.inputs import json_tree
 from pricing.plans.plan_study import PlanStudy
 from pricing.result.shape import Result
 from pricing.result.words import LANGUAGES
@@ -67,8 +69,8 @@ def read_record(folder: str | Path) -> dict[str, Any] | None:
     True
     """
     try:
-        record = json.loads((Path(folder) / RECORD).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        record = json_tree(Path(folder) / RECORD)
+    except InputError:
         return None
     known = isinstance(record, dict) and isinstance(record.get("study"), str)
     parts = ("findings", "facts")

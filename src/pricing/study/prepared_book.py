@@ -17,6 +17,7 @@ from pricing.files import fingerprint, replacing, require_replaceable
 from pricing.health.effect import GroupEffect, group_effect
 from pricing.health.price_response import PriceResponse
 from pricing.health.schedule import Schedule
+from pricing.inputs import json_tree
 from pricing.persistency.renewal_model import fit_renewal
 from pricing.persistency.renewals import renewal_offers
 from pricing.renewal.price import price_renewals
@@ -115,7 +116,7 @@ class PreparedBook:
         """Read back what :meth:`save` wrote."""
         folder = Path(folder)
         try:
-            head: dict[str, Any] = json.loads((folder / MARK).read_text(encoding="utf-8"))
+            head: dict[str, Any] = json_tree(folder / MARK)
             if head["version"] != VERSION:
                 raise ValueError(f"version {head['version']}, this package reads {VERSION}")
             told = head["response"]
