@@ -100,7 +100,7 @@ def test_bad_entries_are_refused_in_both_languages(text, sentence):
 
 def test_whole_numbers_choices_and_yes_or_no():
     years = Field("care.years", "whole", 30, least=2, most=100)
-    assert read_value(years, "1,0") == 10  # a separator is no decimal point
+    assert isinstance(read_value(years, "1,0"), Fault)  # neither 10 nor 1: nobody can say
     assert read_value(years, "40.0") == 40
     assert isinstance(read_value(years, "40"), int)
     assert read_value(years, "2.5").sentence == "not_whole"

@@ -12,7 +12,15 @@ from typing import Any
 
 from pricing.errors import InputError, plain
 
-__all__ = ["bytes_of", "json_text", "json_tree", "require_inside", "text_of", "toml_tree"]
+__all__ = [
+    "bytes_of",
+    "json_text",
+    "json_tree",
+    "require_file",
+    "require_inside",
+    "text_of",
+    "toml_tree",
+]
 
 LARGEST = 20_000_000  # bytes of a file of settings or a model; the largest bundled one is 20 kB
 DEEPEST = 60  # tables and lists one in another; the deepest bundled file has 6
@@ -45,33 +53,55 @@ def bytes_of(path: str | Path, *, most: int = LARGEST) -> bytes:
       do: give a file; pipes and devices have no end that could be waited for
     """
     where = str(path)
+    size = require_file(path)
+    if size > most:
+        raise InputError(
+            f"{size:,} bytes are more than such a file may have, {most:,}", where=where
+        )
     try:
-        seen = Path(path).stat()
-        if stat.S_ISDIR(seen.st_mode):
-            raise InputError(
-                "cannot be read: it is a folder", where=where, do="name the file in it"
-            )
-        if not stat.S_ISREG(seen.st_mode):
-            raise InputError(
-                "is no regular file",
-                where=where,
-                do="give a file; pipes and devices have no end that could be waited for",
-            )
-        if seen.st_size > most:
-            raise InputError(
-                f"{seen.st_size:,} bytes are more than such a file may have, {most:,}", where=where
-            )
         with Path(path).open("rb") as file:
             data = file.read(most + 1)
-    except InputError:
-        raise
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror or error}", where=where) from error
-    except ValueError as error:  # a null byte in the name
-        raise InputError(f"is no path: {error}", where=where) from error
     if len(data) > most:
         raise InputError(f"more than {most:,} bytes", where=where)
     return data
+
+
+def require_file(path: str | Path) -> int:
+    """Refuse what is no regular file, and give the bytes of one.
+
+    Raises
+    ------
+    InputError
+        For a path that is not there, is a folder, a pipe or a device, or goes in a circle.
+
+    Examples
+    --------
+    >>> require_file("/no/such/file")
+    Traceback (most recent call last):
+        ...
+    pricing.errors.InputError: /no/such/file: cannot be read: No such file or directory
+      do: check its path
+    """
+    where = str(path)
+    try:
+        seen = Path(path).stat()
+    except OSError as error:
+        raise InputError(
+            f"cannot be read: {error.strerror or error}", where=where, do="check its path"
+        ) from error
+    except ValueError as error:  # a null byte in the name
+        raise InputError(f"is no path: {error}", where=where) from error
+    if stat.S_ISDIR(seen.st_mode):
+        raise InputError("cannot be read: it is a folder", where=where, do="name the file in it")
+    if not stat.S_ISREG(seen.st_mode):
+        raise InputError(
+            "is no regular file",
+            where=where,
+            do="give a file; pipes and devices have no end that could be waited for",
+        )
+    return seen.st_size
 
 
 def text_of(path: str | Path, *, most: int = LARGEST) -> str:
@@ -102,8 +132,19 @@ def text_of(path: str | Path, *, most: int = LARGEST) -> str:
         ) from None
 
 
-def toml_tree(path: str | Path, *, most: int = LARGEST) -> dict[str, Any]:
+def toml_tree(
+    path: str | Path, *, said: str = "not a readable TOML file", most: int = LARGEST
+) -> dict[str, Any]:
     """Read a TOML file as tables, lists and values.
+
+    Parameters
+    ----------
+    path : path
+        A file in UTF-8.
+    said : str
+        How the refusal begins.
+    most : int
+        Bytes it may have.
 
     Raises
     ------
@@ -122,7 +163,13 @@ def toml_tree(path: str | Path, *, most: int = LARGEST) -> dict[str, Any]:
     pricing.errors.InputError: ...a.toml: not a readable TOML file: nested deeper than 60
       do: correct that place; the file is TOML in UTF-8, as those in data/studies
     """
-    text = text_of(path, most=most)
+    do = "correct that place; the file is TOML in UTF-8, as those in data/studies"
+    try:
+        text = text_of(path, most=most)
+    except InputError as error:
+        raise InputError(
+            f"{said}: {error.problem}", where=str(path), do=error.do or "check its path"
+        ) from error.__cause__
     try:
         tree = tomllib.loads(text)
         _require_plain(tree)
@@ -132,11 +179,7 @@ def toml_tree(path: str | Path, *, most: int = LARGEST) -> dict[str, Any]:
         problem = str(error)
     else:
         return tree
-    raise InputError(
-        f"not a readable TOML file: {problem}",
-        where=str(path),
-        do="correct that place; the file is TOML in UTF-8, as those in data/studies",
-    ) from None
+    raise InputError(f"{said}: {problem}", where=str(path), do=do)
 
 
 def json_tree(path: str | Path, *, most: int = LARGEST) -> Any:

@@ -15,6 +15,7 @@ from pricing.data.loaders import read_loader
 from pricing.data.origin import columns_of, files_of, with_origin, with_text
 from pricing.data.values import text
 from pricing.errors import InputError, nearest
+from pricing.inputs import require_inside
 
 __all__ = ["Source", "read_table"]
 
@@ -53,6 +54,8 @@ class Source:
         Our column name to their words for its values and ours: ``{"sex": {"男": "male", "女":
         "female"}}``. Numbers and Booleans are given as text, ``"1"`` and ``"true"``. Words that
         are not named stay as they are.
+    inside : bool
+        Whether a file outside ``folder``, links followed, is refused.
 
     Raises
     ------
@@ -75,6 +78,7 @@ class Source:
     separator: str = ","
     columns: Mapping[str, str] = field(default_factory=dict)
     levels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    inside: bool = False
 
     def __post_init__(self) -> None:
         ways = ("files", "duckdb", "frame", "loader")
@@ -169,8 +173,12 @@ def _read(source: Source) -> pl.DataFrame:
             folder=source.folder,
             encoding=source.encoding,
             separator=source.separator,
+            inside=source.inside,
         )
     if source.duckdb is not None:
+        if source.inside:
+            place = Path(source.folder)
+            require_inside(place / source.duckdb, place, said=str(source.duckdb))
         return read_duckdb(Path(source.folder) / source.duckdb, str(source.table))
     if source.frame is not None:
         return with_origin(source.frame.lazy().collect(), "frame")

@@ -89,7 +89,13 @@ class ExperienceStore:
             said: dict[str, Any] = json_tree(path)
             if said["version"] != VERSION:
                 raise ValueError(f"version {said['version']}, this package reads {VERSION}")
-            return [Shard(**shard) for shard in said["shards"]]
+            shards = [Shard(**shard) for shard in said["shards"]]
+            names = [name for one in shards for name in (one.source, one.file, one.checksum)]
+            if not all(isinstance(n, str) for n in names):
+                raise TypeError("a name in it is no text")
+            if any(Path(one.file).name != one.file for one in shards):
+                raise ValueError("a shard lies outside the store")
+            return shards
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(f"not the manifest of a store: {error}", where=str(path)) from error
 

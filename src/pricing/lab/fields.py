@@ -193,7 +193,7 @@ def _number(entered: object) -> float | None:
     if isinstance(entered, bool):
         return None
     said = f"{entered}".strip().replace("，", ",").replace("％", "%")
-    if len(said) > 40 or ("," in said and not GROUPED.fullmatch(said)):
+    if len(said) > 400 or ("," in said and not GROUPED.fullmatch(said)):
         return None  # 1,5 is not 15
     try:
         value = float(said.replace(",", "").removesuffix("%"))

@@ -178,7 +178,7 @@ def aid_rules(source: str | Path | Mapping[str, Any]) -> AidRules:
         path = Path(source)
         file = path if path.suffix == ".toml" else bundled(f"mutual_aid/{source}.toml")
         where = str(file)
-        said = toml_tree(file)
+        said = toml_tree(file, said="not a file of rules")
     allowed = {f.name for f in fields(AidRules)}
     faults = [f"lacks {key!r}" for key in _NEEDED if key not in said]
     faults += [f"unknown rule {key!r}{nearest(key, allowed)}" for key in said if key not in allowed]

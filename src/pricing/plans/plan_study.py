@@ -72,7 +72,8 @@ class PlanStudy:
         done: dict[str, Checked] = {}
         if self.settings.simulate is None:
             for name, table in self.settings.tables.items():
-                done[name] = checked_table(name, table, self.path.parent)
+                outside = self.settings.study.outside
+                done[name] = checked_table(name, table, self.path.parent, outside=outside)
         else:
             folder = self._simulated()
             made: dict[str, str] = {}

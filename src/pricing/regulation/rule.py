@@ -163,7 +163,7 @@ def read_rules(path: str | Path | None = None) -> Rulebook:
     """
     file = bundled("rules/china_health.toml") if path is None else Path(path)
     try:
-        entries = toml_tree(file)["rule"]
+        entries = toml_tree(file, said="not a file of rules")["rule"]
         faults = [f for i, entry in enumerate(entries) for f in _faults(i, entry)]
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"not a file of rules: {error}", where=str(file)) from error

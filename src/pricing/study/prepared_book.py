@@ -121,7 +121,9 @@ class PreparedBook:
                 raise ValueError(f"version {head['version']}, this package reads {VERSION}")
             told = head["response"]
             response = None if told is None else PriceResponse(**told)
-            key, names = str(head["key"]), list(head["checks"])
+            key, names = str(head["key"]), [str(name) for name in head["checks"]]
+            if any(Path(n).name != n for n in names):
+                raise ValueError("a check lies outside the folder")
             adjustment = float(head["adjustment"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(

@@ -58,6 +58,7 @@ class Head(Strict):
     period: str = ""
     observed: tuple[date, date] | None = None
     notes: list[Bilingual] = []
+    outside: bool = Field(default=False, description="Whether tables may lie outside its folder")
 
 
 class Table(Strict):

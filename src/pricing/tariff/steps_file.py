@@ -82,7 +82,7 @@ def read_steps(path: str | Path) -> list[Step]:
       - step 2 (refit): 'why' is missing
     """
     where = str(path)
-    said = read_json(path) if _kind(path) == ".json" else toml_tree(path)
+    said = read_json(path) if _kind(path) == ".json" else toml_tree(path, said="cannot be used")
     listed = said.get("step") if isinstance(said, dict) else None
     if not isinstance(listed, list):
         raise InputError("has no list of steps", where=where, do="begin each with [[step]]")
