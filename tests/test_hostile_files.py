@@ -208,7 +208,9 @@ def test_numbers_and_characters_that_no_file_needs_are_refused(value, said, tmp_
 
 
 def test_a_refusal_does_not_steer_the_terminal():
-    assert str(InputError("a\x1b]0;b\x07\u202ec", where="\x1b[2J")) == r"\x1b[2J: a\x1b]0;b\x07\u202ec"
+    assert (
+        str(InputError("a\x1b]0;b\x07\u202ec", where="\x1b[2J")) == r"\x1b[2J: a\x1b]0;b\x07\u202ec"
+    )
     assert plain("空 é\t\n") == "空 é\t\n"
 
 
@@ -256,7 +258,9 @@ def rewritten(folder, change):
     (b"</sheetData>", b"</sheetData>" + b" " * 60_000_000, "larger than 50,000,000"),
 ])  # fmt: skip
 def test_a_workbook_that_would_swell_is_refused(old, new, said, tmp_path):
-    path = rewritten(tmp_path, lambda n, b: b.replace(old, new, 1) if n.endswith("sheet1.xml") else b)
+    path = rewritten(
+        tmp_path, lambda n, b: b.replace(old, new, 1) if n.endswith("sheet1.xml") else b
+    )
     with pytest.raises(InputError, match=said):  # the first took 550 GB and the process with it
         read_workbook(path)
 
@@ -278,7 +282,9 @@ def test_a_plain_workbook_reads_back_as_before(tmp_path):
     assert read_workbook(rewritten(tmp_path, lambda _, b: b)).factors == TARIFF.factors
 
 
-@pytest.mark.parametrize("name", ["hex", "zip", "rot13", "base64", "idna", "utf-7", "a\0b", "../x", ""])
+@pytest.mark.parametrize(
+    "name", ["hex", "zip", "rot13", "base64", "idna", "utf-7", "a\0b", "../x", ""]
+)
 def test_an_encoding_that_is_none_of_text_is_refused(name):
     with pytest.raises(InputError, match="no encoding"):
         Source(files="a.csv", encoding=name)

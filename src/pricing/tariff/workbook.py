@@ -314,7 +314,9 @@ def _require_modest(data: bytes, where: str) -> None:
                 )
 
     def doctype(*_: Any) -> None:
-        raise InputError("declares a document type, which no workbook does", where=where)
+        raise InputError(
+            "is no workbook that can be read: it declares a document type", where=where
+        )
 
     parser = expat.ParserCreate()
     parser.StartElementHandler = start
