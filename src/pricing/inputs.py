@@ -25,6 +25,7 @@ __all__ = [
 LARGEST = 20_000_000  # bytes of a file of settings or a model; the largest bundled one is 20 kB
 DEEPEST = 60  # tables and lists one in another; the deepest bundled file has 6
 WIDEST = 2**63  # beyond it a whole number is none in TOML, nor in any table
+_DOTTED = re.compile(rf"""(?:(?:[A-Za-z0-9_-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*){{{DEEPEST}}}""")
 _HIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\u202a-\u202e\u2066-\u2069\ufffe\uffff]")  # fmt: skip
 
 
@@ -171,6 +172,8 @@ def toml_tree(
             f"{said}: {error.problem}", where=str(path), do=error.do or "check its path"
         ) from error.__cause__
     try:
+        if _DOTTED.search(text):  # a key of so many parts takes a time that grows as their square
+            raise ValueError(f"nested deeper than {DEEPEST}")
         tree = tomllib.loads(text)
         _require_plain(tree)
     except RecursionError:
