@@ -596,19 +596,24 @@ def _fault_table(name: str, faults: Any) -> Any:
     from rich.table import Table
     from rich.text import Text
 
+    from pricing.errors import plain
+
     table = Table(title=f"{name}: rows set aside, by rule", title_justify="left")
     columns = ("file", "column", "rule", "count", "first_keys", "meaning")
     for column in columns:
         table.add_column(column, overflow="fold", justify="right" if column == "count" else "left")
     for row in faults.iter_rows(named=True):
         cells = [f"{row[c]:,}" if c == "count" else str(row[c]) for c in columns]
-        table.add_row(*(Text(cell) for cell in cells))
+        table.add_row(*(Text(plain(cell)) for cell in cells))
     return table
 
 
 def _print_ledger(totals: Any) -> None:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
+
+    from pricing.errors import plain
 
     table = Table(title="ledger", title_justify="left")
     for name in totals.columns:
@@ -616,7 +621,7 @@ def _print_ledger(totals: Any) -> None:
     for row in totals.iter_rows(named=True):
         cells = [f"{v:,}" if isinstance(v, int) else f"{v:,.2f}" if isinstance(v, float) else str(v)
                  for v in (row | {"mean_discount": f"{row['mean_discount']:.2%}"}).values()]  # fmt: skip
-        table.add_row(*cells)
+        table.add_row(*(Text(plain(cell)) for cell in cells))
     Console(width=None if sys.stdout.isatty() else 160).print(table)
 
 

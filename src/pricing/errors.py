@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-__all__ = ["InputError", "nearest"]
+__all__ = ["InputError", "nearest", "plain"]
+
+_STEERS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class InputError(ValueError):
@@ -42,7 +45,20 @@ class InputError(ValueError):
         lines += [f"  - {fault}" for fault in self.faults]
         if do:
             lines.append(f"  do: {do}")
-        super().__init__("\n".join(lines))
+        super().__init__(plain("\n".join(lines)))
+
+
+def plain(text: str) -> str:
+    r"""Write the characters that steer a terminal, or turn text around, as their codes.
+
+    A message shows what a file says, and the file may be hostile. Line ends and tabs stay.
+
+    Examples
+    --------
+    >>> plain("red: \x1b[31m")
+    'red: \\x1b[31m'
+    """
+    return _STEERS.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 def nearest(name: str, choices: Iterable[str]) -> str:

@@ -21,6 +21,7 @@ import polars as pl
 from pricing.activity.samples import sample_frame
 from pricing.errors import InputError
 from pricing.files import replacing
+from pricing.inputs import require_file
 
 __all__ = ["AppleImport", "read_apple"]
 
@@ -113,6 +114,7 @@ def read_apple(
     [('steps', 98.0, '手表')]
     """
     path, out = Path(path), Path(out)
+    require_file(path)
     sample_frame(pl.DataFrame({"person": [], "start": [], "metric": [], "value": []}), tz=tz)
     if isinstance(batch, bool) or not isinstance(batch, int) or batch < 1:
         raise InputError(f"a batch is a number of records above zero, got {batch!r}", where="batch")

@@ -15,7 +15,9 @@ import polars as pl
 
 from pricing.activity.samples import sample_frame
 from pricing.errors import InputError
+from pricing.inputs import text_of
 
+LARGEST = 500_000_000  # bytes; years of a person are a tenth of it
 __all__ = ["LOINC", "FhirImport", "read_fhir"]
 
 LOINC: Mapping[str, str] = {
@@ -118,10 +120,10 @@ def _whole_days(frame: pl.DataFrame) -> pl.DataFrame:
 
 def _resources(path: Path) -> Iterator[dict[str, Any]]:
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeError) as error:
+        text = text_of(path, most=LARGEST)
+    except InputError as error:
         raise InputError(
-            "cannot be read as UTF-8", where=str(path), do="deliver it again"
+            f"cannot be read as UTF-8: {error.problem}", where=str(path), do="deliver it again"
         ) from error
     try:
         found = [json.loads(text)]
@@ -132,16 +134,25 @@ def _resources(path: Path) -> Iterator[dict[str, Any]]:
                 continue
             try:
                 found.append(json.loads(line))
-            except json.JSONDecodeError as error:
+            except RecursionError as error:
+                raise InputError(
+                    f"line {number} is nested without end", where=str(path), do="deliver it again"
+                ) from error
+            except ValueError as error:
                 place = f"line {first.lineno}" if number == 1 else f"line {number}"
                 raise InputError(
-                    f"{place} is no JSON: {error.msg}",
+                    f"{place} is no JSON: {getattr(error, 'msg', error)}",
                     where=str(path),
                     do="deliver it again, whole",
                 ) from error
     except RecursionError as error:
         raise InputError("is nested without end", where=str(path), do="deliver it again") from error
-    resources = [one for top in found for one in _unpacked(top)]
+    except ValueError as error:  # a number of thousands of digits
+        raise InputError(f"is no JSON: {error}", where=str(path), do="deliver it again") from error
+    try:
+        resources = [one for top in found for one in _unpacked(top)]
+    except RecursionError as error:
+        raise InputError("is nested without end", where=str(path), do="deliver it again") from error
     if not resources:
         raise InputError(
             "holds no FHIR resource",

@@ -15,7 +15,9 @@ import polars as pl
 
 from pricing.activity.samples import sample_frame
 from pricing.errors import InputError
+from pricing.inputs import text_of
 
+LARGEST = 500_000_000  # bytes; years of a person are a tenth of it
 __all__ = ["ConnectImport", "read_health_connect"]
 
 _METHODS = {
@@ -97,17 +99,17 @@ def read_health_connect(path: str | Path, *, person: str, tz: str) -> ConnectImp
 
 def _records(path: Path) -> list[dict[str, Any]]:
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeError) as error:
+        text = text_of(path, most=LARGEST)
+    except InputError as error:
         raise InputError(
-            "cannot be read as UTF-8", where=str(path), do="deliver it again"
+            f"cannot be read as UTF-8: {error.problem}", where=str(path), do="deliver it again"
         ) from error
     try:
         found: Any = json.loads(text)
-    except (json.JSONDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         try:
             found = [json.loads(line) for line in text.splitlines() if line.strip()]
-        except (json.JSONDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
             raise InputError(
                 f"is no JSON: {error}", where=str(path), do="deliver it again, whole"
             ) from error
@@ -137,7 +139,7 @@ def _rows(record: dict[str, Any], unread: dict[str, int]) -> list[tuple[str | No
     if kind in _LENGTHS:
         awake = sum(
             _minutes(stage.get("startTime"), stage.get("endTime")) or 0.0
-            for stage in record.get("stages") or [] if isinstance(stage, dict)
+            for stage in _listed(record.get("stages")) if isinstance(stage, dict)
             and str(stage.get("stage")) in _AWAKE
         )  # fmt: skip
         whole = _minutes(start, end)
@@ -146,7 +148,7 @@ def _rows(record: dict[str, Any], unread: dict[str, int]) -> list[tuple[str | No
         )
         return [(start, end, _LENGTHS[kind], value, "min", source, method)]
     if kind == "HeartRateRecord":
-        beats = [one for one in record.get("samples") or [] if isinstance(one, dict)]
+        beats = [one for one in _listed(record.get("samples")) if isinstance(one, dict)]
         return [
             (_said(one.get("time")), _said(one.get("time")), "heart_rate",
              _said(one.get("beatsPerMinute")), "/min", source, method)
@@ -170,6 +172,10 @@ def _at(record: Any, path: tuple[str, ...]) -> Any:
     for name in path:
         record = record.get(name) if isinstance(record, dict) else record
     return record
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _said(value: Any) -> str | None:

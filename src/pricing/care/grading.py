@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import polars as pl
 from pricing.data.tables import bundled
 from pricing.errors import InputError, nearest
 from pricing.files import fingerprint
+from pricing.inputs import toml_tree
 from pricing.result.figure import COLOURS
 from pricing.result.shape import Basis, Result
 from pricing.result.words import Language, label, level_label, say
@@ -71,6 +71,9 @@ class GradingStandard:
     levels: tuple[str, ...]
 
     def __post_init__(self) -> None:
+        wrong = [*self._kind_faults()]
+        if wrong:
+            raise InputError("not a grading standard", where=self.id, faults=wrong)
         faults = [
             f"no indicator {name!r}{nearest(name, self.indicators)}"
             for name in (self.rows, *self.columns)
@@ -87,6 +90,21 @@ class GradingStandard:
             raise InputError(
                 "a grading standard that contradicts itself", where=self.id, faults=faults
             )
+
+    def _kind_faults(self) -> Iterator[str]:
+        """Name what is no whole number, or no text, where one must stand."""
+        for name, one in self.indicators.items():
+            for item, scores in one.items.items():
+                if not scores or not all(type(score) is int for score in scores):
+                    yield f"the scores of {name}, {item} are not whole numbers: {list(scores)}"
+            if not all(type(cut) is int for cut in one.cuts):
+                yield f"the cuts of {name} are not whole numbers: {list(one.cuts)}"
+        for row in self.table:
+            if not all(type(value) is int for value in row):
+                yield f"a row of the table has not whole numbers only: {list(row)}"
+        for what, names in (("columns", self.columns), ("levels", self.levels)):
+            if not names or not all(isinstance(name, str) for name in names):
+                yield f"the {what} are not names: {list(names)}"
 
     def _table_faults(self) -> list[str]:
         high = len(self.indicators[self.rows].cuts) + 1
@@ -155,8 +173,7 @@ def grading_standard(path: str | Path | None = None) -> GradingStandard:
     """
     file = bundled(STANDARD) if path is None else Path(path)
     try:
-        with file.open("rb") as opened:
-            read: Any = tomllib.load(opened)
+        read: Any = toml_tree(file)
         return GradingStandard(
             id=str(read["id"]),
             document=str(read["document"]),
@@ -173,12 +190,14 @@ def grading_standard(path: str | Path | None = None) -> GradingStandard:
             table=tuple(tuple(row) for row in read["combination"]["table"]),
             levels=tuple(read["levels"]),
         )
-    except FileNotFoundError:
-        raise InputError("no such grading standard", where=str(file)) from None
     except KeyError as lacking:
         raise InputError(f"the grading standard lacks {lacking}", where=file.name) from None
-    except tomllib.TOMLDecodeError as fault:
-        raise InputError(f"not a TOML file: {fault}", where=file.name) from None
+    except (AttributeError, TypeError) as fault:
+        raise InputError(
+            f"a part of the grading standard is of another kind: {fault}",
+            where=file.name,
+            do="write it as data/rules/disability_grading_2021.toml is written",
+        ) from None
 
 
 def grade(frame: pl.DataFrame, standard: GradingStandard | None = None) -> Grades:

@@ -16,6 +16,7 @@ from pricing.data.lives import Lives, live
 from pricing.data.truth import CHANNELS, GROUPS, REGIONS, SEXES, TIERS, BookParameters
 from pricing.errors import InputError
 from pricing.files import replacing, require_replaceable
+from pricing.inputs import json_tree
 
 __all__ = ["BookParameters", "simulate", "true_parameters"]
 
@@ -174,10 +175,12 @@ def true_parameters(folder: str | Path) -> dict[str, Any]:
     """
     path = Path(folder) / _TRUTH
     try:
-        account: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        account: dict[str, Any] = json_tree(path)
+        if not isinstance(account, dict):
+            raise InputError("is no table", where=str(path))
+    except InputError as error:
         raise InputError(
-            f"no readable account of what is true: {error}",
+            f"no readable account of what is true: {error.problem}",
             where=str(path),
             do="name a folder that `pricing simulate` wrote",
         ) from error

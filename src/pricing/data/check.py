@@ -111,7 +111,15 @@ def _broken(
     numbered: type[dy.Schema] = types.new_class(
         schema.__name__, (schema,), {}, lambda body: body.update(with_index)
     )
-    details = numbered.filter(typed)[1].details()
+    try:
+        details = numbered.filter(typed)[1].details()
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        raise InputError(
+            "a column that the contract's own rules read was made a rating factor or a covariate",
+            where=schema.__name__,
+            faults=[str(error).splitlines()[0]],
+            do="band it in the study and name the band",
+        ) from error
     rules = [name for name in details.columns if name not in typed.columns]
     found = []
     for rule in rules:

@@ -14,6 +14,7 @@ import polars as pl
 from pricing.data.origin import columns_of
 from pricing.data.rules import meaning, rule_column
 from pricing.data.totals import sums
+from pricing.data.values import as_written
 from pricing.files import replacing
 
 __all__ = ["Checked", "Held", "part", "write_rejected"]
@@ -186,10 +187,10 @@ def _faults(table: str, held: Held) -> pl.DataFrame:
 
 def _values_seen(held: Held, rule: str, column: str) -> str:
     """The commonest values that could not be read, so that they can be mapped or mended."""
-    if not rule.endswith(("|level", "|type")) or held.read.schema[column].is_nested():
+    if not rule.endswith(("|level", "|type")):
         return ""
     rows = held.faults.filter(pl.col("rule") == rule)["_index"]
-    values = held.read[column].gather(rows).cast(pl.String).alias("value")
+    values = as_written(held.read[column].gather(rows)).alias("value")
     common = values.value_counts(sort=True, name="count").sort(
         "count", "value", descending=[True, False]
     )
@@ -230,10 +231,7 @@ def write_rejected(checked: Checked, folder: str | Path) -> Path:
     ('rejected_person_years.csv', '0,0,frame,2,exposure|min_exclusive')
     """
     path = Path(folder) / f"rejected_{checked.table}.csv"
-    nested = [n for n, dtype in checked.rejected.schema.items() if dtype.is_nested()]
-    flat = checked.rejected.with_columns(
-        pl.struct(name).struct.json_encode().alias(name) for name in nested
-    )
+    flat = checked.rejected.select(as_written(column) for column in checked.rejected)
     with replacing(path) as beside:
         flat.write_csv(beside, include_bom=True)
     return path

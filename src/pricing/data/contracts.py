@@ -64,7 +64,13 @@ def contract(
     for name in names:
         if names.count(name) > 1:
             raise InputError(f"{name!r} is named twice", where=f"{table}, factors and covariates")
-        if not name or name.startswith("_") or name in _RULE_NAMES or name == "primary_key":
+        if (
+            not name
+            or not name.isprintable()
+            or name.startswith("_")
+            or name in _RULE_NAMES
+            or name == "primary_key"
+        ):
             raise InputError(
                 f"{name!r} cannot be a column's name",
                 where=f"{table}, factors and covariates",

@@ -12,6 +12,14 @@ from pricing.errors import InputError
 
 __all__ = ["read_duckdb"]
 
+ALONE: dict[str, str | bool | int | float | list[str]] = {
+    # a view of somebody's database may name any file or address: none is opened
+    "enable_external_access": False,
+    "autoload_known_extensions": False,
+    "autoinstall_known_extensions": False,
+    "allow_community_extensions": False,
+}
+
 
 def read_duckdb(path: Path, table: str) -> pl.DataFrame:
     """Read one table or view of a database, each row with its origin.
@@ -44,7 +52,7 @@ def read_duckdb(path: Path, table: str) -> pl.DataFrame:
     if not path.is_file():
         raise InputError(f"there is no such database{near(path)}", where=str(path))
     try:
-        with duckdb.connect(str(path), read_only=True) as base:
+        with duckdb.connect(str(path), read_only=True, config=ALONE) as base:
             listed = base.sql("SELECT table_schema, table_name FROM information_schema.tables")
             found = {f"{s}.{t}": (s, t) for s, t in listed.fetchall()}
             found |= {t: (s, t) for s, t in found.values() if s == "main"}

@@ -16,6 +16,7 @@ import polars as pl
 
 from pricing.errors import InputError
 from pricing.files import replacing, require_replaceable
+from pricing.inputs import json_tree
 
 __all__ = ["ElderParameters", "TrueBenefit", "simulate_elder_book", "true_elder_book"]
 
@@ -182,8 +183,8 @@ def true_elder_book(folder: str | Path) -> dict[str, Any]:
     """
     path = Path(folder) / _TRUTH
     try:
-        account: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        account: dict[str, Any] = dict(json_tree(path))
+    except (InputError, TypeError, ValueError) as error:
         raise InputError(
             f"no readable account of what is true: {error}",
             where=str(path),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from pricing.data.claim_messages import read_messages
 from pricing.data.delimited import read_delimited
 from pricing.data.origin import with_origin
 from pricing.errors import InputError
+from pricing.inputs import require_file, require_inside
 
 __all__ = ["files_named", "first_line", "near", "read_files"]
 
@@ -20,7 +22,12 @@ _UNREADABLE = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError,
 
 
 def read_files(
-    files: str | Path, *, folder: str | Path, encoding: str, separator: str
+    files: str | Path,
+    *,
+    folder: str | Path,
+    encoding: str,
+    separator: str,
+    inside: bool = False,
 ) -> pl.DataFrame:
     """Read the files a name or pattern stands for, in the order of their names.
 
@@ -30,6 +37,8 @@ def read_files(
         One file or a pattern, relative to ``folder``.
     folder : path
         Where relative paths start.
+    inside : bool
+        Whether what lies outside ``folder``, links followed, is refused.
     encoding, separator : str
         Of CSV files; a ``.jsonl`` file has the encoding and gives message_line and body, line by line.
 
@@ -47,7 +56,16 @@ def read_files(
     [(1, 'a-1.parquet', 1)]
     """
     folder = Path(folder)
-    paths = files_named(files, folder)
+    wanted = Path(files).expanduser() if not inside else Path(files)
+    if inside:
+        fixed = re.split(r"[*?\[]", str(wanted), maxsplit=1)[0]  # before any sign of a pattern
+        place = (folder / wanted) if fixed == str(wanted) else (folder / fixed).parent
+        require_inside(place, folder, said=str(files))
+        if fixed != str(wanted) and ".." in wanted.parts:
+            require_inside(folder / ".." / "x", folder, said=str(files))
+    paths = files_named(wanted, folder)
+    for path in paths if inside else ():
+        require_inside(path, folder, said=str(files))
     frames = {
         path: _read_file(path, folder, encoding=encoding, separator=separator) for path in paths
     }
@@ -126,7 +144,7 @@ def _read_file(path: Path, folder: Path, *, encoding: str, separator: str) -> pl
             do=f"give one of {', '.join(_FORMATS)}",
         )
     try:
-        if path.stat().st_size == 0:
+        if require_file(path) == 0:
             raise InputError("the file is empty", where=str(path), do="deliver it again")
         if kind == ".csv":
             return read_delimited(path, name, encoding=encoding, separator=separator)

@@ -6,6 +6,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from pricing.errors import InputError
+from pricing.inputs import require_file
 
 __all__ = ["child_of", "parse", "tag_of", "text_of"]
 
@@ -60,7 +61,7 @@ def parse(path: str | Path) -> ElementTree.Element:
     """
     where = str(path)
     try:
-        size = Path(path).stat().st_size
+        size = require_file(path)
         if size > LARGEST:
             raise InputError(f"{size:,} bytes; no table takes more than {LARGEST:,}", where=where)
         parser = ElementTree.XMLParser(target=_Plain(where))

@@ -16,8 +16,12 @@ from pricing.data.origin import columns_of, files_of, with_origin, with_text
 from pricing.data.postgres import read_postgres
 from pricing.data.values import text
 from pricing.errors import InputError, nearest
+from pricing.inputs import require_inside
 
 __all__ = ["Source", "place_fault", "read_table"]
+
+
+ODD = ("idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape", "utf-7")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -56,6 +60,8 @@ class Source:
         Our column name to their words for its values and ours: ``{"sex": {"男": "male", "女":
         "female"}}``. Numbers and Booleans are given as text, ``"1"`` and ``"true"``. Words that
         are not named stay as they are.
+    inside : bool
+        Whether a file outside ``folder``, links followed, is refused.
 
     Raises
     ------
@@ -80,6 +86,7 @@ class Source:
     separator: str = ","
     columns: Mapping[str, str] = field(default_factory=dict)
     levels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    inside: bool = False
 
     def __post_init__(self) -> None:
         ways = ("files", "duckdb", "database_env", "frame", "loader")
@@ -103,10 +110,13 @@ class Source:
                 where="source of a table",
             )
         try:
-            codecs.lookup(self.encoding)
-        except LookupError:
+            known = codecs.lookup(self.encoding)
+            "".encode(known.name)  # zip, base64, rot13 and their like are no encodings of text
+        except (LookupError, UnicodeError, ValueError):
+            known = None
+        if known is None or known.name in ODD:
             raise InputError(
-                f"there is no encoding {self.encoding!r}",
+                f"there is no encoding {self.encoding!r} of a table",
                 where="source of a table",
                 do='use "utf-8" or "gb18030"',
             ) from None
@@ -189,8 +199,12 @@ def _read(source: Source) -> pl.DataFrame:
             folder=source.folder,
             encoding=source.encoding,
             separator=source.separator,
+            inside=source.inside,
         )
     if source.duckdb is not None:
+        if source.inside:
+            place = Path(source.folder)
+            require_inside(place / source.duckdb, place, said=str(source.duckdb))
         return read_duckdb(Path(source.folder) / source.duckdb, str(source.table))
     if source.database_env is not None:
         return read_postgres(source.database_env, table=source.table, query=source.query)

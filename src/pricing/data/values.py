@@ -7,7 +7,9 @@ from collections.abc import Callable
 import dataframely as dy
 import polars as pl
 
-__all__ = ["text", "typed_columns"]
+__all__ = ["as_written", "text", "typed_columns"]
+
+_NO_WORDS = (pl.Binary, pl.Object, pl.Duration, pl.Time)  # no value of a contract is of these
 
 
 def typed_columns(
@@ -65,7 +67,7 @@ def _as_type(series: pl.Series, column: dy.Column) -> tuple[pl.Series, pl.Series
     reader = next(reader for kind, reader in kinds if isinstance(column, kind))
     texts = series.dtype in (pl.String, pl.Categorical) or isinstance(series.dtype, pl.Enum)
     given = (text(series) if texts else series).is_not_null()
-    if series.dtype.is_nested() or series.dtype in (pl.Binary, pl.Object):
+    if series.dtype.is_nested() or series.dtype in _NO_WORDS:
         return pl.Series([None], dtype=column.dtype).extend_constant(None, len(series) - 1), given
     return reader(series), given
 
@@ -91,6 +93,24 @@ def text(series: pl.Series) -> pl.Series:
         series = series.fill_nan(None)
     words = series.cast(pl.String).str.strip_chars()
     return words.set(words == "", None)
+
+
+def as_written(series: pl.Series) -> pl.Series:
+    """Give the values as text, of whatever kind they are, for the one who has to mend them.
+
+    Examples
+    --------
+    >>> as_written(pl.Series([[1, 2], None])).to_list(), as_written(pl.Series([b"a"])).to_list()
+    (['[1, 2]', None], ["b'a'"])
+    """
+    if not series.dtype.is_nested() and series.dtype not in _NO_WORDS:
+        return series.cast(pl.String)
+    told = [None if value is None else _told(value) for value in series]
+    return pl.Series(series.name, told, dtype=pl.String)
+
+
+def _told(value: object) -> str:
+    return str(value.to_list() if isinstance(value, pl.Series) else value)
 
 
 def _numbers(series: pl.Series) -> pl.Series:

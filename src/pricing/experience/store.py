@@ -16,6 +16,7 @@ from pricing.errors import InputError, nearest
 from pricing.experience.cells import Experience
 from pricing.files import replacing
 from pricing.held import alone
+from pricing.inputs import json_tree
 
 __all__ = ["ExperienceStore", "Shard"]
 
@@ -86,10 +87,16 @@ class ExperienceStore:
         if not path.exists():
             return []
         try:
-            said: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            said: dict[str, Any] = json_tree(path)
             if said["version"] != VERSION:
                 raise ValueError(f"version {said['version']}, this package reads {VERSION}")
-            return [Shard(**shard) for shard in said["shards"]]
+            shards = [Shard(**shard) for shard in said["shards"]]
+            names = [name for one in shards for name in (one.source, one.file, one.checksum)]
+            if not all(isinstance(n, str) for n in names):
+                raise TypeError("a name in it is no text")
+            if any(Path(one.file).name != one.file for one in shards):
+                raise ValueError("a shard lies outside the store")
+            return shards
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(f"not the manifest of a store: {error}", where=str(path)) from error
 

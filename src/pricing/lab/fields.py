@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from dataclasses import field as dataclass_field
@@ -43,6 +44,7 @@ USUAL = {  # the top of a slider where neither the contract nor the present valu
     "min_valid_days": 365.0, "monthly_before": 2000.0, "platform_cost": 1_000_000.0,
 }  # fmt: skip
 OTHERWISE = 100.0
+GROUPED = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?%?|[+-]?\d{1,4}(,\d{4})+(\.\d+)?%?")
 EMPTY = frozenset({  # what may be left out of the file and is often wanted
     "limit", "year_limit", "out_of_pocket", "flat_benefit", "cap_per_case", "cap_per_year", "aware",
     "pilot_cap", "cap_per_provider", "least_value",
@@ -190,9 +192,11 @@ def read_value(field: Field, entered: object) -> Value | Fault:
 def _number(entered: object) -> float | None:
     if isinstance(entered, bool):
         return None
-    said = f"{entered}".strip()[:40].replace(",", "").replace("，", "").replace("％", "%")
+    said = f"{entered}".strip().replace("，", ",").replace("％", "%")
+    if len(said) > 400 or ("," in said and not GROUPED.fullmatch(said)):
+        return None  # 1,5 is not 15
     try:
-        value = float(said.removesuffix("%"))
+        value = float(said.replace(",", "").removesuffix("%"))
     except ValueError:
         return None
     if not math.isfinite(value):

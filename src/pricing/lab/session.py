@@ -11,6 +11,7 @@ from pydantic import Field as Rule
 from pydantic import ValidationError
 
 from pricing.errors import InputError
+from pricing.inputs import json_text
 from pricing.lab.answers import checked_change
 from pricing.lab.fields import Fault, Value, read_value
 from pricing.lab.opened import OpenStudy
@@ -251,8 +252,8 @@ def read_session(text: str | bytes, opened: OpenStudy) -> Session:
     if len(raw) > MOST_BYTES:
         raise InputError(f"{len(raw):,} bytes are more than a session may have, {MOST_BYTES:,}", where="too_large")  # fmt: skip
     try:
-        said: Any = json.loads(raw.decode("utf-8-sig"))
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        said: Any = json_text(raw.decode("utf-8-sig"), where="session")
+    except (UnicodeDecodeError, InputError) as error:
         raise InputError(f"not a readable JSON file: {error}", where="not_json") from None
     if not isinstance(said, dict):
         raise InputError("not a session of this page", where="not_json")

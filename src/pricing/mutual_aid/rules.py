@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -21,6 +20,7 @@ import numpy.typing as npt
 
 from pricing.data.tables import bundled
 from pricing.errors import InputError, nearest
+from pricing.inputs import toml_tree
 from pricing.sharing.settlement import AlikeRounding
 
 __all__ = ["AidBenefit", "AidClass", "AidRules", "Shortfall", "aid_rules"]
@@ -178,10 +178,7 @@ def aid_rules(source: str | Path | Mapping[str, Any]) -> AidRules:
         path = Path(source)
         file = path if path.suffix == ".toml" else bundled(f"mutual_aid/{source}.toml")
         where = str(file)
-        try:
-            said = tomllib.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise InputError(f"not a file of rules: {error}", where=where) from error
+        said = toml_tree(file, said="not a file of rules")
     allowed = {f.name for f in fields(AidRules)}
     faults = [f"lacks {key!r}" for key in _NEEDED if key not in said]
     faults += [f"unknown rule {key!r}{nearest(key, allowed)}" for key in said if key not in allowed]
@@ -199,7 +196,7 @@ def aid_rules(source: str | Path | Mapping[str, Any]) -> AidRules:
         for key in ("entry_ages", "published_days", "settlement_days"):
             if key in given:
                 given[key] = tuple(given[key])
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise InputError(
             f"a benefit or a class is not written as it should be: {error!r}",
             where=where,

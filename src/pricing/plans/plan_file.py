@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
@@ -13,6 +14,7 @@ from pydantic import Field, ValidationError, create_model
 
 from pricing.data.delivered import TABLES
 from pricing.errors import InputError, nearest
+from pricing.inputs import require_inside
 from pricing.study.changes import scenario_faults, with_changes
 from pricing.study.sections import Head, Scenario, Strict, Table
 from pricing.study.toml_file import faults_said, read_toml
@@ -38,6 +40,9 @@ PLANS: dict[str, tuple[str, str]] = {  # section of the file: its module, and th
     "services": ("pricing.plans.services", "ServicesSection"),
     "after_claim": ("pricing.plans.after_claim", "AfterClaimSection"),
 }
+
+
+FILES = {"programme": "file", "mutual_aid": "rules"}  # keys that may name a file
 
 
 class SimulatedPlan(Strict):
@@ -104,6 +109,7 @@ def read_plan(path: str | Path) -> PlanSettings:
     """
     path = Path(path)
     raw = read_toml(path)
+    _require_files_inside(raw, path.parent)
     settings, faults = _held(raw)
     if settings is not None:
         faults += _data_faults(settings) + _price_faults(settings)
@@ -144,7 +150,12 @@ def changed(settings: PlanSettings, change: Mapping[str, Any]) -> PlanSettings:
     'USD'
     """
     raw = settings.model_dump(mode="python", exclude_unset=True)
-    return plan_settings(with_changes(raw, change))
+    wanted = with_changes(raw, change)
+    if moved := _moved(raw, wanted):
+        raise InputError(
+            f"{len(moved)} fault(s) in the change", where=settings.study.name, faults=moved
+        )
+    return plan_settings(wanted)
 
 
 def plan_settings(raw: Mapping[str, Any]) -> PlanSettings:
@@ -166,6 +177,33 @@ def plan_settings(raw: Mapping[str, Any]) -> PlanSettings:
     if faults or after is None:
         raise InputError("a change that breaks the plan", faults=faults)
     return after
+
+
+def _named(raw: Mapping[str, Any], section: str) -> str | None:
+    """The path of a file that a section names; none where it is the name of a bundled one."""
+    held = raw.get(section)
+    said = held.get(FILES[section]) if isinstance(held, Mapping) else None
+    plain = isinstance(said, str) and re.fullmatch(r"[A-Za-z0-9_-]*", said) is not None
+    return None if plain or not isinstance(said, str) else said
+
+
+def _require_files_inside(raw: Mapping[str, Any], folder: Path) -> None:
+    """Refuse a programme or rules outside the study file's folder, unless it says so."""
+    head = raw.get("study")
+    if isinstance(head, Mapping) and head.get("outside") is True:
+        return
+    for section in FILES:
+        if (said := _named(raw, section)) is not None:
+            require_inside(Path(said), folder, said=f"{section}.{FILES[section]} = {said!r}")
+
+
+def _moved(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """Fault a change that names another file: only the study file itself may."""
+    return [
+        f"{section}.{key}: a change may name a bundled one, not a file"
+        for section, key in FILES.items()
+        if _named(after, section) not in (None, _named(before, section))
+    ]
 
 
 def _held(raw: Mapping[str, Any]) -> tuple[PlanSettings | None, list[str]]:
@@ -227,7 +265,8 @@ def _scenario_faults(raw: Mapping[str, Any], scenario: Scenario) -> list[str]:
         after = with_changes(raw, scenario.change)
     except InputError as error:
         return [f"{place}: {error.problem}"]
-    changed_file, faults = _held(after)
+    moved = _moved(raw, after)
+    changed_file, faults = (None, moved) if moved else _held(after)
     if changed_file is not None:
         faults += _price_faults(changed_file)
     return [f"{place}: {fault}" for fault in faults]

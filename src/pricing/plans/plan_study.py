@@ -85,8 +85,9 @@ class PlanStudy:
             with alone(self._simulated_at):  # another run does not replace what this one reads
                 done = self._simulated_tables()
                 return {n: c.settled() for n, c in check_book(done).items()}
+        outside, folder = self.settings.study.outside, self.path.parent
         named = self.settings.tables.items()
-        done = {n: checked_table(n, t, self.path.parent) for n, t in named}
+        done = {n: checked_table(n, t, folder, outside=outside) for n, t in named}
         return {n: c.settled() for n, c in check_book(done).items()}
 
     def _simulated_tables(self) -> dict[str, Checked]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import tomllib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from itertools import pairwise
@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from pricing.data.tables import bundled
 from pricing.errors import InputError, nearest
+from pricing.inputs import toml_tree
 from pricing.programme.programme import Programme
 
 __all__ = ["in_force", "programme_of", "read_programme", "read_versions"]
@@ -149,6 +150,8 @@ def _files(source: str | Path) -> list[Path]:
     if not isinstance(source, str | Path):
         raise InputError(f"is no programme: {source!r}", do="give a name, a file or a folder")
     path = Path(source)
+    if isinstance(source, str) and re.fullmatch(r"[A-Za-z0-9_-]+", source):
+        return [bundled(f"programmes/{source}.toml")]  # whatever lies in the folder one stands in
     if path.is_dir():
         if not (files := sorted(path.glob("*.toml"))):
             raise InputError("holds no .toml file", where=str(path), do="give a programme file")
@@ -159,12 +162,7 @@ def _files(source: str | Path) -> list[Path]:
 
 
 def _raw(file: Path) -> list[tuple[str, dict[str, Any]]]:
-    try:
-        raw = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"cannot be read: {error}", where=str(file), do="give a TOML file in UTF-8"
-        ) from error
+    raw = toml_tree(file, said="cannot be read")
     versions = raw.get("version")
     if isinstance(versions, list) and len(raw) == 1 and all(isinstance(v, dict) for v in versions):
         return [(f"{file.name}, version {i + 1}: ", v) for i, v in enumerate(versions)]

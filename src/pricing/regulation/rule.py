@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -14,6 +13,7 @@ import polars as pl
 
 from pricing.data.tables import bundled
 from pricing.errors import InputError, nearest
+from pricing.inputs import toml_tree
 
 __all__ = ["Rule", "Rulebook", "read_rules", "rules_markdown"]
 
@@ -163,9 +163,9 @@ def read_rules(path: str | Path | None = None) -> Rulebook:
     """
     file = bundled("rules/china_health.toml") if path is None else Path(path)
     try:
-        entries = tomllib.loads(file.read_text(encoding="utf-8"))["rule"]
+        entries = toml_tree(file, said="not a file of rules")["rule"]
         faults = [f for i, entry in enumerate(entries) for f in _faults(i, entry)]
-    except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"not a file of rules: {error}", where=str(file)) from error
     if not faults:
         rules = tuple(_rule(entry) for entry in entries)

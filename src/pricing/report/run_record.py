@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pricing.errors import InputError
+from pricing.inputs import json_tree
 from pricing.plans.judged import headline_of
 from pricing.plans.plan_study import PlanStudy
 from pricing.report.provenance import content_of, inputs_of
@@ -69,8 +71,8 @@ def read_record(folder: str | Path) -> dict[str, Any] | None:
     True
     """
     try:
-        record = json.loads((Path(folder) / RECORD).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        record = json_tree(Path(folder) / RECORD)
+    except InputError:
         return None
     known = isinstance(record, dict) and isinstance(record.get("study"), str)
     parts = ("findings", "facts")

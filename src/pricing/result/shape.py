@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import polars as pl
 
 from pricing.errors import InputError
-from pricing.files import replacing, require_replaceable
+from pricing.files import fingerprint, replacing, require_replaceable
+from pricing.inputs import json_tree
 from pricing.result.html import result_html
 from pricing.result.readable import finished
 from pricing.result.words import Language, say
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Basis", "Result"]
 
-VERSION = 1
+VERSION = 2  # 2: with a seal
+LARGEST = 200_000_000  # bytes of result.json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +136,7 @@ class Result:
         require_replaceable(path, mark="result.json", what="a saved result")
         with replacing(path) as beside:
             beside.mkdir()
-            head = {
+            head: dict[str, Any] = {
                 "kind": self.kind,
                 "module": type(self).__module__,
                 "version": VERSION,
@@ -145,23 +147,30 @@ class Result:
             }
             if self.minimum:
                 head["hidden"] = {"minimum": self.minimum, "told": self.told}
-            text = json.dumps(head, ensure_ascii=False, indent=1, allow_nan=False)
-            (beside / "result.json").write_text(text, encoding="utf-8")
             self.table.write_parquet(beside / "table.parquet")
             for name, frame in self.frames.items():
                 frame.write_parquet(beside / f"{name}.parquet")
+            head["seal"] = _seal(head, beside)
+            text = json.dumps(head, ensure_ascii=False, indent=1, allow_nan=False)
+            (beside / "result.json").write_text(text, encoding="utf-8")
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
         """Read back what :meth:`save` wrote, as the class that wrote it."""
         folder = Path(path)
         try:
-            head = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+            head = _head(folder)
             if head["version"] > VERSION:
                 raise InputError(
                     f"written by a newer version (format {head['version']}, this reads {VERSION})",
                     where=str(folder),
                     do="update the package",
+                )
+            if head["version"] > 1 and head["seal"] != _seal(head, folder):
+                raise InputError(
+                    "not a saved result as it was written: a file of it was changed or damaged",
+                    where=str(folder),
+                    do="save the result anew",
                 )
             if str(head["module"]).startswith("pricing."):
                 import_module(head["module"])  # the class registers itself
@@ -233,3 +242,23 @@ def _as_shown(draw: Callable[..., go.Figure]) -> Callable[..., go.Figure]:
         return figure
 
     return shown
+
+
+def _head(folder: Path) -> dict[str, Any]:
+    try:
+        head = json_tree(folder / "result.json", most=LARGEST)
+    except InputError as error:
+        raise OSError(error.problem) from error
+    plain = isinstance(head, dict) and all(
+        isinstance(name, str) and Path(name).name == name for name in head["frames"]
+    )
+    if not plain:
+        raise ValueError("its frames are no names of files beside it")
+    return dict(head)
+
+
+def _seal(head: Mapping[str, Any], folder: Path) -> str:
+    """Hash what is said and every table, so that nothing changed by hand or by accident is believed."""
+    said = json.dumps({k: v for k, v in head.items() if k != "seal"}, sort_keys=True)
+    names = ("table", *sorted(head["frames"]))
+    return fingerprint(said, *((folder / f"{name}.parquet").read_bytes() for name in names))

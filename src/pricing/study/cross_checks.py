@@ -154,7 +154,7 @@ def _formula_faults(place: str, text: Any, known: Iterable[str]) -> list[str]:
 def _discount_faults(
     raw: Mapping[str, Any], tables: Mapping[str, Any], discount: Mapping[str, Any]
 ) -> list[str]:
-    group, order = discount.get("group", "health_group"), _strings(discount.get("order"))
+    group, order = str(discount.get("group", "health_group")), _strings(discount.get("order"))
     sources = [
         *tables.values(),
         *(

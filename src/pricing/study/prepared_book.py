@@ -21,6 +21,7 @@ from pricing.files import fingerprint, replacing, require_replaceable
 from pricing.health.effect import GroupEffect, group_effect
 from pricing.health.price_response import PriceResponse
 from pricing.health.schedule import Schedule
+from pricing.inputs import json_tree
 from pricing.persistency.renewal_model import fit_renewal
 from pricing.persistency.renewals import renewal_offers
 from pricing.renewal.price import price_renewals
@@ -119,12 +120,14 @@ class PreparedBook:
         """Read back what :meth:`save` wrote."""
         folder = Path(folder)
         try:
-            head: dict[str, Any] = json.loads((folder / MARK).read_text(encoding="utf-8"))
+            head: dict[str, Any] = json_tree(folder / MARK)
             if head["version"] != VERSION:
                 raise ValueError(f"version {head['version']}, this package reads {VERSION}")
             told = head["response"]
             response = None if told is None else PriceResponse(**told)
-            key, names = str(head["key"]), list(head["checks"])
+            key, names = str(head["key"]), [str(name) for name in head["checks"]]
+            if any(Path(n).name != n for n in names):
+                raise ValueError("a check lies outside the folder")
             adjustment = float(head["adjustment"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(

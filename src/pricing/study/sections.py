@@ -63,6 +63,7 @@ class Head(Strict):
         default=10, ge=0, description="Fewest persons in a cell that leaves; 0 shows everything"
     )
     notes: list[Bilingual] = []
+    outside: bool = Field(default=False, description="Whether tables may lie outside its folder")
 
 
 class Table(Strict):

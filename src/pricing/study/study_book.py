@@ -83,7 +83,11 @@ class StudyBook:
         else:
             tables = {str(name): table for name, table in self.settings.tables.items()}
             folder = self.path.parent
-        done = {name: checked_table(name, table, folder) for name, table in tables.items()}
+        outside = self.settings.study.outside or self.book is not None
+        done = {
+            name: checked_table(name, table, folder, outside=outside)
+            for name, table in tables.items()
+        }
         return {n: c.settled() for n, c in check_book(done).items()}
 
     @cached_property

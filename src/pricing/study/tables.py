@@ -20,8 +20,24 @@ from pricing.study.settings import Settings
 __all__ = ["checked_table", "money_columns", "require_banded", "same_book"]
 
 
-def checked_table(name: str, table: Table, folder: Path) -> Checked:
+def checked_table(name: str, table: Table, folder: Path, *, outside: bool = True) -> Checked:
     """Read a table as the study file says and hold it against its contract.
+
+    Parameters
+    ----------
+    name : str
+        Of the table.
+    table : Table
+        Its section of the study file.
+    folder : path
+        Where relative paths start: the study file's folder.
+    outside : bool
+        Whether a file may lie outside that folder, links followed; ``[study] outside`` says it.
+
+    Raises
+    ------
+    InputError
+        For a file outside, and as :func:`pricing.data.sources.read_table`.
 
     Examples
     --------
@@ -40,6 +56,7 @@ def checked_table(name: str, table: Table, folder: Path) -> Checked:
         columns=table.columns,
         levels=table.levels,
         folder=folder,
+        inside=not outside,
     )
     factors = {factor: levels or None for factor, levels in table.factors.items()}
     return check(read_table(source), name, factors=factors, covariates=table.covariates)

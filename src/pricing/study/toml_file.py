@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from types import UnionType
@@ -11,6 +10,7 @@ from typing import Any, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from pricing.errors import InputError, nearest
+from pricing.inputs import toml_tree
 
 __all__ = ["faults_said", "read_toml"]
 
@@ -30,18 +30,12 @@ def read_toml(path: Path) -> dict[str, Any]:
     ['bands', 'discount']
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError:
-        there = [str(f) for f in path.parent.glob("*.toml")] if path.parent.is_dir() else []
-        raise InputError(
-            f"no such study file{nearest(str(path), there)}", where=str(path)
-        ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise InputError(
-            f"not a readable TOML file: {error}",
-            where=str(path),
-            do="correct that place; the file is TOML in UTF-8, as those in data/studies",
-        ) from error
+        return toml_tree(path)
+    except InputError as error:
+        if not isinstance(error.__cause__, FileNotFoundError):
+            raise
+    there = [str(f) for f in path.parent.glob("*.toml")] if path.parent.is_dir() else []
+    raise InputError(f"no such study file{nearest(str(path), there)}", where=str(path))
 
 
 def faults_said(error: ValidationError, model: type[BaseModel]) -> list[str]:

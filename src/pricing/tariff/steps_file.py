@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields
 from datetime import date
@@ -12,12 +11,11 @@ from typing import Any
 
 from pricing.errors import InputError, nearest
 from pricing.files import replacing
+from pricing.inputs import toml_tree
 from pricing.tariff.steps import STEPS, Step
 from pricing.tariff.written import read_json
 
 __all__ = ["read_steps", "steps_of", "write_steps"]
-
-LARGEST = 20_000_000
 
 
 def write_steps(steps: Sequence[Step], path: str | Path) -> None:
@@ -84,17 +82,7 @@ def read_steps(path: str | Path) -> list[Step]:
       - step 2 (refit): 'why' is missing
     """
     where = str(path)
-    if _kind(path) == ".json":
-        said = read_json(path)
-    else:
-        try:
-            if Path(path).stat().st_size > LARGEST:
-                raise ValueError(f"it is larger than {LARGEST:,} bytes")
-            said = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-        except OSError as error:
-            raise InputError(f"cannot be read: {error.strerror or error}", where=where) from error
-        except (ValueError, RecursionError) as error:
-            raise InputError(f"cannot be used: {error}", where=where) from error
+    said = read_json(path) if _kind(path) == ".json" else toml_tree(path, said="cannot be used")
     listed = said.get("step") if isinstance(said, dict) else None
     if not isinstance(listed, list):
         raise InputError("has no list of steps", where=where, do="begin each with [[step]]")

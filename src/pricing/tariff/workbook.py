@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import re
 import zipfile
+import zlib
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
+from xml.parsers import expat
 
 import polars as pl
 
 from pricing.errors import InputError, nearest
 from pricing.files import replacing
+from pricing.inputs import bytes_of
 from pricing.tariff.factor import Factor
 from pricing.tariff.rates import Tariff, tariff_from
 from pricing.tariff.terms import Loading
@@ -22,6 +26,7 @@ __all__ = ["PLAIN", "read_workbook", "write_workbook"]
 Cell = str | float | None
 PLAIN = dict.fromkeys(("strings_to_formulas", "strings_to_numbers", "strings_to_urls"), False)
 LARGEST = 50_000_000  # bytes, unpacked
+MOST_PARTS, MOST_CELLS = 5_000, 20_000_000
 TERMS, AUDIT = "base", "audit"
 SCALARS = ("currency", "valid_from", "decimals")
 LIMITS = {
@@ -240,23 +245,83 @@ def _read_book(path: str | Path) -> dict[str, list[list[Cell]]]:
 
     where = str(path)
     try:
-        with zipfile.ZipFile(path) as archive:
-            size = sum(part.file_size for part in archive.infolist())
-        if size > LARGEST:
-            raise InputError(f"is larger than {LARGEST:,} bytes unpacked", where=where)
-        book = fastexcel.read_excel(path)
+        book = fastexcel.read_excel(_repacked(path))
         return {
             name: _cells(book.load_sheet(name, header_row=None, dtypes="string").to_polars())
             for name in book.sheet_names
         }
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror or error}", where=where) from error
-    except (zipfile.BadZipFile, fastexcel.FastExcelError) as error:
+    except InputError:
+        raise
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        NotImplementedError,
+        RuntimeError,
+        ValueError,
+        expat.ExpatError,
+        fastexcel.FastExcelError,
+        pl.exceptions.PanicException,
+    ) as error:
         raise InputError(
             f"is no workbook that can be read: {str(error).splitlines()[0]}",
             where=where,
             do="save it as .xlsx",
         ) from error
+
+
+def _repacked(path: str | Path) -> bytes:
+    """Unpack a workbook within bounds and pack it anew: what its parts state of their size is not believed.
+
+    The reader beneath makes a sheet as wide and as long as its farthest cell, so that is looked at too.
+    """
+    where = str(path)
+    made, size = io.BytesIO(), 0
+    with (
+        zipfile.ZipFile(io.BytesIO(bytes_of(path, most=LARGEST))) as archive,
+        zipfile.ZipFile(made, "w", zipfile.ZIP_STORED) as anew,
+    ):
+        for part in archive.infolist():
+            with archive.open(part) as stream:
+                data = stream.read(LARGEST - size + 1)
+            size += len(data)
+            if size > LARGEST or len(archive.filelist) > MOST_PARTS:
+                raise InputError(f"is larger than {LARGEST:,} bytes unpacked", where=where)
+            if part.filename.lower().endswith((".xml", ".rels")):
+                _require_modest(data, f"{where}, {part.filename}")
+            anew.writestr(part.filename, data)
+    return made.getvalue()
+
+
+def _require_modest(data: bytes, where: str) -> None:
+    """Refuse a part that declares a document type, or whose cells span more than a rating table."""
+    farthest = [0, 0]
+
+    def start(name: str, attributes: dict[str, str]) -> None:
+        place = re.fullmatch(r"([A-Za-z]{0,3})(\d{0,7})", attributes.get("r", ""))
+        if name.rsplit(":", 1)[-1] in ("c", "row") and place:
+            letters = place[1].upper()
+            wide = sum(26**i * (ord(a) - 64) for i, a in enumerate(reversed(letters)))
+            farthest[0] = max(farthest[0], wide)
+            farthest[1] = max(farthest[1], int(place[2] or 0))
+            if farthest[0] * farthest[1] > MOST_CELLS:
+                raise InputError(
+                    f"its cells reach to column {farthest[0]:,}, row {farthest[1]:,}",
+                    where=where,
+                    do="no rating table is that large; clear what stands far from it",
+                )
+
+    def doctype(*_: Any) -> None:
+        raise InputError(
+            "is no workbook that can be read: it declares a document type", where=where
+        )
+
+    parser = expat.ParserCreate()
+    parser.StartElementHandler = start
+    parser.StartDoctypeDeclHandler = doctype
+    parser.Parse(data, True)
 
 
 def _cells(sheet: pl.DataFrame) -> list[list[Cell]]:

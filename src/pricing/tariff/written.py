@@ -9,6 +9,7 @@ from typing import Any
 
 from pricing.errors import InputError, nearest
 from pricing.files import replacing
+from pricing.inputs import json_tree
 from pricing.tariff.factor import Factor
 from pricing.tariff.rates import Tariff, tariff_from
 from pricing.tariff.terms import Loading, Terms
@@ -141,26 +142,7 @@ def read_json(path: str | Path) -> Any:
         ...
     pricing.errors.InputError: ...: cannot be used: 'a' stands twice
     """
-
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        names = [name for name, _ in pairs]
-        twice = sorted({repr(name) for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"{', '.join(twice)} stands twice")
-        return dict(pairs)
-
-    def no_number(text: str) -> float:
-        raise ValueError(f"{text} is no number")
-
-    try:
-        if Path(path).stat().st_size > LARGEST:
-            raise ValueError(f"it is larger than {LARGEST:,} bytes")
-        text = Path(path).read_text(encoding="utf-8")
-        return json.loads(text, object_pairs_hook=once, parse_constant=no_number)
-    except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror or error}", where=str(path)) from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"cannot be used: {error}", where=str(path)) from error
+    return json_tree(path, most=LARGEST)
 
 
 def _said(factor: Factor) -> dict[str, Any]:
