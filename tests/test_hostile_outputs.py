@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 import pricing
-from pricing.cli import _fault_table, _print_ledger
+from pricing.cli.told import fault_table, print_ledger
 from pricing.data.sources import Source, read_table
 from pricing.data.tables import bundled
 from pricing.errors import InputError
@@ -118,7 +118,7 @@ def test_a_table_shows_markup_as_text():
 
 @pytest.mark.parametrize("text", ["[/red]", "[bold]x", "[link=http://x]a[/link]", "\x1b[2J"])
 def test_a_level_does_not_steer_the_terminal(text, capsys):
-    _print_ledger(pl.DataFrame({"discount_group": [text], "mean_discount": [0.1]}))
+    print_ledger(pl.DataFrame({"discount_group": [text], "mean_discount": [0.1]}))
     printed = capsys.readouterr().out
     assert "\x1b[2J" not in printed
     assert text[0] == "\x1b" or text in printed
@@ -130,7 +130,7 @@ def test_a_level_does_not_steer_the_terminal(text, capsys):
         "first_keys": text,
         "meaning": text,
     }
-    assert _fault_table("t", pl.DataFrame([fault])).row_count == 1
+    assert fault_table("t", pl.DataFrame([fault])).row_count == 1
 
 
 def test_every_locked_package_is_pinned_by_hash():

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 import polars as pl
 
 from pricing.care.number import money_label, said_amount, unit_of, year_label
-from pricing.care.projection import CareProjection
+from pricing.care.projected import CareProjection
 from pricing.files import fingerprint
 from pricing.result.series import SERIES
 from pricing.result.shape import Basis, Result

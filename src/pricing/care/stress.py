@@ -15,7 +15,8 @@ from pricing.care.definition import DefinitionRisk
 from pricing.care.morbidity import Morbidity
 from pricing.care.number import money_label, unit_of, year_label
 from pricing.care.population import OLDEST, Insured
-from pricing.care.projection import CareProjection, course, project_care
+from pricing.care.projected import CareProjection
+from pricing.care.projection import course, project_care
 from pricing.care.scheme import Fund, Scheme
 from pricing.errors import InputError, nearest
 from pricing.files import fingerprint

@@ -16,7 +16,8 @@ from pricing.care.grading import grade, grading_standard
 from pricing.care.intensity import matrix_gaps
 from pricing.care.morbidity import Morbidity, morbidity
 from pricing.care.population import Insured, banded_population, insured_of, stable_population
-from pricing.care.projection import CareProjection, Course, course, project_care
+from pricing.care.projected import CareProjection
+from pricing.care.projection import Course, course, project_care
 from pricing.care.scheme import Fund, Scheme
 from pricing.care.stacks import care_occupancy, care_settings
 from pricing.care.stress import definition_weights, stress_care

@@ -133,7 +133,7 @@ class EngineRows:
     def _put(self, rows: pl.DataFrame) -> Path:
         path = self._next()
         path.mkdir()
-        rows.select(_columns(rows)).cast({pl.Enum: pl.String, pl.Categorical: pl.String}).write_parquet(path / "part-0.parquet")  # fmt: skip
+        rows.select(_columns(rows)).cast({pl.Enum: pl.String}).write_parquet(path / "part-0.parquet")  # fmt: skip
         return path
 
     def _next(self) -> Path:
