@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from pricing.plans.plan_study import PlanStudy
     from pricing.study.chain import Study
 
+__all__: list[str] = []  # of the command line alone
+
 
 class _TriedOnly(Exception):
     """Leaves what is there as it is."""

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from pricing.cli.app import app
 
+__all__: list[str] = []  # of the command line alone
+
 
 @app.command
 def pseudonymise(tables: Path, /, *, key: Path, out: Path, drop: tuple[str, ...] = ()) -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from pricing.cli.app import app
 
+__all__: list[str] = []  # of the command line alone
+
 
 @app.command
 def pictures(report: Path, /, *names: str, out: Path = Path(), lang: str = "en") -> None:

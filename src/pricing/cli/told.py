@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from pricing.plans.plan_study import PlanStudy
     from pricing.study.chain import Study
 
+__all__: list[str] = []  # of the command line alone
+
 
 def print_check(study: Study | PlanStudy) -> None:
     """Print what came in, what was set aside and why."""
