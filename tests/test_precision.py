@@ -31,6 +31,7 @@ from pricing.losses.terms import Terms
 from pricing.reserving.mack import mack
 from pricing.reserving.triangle import claim_triangle
 from pricing.services.queue import erlang_b, erlang_c
+from pricing.sharing.few_claims import poisson_binomial
 from pricing.survival.curve import survival_curve
 from pricing.survival.lives import Lives
 from pricing.validation.lorenz import lorenz
@@ -392,3 +393,19 @@ def test_ginis_do_not_see_the_size_of_the_book(unit):
         Experience.collect(rows.with_columns(exposure=pl.col("exposure") * unit), ["age"]), model
     ).facts["gini"]
     assert other == pytest.approx(one, rel=1e-12)
+
+
+def test_the_number_of_the_ill_among_many_classes():
+    """Rare chances by power sums, others by logarithms: both to rounding, wherever z lies."""
+    rng = np.random.default_rng(16)
+    members = rng.integers(1, 3_000_000, 40)
+    chances = np.r_[10.0 ** rng.uniform(-9, -1.4, 34), rng.uniform(0.05, 1, 6)]
+    members[34:] = 3
+    z = np.exp(1j * np.array([0.0, 1e-7, 1e-4, 2e-3, 0.1, 3.0])) * np.array([1, 1, 1, 1, 0.99, 1])
+    law = poisson_binomial(members, chances)
+    for at, ours in zip(z, law.pgf(z), strict=True):
+        log = mp.fsum(
+            int(n) * mp.log(1 + mp.mpf(float(q)) * (mp.mpc(at) - 1))
+            for n, q in zip(members, chances, strict=True)
+        )
+        assert abs(complex(mp.mpc(complex(ours)) - mp.exp(log))) < 1e-15 * law.mean + 1e-14

@@ -233,8 +233,7 @@ def headline(section: TiersSection, prepared: Prepared) -> dict[str, float]:
     >>> round(headline(section, prepare(section, tables, Basis()))["loss_ratio"], 2)
     0.6
     """
-    tiers = tiers_of(section, prepared.experience)
-    tier = tiers[section.compared or section.tier[0].name]
+    tier = _compared(section, prepared)
     row = tier_grid(
         tier,
         section.persons,
@@ -249,9 +248,8 @@ def headline(section: TiersSection, prepared: Prepared) -> dict[str, float]:
 
 def at_once(section: TiersSection, prepared: Prepared, basis: Basis) -> dict[str, Result]:
     """Give what a page shows while a rule is dragged: of the tier compared its cost, premium, adequacy."""
-    name = section.compared or section.tier[0].name
-    tier = tiers_of(section, prepared.experience)[name]
-    cost = _cost(section, tier, basis)
+    tier = _compared(section, prepared)
+    name, cost = tier.name, _cost(section, tier, basis)
     return {
         f"tier_cost:{name}": cost,
         f"premium_build_up:{name}": build_up(tier, cost),
@@ -259,6 +257,12 @@ def at_once(section: TiersSection, prepared: Prepared, basis: Basis) -> dict[str
             tier, cost, on=section.on, promised=section.promised, least_value=section.least_value
         ),
     }
+
+
+def _compared(section: TiersSection, prepared: Prepared) -> Tier:
+    name = section.compared or section.tier[0].name
+    alone = section.model_copy(update={"tier": [t for t in section.tier if t.name == name]})
+    return tiers_of(alone, prepared.experience)[name]
 
 
 def _subsidy(section: TiersSection) -> Subsidy | None:

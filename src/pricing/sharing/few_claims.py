@@ -30,6 +30,7 @@ __all__ = ["FewClaims", "few_claims", "members_for", "poisson_binomial"]
 Array = npt.NDArray[np.float64]
 Complex = npt.NDArray[np.complex128]
 MOST = 1 << 20
+RARE, MOST_POWERS = 0.05, 40  # a chance up to this is rare; its logarithm needs few powers
 
 
 class FewClaims(Result):
@@ -200,10 +201,16 @@ def poisson_binomial(
     if not n.size:
         raise InputError("nobody can fall ill: no members, or probabilities of zero")
 
+    rare = q <= RARE
+    powers = _power_sums(n[rare], q[rare])
+    often = list(zip(n[~rare].tolist(), q[~rare].tolist(), strict=True))
+
     def pgf(z: Complex) -> Complex:
-        out = np.zeros(z.shape, dtype=complex)
-        for members, rate in zip(n.tolist(), q.tolist(), strict=True):
-            base = 1 + rate * (z - 1)
+        away, out = z - 1, np.zeros(z.shape, dtype=complex)
+        for power in powers[::-1]:
+            out = (out + power) * away
+        for members, rate in often:
+            base = 1 + rate * away
             out += members * np.log(np.where(base == 0, 1e-300, base))
         return np.exp(out)
 
@@ -211,6 +218,17 @@ def poisson_binomial(
     return CountLaw(
         name, float((n * q).sum()), float(spread.sum()), float((spread * (1 - 2 * q)).sum()), pgf
     )
+
+
+def _power_sums(n: Array, q: Array) -> list[float]:
+    """Coefficients of Σn·ln(1 + q·w) in w, on |w| ≤ 2: (−1)^(k+1)·Σn·q^k/k until the rest is rounding."""
+    found: list[float] = []
+    while n.size and len(found) < MOST_POWERS:
+        k = len(found) + 1
+        found.append(float((-1) ** (k + 1) * (n * q**k).sum() / k))
+        if float((n * (2 * q) ** (k + 1)).sum()) / (k + 1) < 1e-14:
+            break
+    return found
 
 
 def members_for(probability: float, *, variation: float) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,15 @@ class BenefitExperience(Result):
 
     def severity(self, benefit: str) -> SeverityLaw:
         """Give the law of one claim: the claims seen, with a fitted tail where they bear one."""
+        if benefit not in self._laws:
+            self._laws[benefit] = self._law(benefit)
+        return self._laws[benefit]
+
+    @cached_property
+    def _laws(self) -> dict[str, SeverityLaw]:
+        return {}
+
+    def _law(self, benefit: str) -> SeverityLaw:
         self._row(benefit)
         seen = self.frames["amounts"].filter(pl.col("benefit") == benefit)
         if not seen.height:
