@@ -17,6 +17,8 @@ from typing import Any
 
 # polars parts a group_by with few groups by the number of threads, which moves the last bits of its sums
 os.environ.setdefault("POLARS_NO_PARTITION", "1")
+# and streams where it is not told to: so do the sums of a lazy frame; what is to stream says so
+os.environ.setdefault("POLARS_ENGINE_AFFINITY", "in-memory")
 
 _ROOMS = (
     "data",
