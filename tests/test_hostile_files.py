@@ -317,3 +317,14 @@ def test_a_column_of_any_kind_is_judged_and_its_rows_written(dtype, column, tmp_
 def test_a_factor_whose_name_steers_is_refused(name):
     with pytest.raises(InputError, match="cannot be a column's name"):
         contract("person_years", factors={name: None})
+
+
+@pytest.mark.parametrize("value", [[], {}, 0, False, None])
+def test_a_tariff_is_valid_from_a_date_or_from_nothing_said(tmp_path, value):
+    """Empty things of other kinds passed as no date, and the workbook could not be written."""
+    path = tmp_path / "rates.json"
+    write_tariff(tariff_from(100.0, {"sex": {"f": 1.0, "m": 1.2}}), path)
+    said = json.loads(path.read_text(encoding="utf-8")) | {"valid_from": value}
+    path.write_text(json.dumps(said), encoding="utf-8")
+    with pytest.raises(InputError, match="cannot be used"):
+        read_tariff(path)

@@ -66,7 +66,7 @@ class Terms:
         said = []
         if not (isinstance(self.currency, str) and self.currency.strip()):
             said.append(f"currency is {self.currency!r}, not a text")
-        if self.valid_from and not is_date(self.valid_from):
+        if self.valid_from != "" and not is_date(self.valid_from):
             said.append(f"valid_from is {self.valid_from!r}, not a date such as '2026-01-01'")
         whole = isinstance(self.decimals, int) and not isinstance(self.decimals, bool)
         if self.decimals is not None and not (whole and 0 <= self.decimals <= 6):
