@@ -179,7 +179,8 @@ class Place:
 
     def halves(self):
         """Names beside the output; of a store, those in it that start with a dot."""
-        found = [p for p in os.listdir(self.out.parent) if p != self.out.name]  # noqa: PTH208
+        whole = (self.out.name, ".kept")
+        found = [p for p in os.listdir(self.out.parent) if p not in whole]  # noqa: PTH208
         if self.job["do"] == "store":
             found += [p for p in os.listdir(self.out) if p.startswith(".")]  # noqa: PTH208
         return found

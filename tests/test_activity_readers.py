@@ -169,7 +169,7 @@ def test_apple_takes_no_foreign_folder_and_no_wrong_zone(tmp_path):
     path = tmp_path / "export.xml"
     with pytest.raises(InputError, match="no time zone"):
         read_apple(path, tmp_path / "new", person="王", tz="China")
-    with pytest.raises(InputError, match="no such file"):
+    with pytest.raises(InputError, match="No such file"):
         read_apple(tmp_path / "none.xml", tmp_path / "new", person="王", tz=SHANGHAI)
     with pytest.raises(InputError, match="batch"):
         read_apple(path, tmp_path / "new", person="王", tz=SHANGHAI, batch=0)

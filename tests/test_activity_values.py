@@ -24,6 +24,7 @@ ZONE, RENEWAL = "Asia/Shanghai", dt.date(2016, 8, 1)
 def key(tmp_path):
     path = tmp_path / "key.txt"
     path.write_text(bytes(range(32)).hex(), encoding="utf-8")
+    path.chmod(0o600)
     return Key.read(file=path)
 
 

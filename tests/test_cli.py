@@ -14,7 +14,10 @@ import pytest
 from pricing.cli import app, main
 
 PRICING = Path(sys.executable).with_name("pricing")
-COMMANDS = ("demo", "check", "run", "renew", "lab", "simulate", "verify", "index")
+COMMANDS = (
+    *("demo", "check", "run", "renew", "lab", "simulate", "verify", "index", "pictures"),
+    *("diff", "decide", "log", "pseudonymise", "forget"),
+)
 
 STUDY = """
 [study]
@@ -141,7 +144,7 @@ def test_a_sound_run_leaves_with_zero(pricing, place):
     assert "400 of 400 rows were accepted" in out
     assert "Open in a browser: reports/made/index.html" in out.replace("\\", "/")
     assert (place / "reports" / "made" / "index.html").is_file()
-    assert [p.name for p in (place / "reports").iterdir()] == ["made"]
+    assert sorted(p.name for p in (place / "reports").iterdir()) == [".kept", "made"]
     code, out, err = pricing("check", "study.toml")
     assert (code, err) == (0, "")
     assert "what came in" in out
@@ -227,7 +230,8 @@ def test_a_table_that_cannot_be_priced_is_refused_and_the_last_report_stays(pric
     for choice in words:
         assert any(word in err for word in choice.split("|")), err
     assert files_of(place / "out") == before
-    assert sorted(p.name for p in place.iterdir()) == ["out", "study.toml", "years.csv"]
+    left = sorted(p.name for p in place.iterdir())
+    assert left == [".kept", "out", "study.toml", "years.csv"]
 
 
 TOML = {

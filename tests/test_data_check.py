@@ -352,7 +352,7 @@ def test_warnings_stay_when_rows_move_between_tables():
 def test_rejected_lists_can_be_written(tmp_path):
     table = pl.DataFrame({"exposure": [0.0], "claims": [0], "visits": [[1, 2]]})
     path = write_rejected(check(table, "person_years"), tmp_path)
-    assert "[1,2]" in path.read_text(encoding="utf-8-sig")
+    assert "[1, 2]" in path.read_text(encoding="utf-8-sig")
 
 
 def test_first_keys_are_the_first_five_in_the_order_of_the_rows():

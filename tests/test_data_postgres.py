@@ -94,7 +94,7 @@ def _when_up(address, running):
             for statement in statements:
                 cursor.execute(statement)
             for name, frame in (rows or {}).items():
-                cursor.adbc_ingest(name, frame.to_arrow(), mode="create")
+                cursor.adbc_ingest(name, frame.to_arrow(), mode="replace")
 
     for _ in range(600):
         try:

@@ -245,7 +245,7 @@ def test_what_is_no_xml_is_refused(save, content):
 def test_large_deep_and_missing_files_are_refused(save, tmp_path, monkeypatch):
     with pytest.raises(InputError, match="cannot be read: No such file"):
         read_xtbml(tmp_path / "none.xml")
-    with pytest.raises(InputError, match="cannot be read: Is a directory"):
+    with pytest.raises(InputError, match="cannot be read: it is a folder"):
         read_xtbml(tmp_path)
     deep = table(axis("Age", 20, 20), "<Axis>" * 100_000 + "</Axis>" * 100_000)
     with pytest.raises(InputError, match="nested deeper than 16"):

@@ -103,7 +103,7 @@ GOOD = {"kind": "pricing-lab", "version": 1, "study": "home_care", "change": {},
     (json.dumps(GOOD | {"past": [{"care.uptake": "a"}]}), "bad_values"),
     (json.dumps(GOOD | {"scenarios": [{"name": "../x", "title": "x", "change": {}}]}), "not_a_session"),
     (json.dumps(GOOD | {"scenarios": [{"name": "a", "title": "x", "change": {"care.years": 0}}]}), "bad_values"),
-    ('{"kind": "pricing-lab", "version": 1, "study": "home_care", "change": {"care.uptake": NaN}}', "not_a_session"),
+    ('{"kind": "pricing-lab", "version": 1, "study": "home_care", "change": {"care.uptake": NaN}}', "not_json"),
 ])  # fmt: skip
 def test_files_that_are_none_of_ours_are_refused(home, text, where):
     with pytest.raises(InputError) as refused:

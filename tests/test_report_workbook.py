@@ -394,7 +394,7 @@ def test_a_write_that_fails_leaves_the_last_workbook(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("pathlib.Path.write_bytes", full)
-    with pytest.raises(InputError, match="No space left"):
+    with pytest.raises(InputError, match="no space left"):
         written(tmp_path, {"one": result})
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["tables.xlsx"]

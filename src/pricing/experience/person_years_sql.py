@@ -90,7 +90,7 @@ def person_years_sql(
     ...     DATE '2023-03-01' AS start, DATE '9999-12-31' AS "end";
     ... CREATE TABLE renewals AS SELECT 'p' AS policy_id, 0 AS policy_year, DATE '2023-03-01' AS start,
     ...     DATE '2023-08-31' AS "end";
-    ... CREATE TABLE claims AS SELECT 'p' AS policy_id, DATE '2023-03-01' AS incurred, 9.0 AS amount''')
+    ... CREATE TABLE claims AS SELECT 'p' AS policy_id, DATE '2023-03-01' AS incurred, 9e0 AS amount''')
     >>> text = person_years_sql("duckdb", policies=["policy_id", "birth_date", "start", "end"],
     ...                         renewals=["policy_id", "policy_year", "start", "end"])
     >>> base.sql(text).project("age, exposure, claims, amount").fetchall()

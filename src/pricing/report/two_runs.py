@@ -23,7 +23,7 @@ from pricing.study.settings import Settings
 
 __all__ = ["compare_runs", "keep_cells", "tables_hash"]
 
-KEPT = "kept"  # beside the reports, for the house alone: cells are kept whole, small ones too
+KEPT = ".kept"  # beside the reports, for the house alone: cells are kept whole, small ones too
 NEEDED = ("settings", "tables", "headline", "contents", "code", "packages", "files")
 
 

@@ -109,6 +109,7 @@ def read_workbook(path: str | Path) -> Tariff:
     Traceback (most recent call last):
         ...
     pricing.errors.InputError: no/such.xlsx: cannot be read: No such file or directory
+      do: check its path
     """
     where = str(path)
     book = _read_book(path)

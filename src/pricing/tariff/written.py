@@ -69,6 +69,7 @@ def read_tariff(path: str | Path) -> Tariff:
     Traceback (most recent call last):
         ...
     pricing.errors.InputError: no/such.json: cannot be read: No such file or directory
+      do: check its path
     """
     said = read_json(path)
     where = str(path)
