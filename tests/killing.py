@@ -125,7 +125,7 @@ def hook(job, kill_at, watch):
         events += 1
         if watch is not None:
             with open(watch, "a", encoding="utf-8") as log:  # noqa: PTH123
-                beside = [n for n in os.listdir(near) if n != out.name]  # noqa: PTH208
+                beside = [n for n in os.listdir(near) if n not in (out.name, ".kept")]  # noqa: PTH208
                 log.write(json.dumps([seen(out), beside]) + "\n")
         if events == kill_at:
             os.killpg(os.getpid(), signal.SIGKILL)
