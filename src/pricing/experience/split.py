@@ -17,7 +17,7 @@ from pricing.experience.cells import Experience
 from pricing.experience.cover import Book, survey
 from pricing.experience.domain import listed
 from pricing.experience.earning import earned_share, require_pattern
-from pricing.experience.engines import AnyFrame
+from pricing.experience.engines import MANY_ROWS, AnyFrame
 from pricing.experience.events import count_exits
 from pricing.experience.lexis import Lexis, Segment, lines, place, segments
 from pricing.experience.shards import FEW_ROWS, Shards
@@ -215,10 +215,11 @@ def _grouped(
         for n, column in enumerate(premiums):
             share = earned_share(pl.col(a), pl.col(b), segment, lexis.dims, pattern)
             sums[f"money{n}_{i}"] = (pl.col(column).cast(pl.Float64) * share).sum()
+    few = MANY_ROWS if premiums else FEW_ROWS  # days are whole; money is added in the rows' order
     grouped = (
-        rows.group_by(head)
+        rows.group_by(head, maintain_order=bool(premiums) and size <= few)
         .agg(**sums)
-        .collect(engine="in-memory" if size <= FEW_ROWS else "streaming")
+        .collect(engine="in-memory" if size <= few else "streaming")
     )
     stems = ["rows", *(f"{s}{c}" for c in clocks for s in ("days", "square"))]
     stems += [f"money{n}" for n in range(len(premiums))]

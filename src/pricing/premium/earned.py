@@ -221,7 +221,7 @@ def money_flows(
         parts.append(_whole(gone, money, by, ("term_left", "term_end"), "returned", grain, last))
     return (
         pl.concat(parts, how="diagonal")
-        .group_by(keys)
+        .group_by(keys, maintain_order=True)
         .agg(pl.exclude(keys).sum())
         .with_columns(pl.lit(0.0).alias(f"returned_{m}") for m in money if gone.is_empty())
         .sort(keys)
@@ -253,7 +253,7 @@ def _whole(
     found = split_exposure(booked, [*by, "booked_in"], window, premiums=money, cover=cover)
     return (
         found.cells.with_columns(period=pl.col("booked_in").cast(pl.String).str.to_date("%Y-%m-%d"))
-        .group_by("period", *by)
+        .group_by("period", *by, maintain_order=True)
         .agg(pl.col(m).sum().alias(f"{name}_{m}") for m in money)
     )
 

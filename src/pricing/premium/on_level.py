@@ -328,7 +328,7 @@ def _with_endorsements(
     ).with_columns(pl.col(k).cast(flows.schema[k]) for k in by)
     keys = ["period", *by]
     both = pl.concat([flows, added], how="diagonal")
-    return both.group_by(keys).agg(pl.exclude(keys).sum()).sort(keys)
+    return both.group_by(keys, maintain_order=True).agg(pl.exclude(keys).sum()).sort(keys)
 
 
 def _method(present: Mapping[str, float] | None, tariff: pl.Expr | None) -> str:
