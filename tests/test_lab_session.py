@@ -22,6 +22,13 @@ def home():
     return open_for_turning(bundled("studies/home_care.toml"))
 
 
+@pytest.fixture(scope="module")
+def anjia(tmp_path_factory):
+    return open_for_turning(
+        bundled("studies/anjia.toml"), work=tmp_path_factory.mktemp("anjia") / "books"
+    )
+
+
 def test_turning_undoing_redoing(home):
     zero = Session("home_care")
     one = zero.set(home, "care.uptake", "0.4")
@@ -178,3 +185,13 @@ def test_scenarios_are_compared_as_a_run_compares_them(home):
 def test_the_study_as_changed_runs_on_the_change(home):
     assert as_changed(home, {"care.years": 5}).settings.plans["care"].years == 5
     assert home.study.settings.plans["care"].years == 30
+
+
+def test_a_tiers_price_is_turned_in_both_places_of_the_file(anjia):
+    """What [tiers] charges is what [take_up] offers: one without the other is refused by the file."""
+    one = Session("anjia").set(anjia, "tiers.tier.basic.premium", "560")
+    assert one.change == {"tiers.tier.basic.premium": 560.0, "take_up.prices.basic": 560.0}
+    assert Session("anjia").set(anjia, "take_up.prices.basic", 560).change == one.change
+    assert 'name = "dearer"' in study_file(anjia, one.keep("Dearer"))  # it is read back
+    assert one.set(anjia, "take_up.prices.basic", "").change == {}
+    assert one.set(anjia, "tiers.tier.basic.premium", 500).change == {}

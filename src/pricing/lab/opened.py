@@ -116,6 +116,11 @@ class OpenStudy(ABC):
         )
 
     @property
+    def together(self) -> Mapping[str, tuple[str, ...]]:
+        """Fields that say the same thing twice in the file: who turns one turns the others."""
+        return {}
+
+    @property
     def traces(self) -> tuple[str, ...]:
         """A few policy numbers whose price can be traced; none where it cannot."""
         return ()
@@ -131,6 +136,9 @@ class OpenStudy(ABC):
                 entry = key.removeprefix(f"{field.whole}.")
                 found[field.whole] = {**found.get(field.whole, {}), entry: value}
         return found
+
+
+OFFERED = "take_up.prices."
 
 
 class OpenPlan(OpenStudy):
@@ -152,6 +160,17 @@ class OpenPlan(OpenStudy):
     def sections(self) -> Mapping[str, BaseModel]:
         """The plan's own sections."""
         return dict(self.study.settings.plans)
+
+    @property
+    def together(self) -> Mapping[str, tuple[str, ...]]:
+        """A tier's premium and the price at which ``[take_up]`` offers it."""
+        pairs = [
+            (f"tiers.tier.{key.removeprefix(OFFERED)}.premium", key)
+            for key in self.fields
+            if key.startswith(OFFERED)
+        ]
+        both = [pair for pair in pairs if pair[0] in self.fields]
+        return {one: (other,) for a, b in both for one, other in ((a, b), (b, a))}
 
     @property
     def present(self) -> Mapping[str, Mapping[str, Any]]:

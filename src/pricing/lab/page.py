@@ -339,7 +339,8 @@ def _scenarios(opened: OpenStudy, session: Session, lang: Language) -> Any:
             for s in opened.scenarios
         ),
     ]  # fmt: skip
-    last = f"kept:{session.scenarios[-1].name}" if session.scenarios else "now:"
+    kept = [f"kept:{one.name}" for one in session.scenarios]
+    sides = ["file:", "now:", *kept][-2:] if len(kept) > 1 else ["file:", *(kept or ["now:"])]
     picks = [
         html.Div(
             [
@@ -347,7 +348,7 @@ def _scenarios(opened: OpenStudy, session: Session, lang: Language) -> Any:
                 dcc.Dropdown(id=side, options=options, value=value, clearable=False),
             ]
         )
-        for side, value in (("left", "file:"), ("right", last))
+        for side, value in zip(("left", "right"), sides, strict=True)
     ]
     return html.Div(
         [

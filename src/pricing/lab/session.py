@@ -102,7 +102,7 @@ class Session:
         return replace(self, change=change, past=(*self.past, self.change), future=())
 
     def set(self, opened: OpenStudy, key: str, entered: object) -> Session | Fault:
-        """Turn one field; what equals the file, or is emptied, goes out of the change.
+        """Turn one field, and those that say the same; what equals the file, or is emptied, goes out.
 
         Returns
         -------
@@ -112,16 +112,20 @@ class Session:
         field = opened.fields.get(key)
         if field is None:
             return Fault(key, "no_such_field", {"name": key})
-        rest = {k: v for k, v in self.change.items() if k != key}
         if entered is None or (isinstance(entered, str) and not entered.strip()):
-            return self.turned(rest)
+            gone = {key, *opened.together.get(key, ())}
+            return self.turned({k: v for k, v in self.change.items() if k not in gone})
         value = read_value(field, entered)
         if isinstance(value, Fault):
             return value
-        same = value == field.value and isinstance(value, bool) == isinstance(field.value, bool)
-        if key in self.change and not same:  # dragging the same field again keeps its place
-            return self.turned({**self.change, key: value})
-        return self.turned(rest if same else {**rest, key: value})
+        change = dict(self.change)
+        for one in (key, *opened.together.get(key, ())):
+            stands = opened.fields[one].value
+            if value == stands and isinstance(value, bool) == isinstance(stands, bool):
+                change.pop(one, None)
+            else:
+                change[one] = value  # dragging the same field again keeps its place
+        return self.turned(change)
 
     def undone(self) -> Session:
         """Go one change back."""
