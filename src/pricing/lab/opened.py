@@ -16,7 +16,7 @@ from pricing.errors import InputError
 from pricing.lab.fields import Field, fields_of
 from pricing.plans.lately import Lately
 from pricing.plans.open_file import open_file
-from pricing.plans.plan_file import changed, plan_of
+from pricing.plans.plan_file import plan_of
 from pricing.plans.plan_study import PlanStudy
 from pricing.privacy.small_cells import suppressed
 from pricing.renewal.price_trace import PriceTrace
@@ -165,7 +165,7 @@ class OpenPlan(OpenStudy):
 
     def held(self, change: Change) -> Any:
         """Hold a change against the contract."""
-        return changed(self.study.settings, self.whole(change))
+        return self.study.changed(self.whole(change))
 
     def judged(self, change: Change) -> dict[str, float]:
         """Give the figures of every plan of the file."""
