@@ -116,9 +116,9 @@ class OpenStudy(ABC):
         )
 
     @property
-    def traces(self) -> tuple[str, ...]:
-        """A few policy numbers whose price can be traced; none where it cannot."""
-        return ()
+    def traces(self) -> bool:
+        """Whether the price of a policy can be traced; which policies there are is not shown."""
+        return False
 
     def whole(self, change: Change) -> dict[str, Any]:
         """Give a change as a scenario may write it: tables the file does not hold are given as one."""
@@ -235,12 +235,10 @@ class OpenBook(OpenStudy):
             return super().trace(policy_id, change)
         return self.book.trace(policy_id, self.held(change).discount, renewed)
 
-    @cached_property
-    def traces(self) -> tuple[str, ...]:
-        """The first policies whose renewal is due."""
-        if self.book.due is None:
-            return ()
-        return tuple(self.book.due.select("policy_id").head(5).collect()["policy_id"].cast(str))
+    @property
+    def traces(self) -> bool:
+        """Whether renewals are due in the book."""
+        return self.book.due is not None
 
 
 def written(change: Change) -> str:
