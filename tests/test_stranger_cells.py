@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
+from typing import ClassVar
 
 import polars as pl
 import pytest
@@ -106,8 +108,32 @@ def test_the_lab_asks_for_a_policy_number_and_shows_none():
         due = pl.LazyFrame({"policy_id": ["P000000007", "P000000008"]})
 
     opened = OpenBook.__new__(OpenBook)
-    object.__setattr__(opened, "book", Book())
+    opened.book = Book()
     session = Session("huoli")
     said = [str(tab_body("trace", opened, session, {}, lang, None)) for lang in LANGUAGES]
     assert opened.traces
     assert not [text for text in said if "P00000000" in text]
+
+
+def test_the_lab_hides_of_the_schedule_what_the_report_hides():
+    frame = pl.DataFrame({"health_group": GROUPS, "adjusted_lower": WEIGHTS, "amount": WEIGHTS})
+    counted = pl.DataFrame({"health_group": GROUPS, "exposure": WEIGHTS, "claims": CLAIMS})
+    counted = counted.with_columns(exposure=pl.col("claims") * 10.0)
+
+    class Book:
+        effect = Result(table=counted)
+        checks: ClassVar = {}
+
+        def schedule(self, wanted):
+            return Result(table=frame)
+
+        def shift(self, wanted, schedule):
+            return Result(table=pl.DataFrame({"x": [1.0]}))
+
+    opened = OpenBook.__new__(OpenBook)
+    head = SimpleNamespace(minimum_cell=10)
+    opened.study = SimpleNamespace(settings=SimpleNamespace(study=head, discount=None))
+    opened.book = Book()
+    shown = opened.shown({})
+    assert list(shown) == ["schedule", "discount_shift"]
+    assert hidden_in(shown["schedule"], "amount") == ["G2", "G4"]

@@ -177,6 +177,9 @@ class OpenPlan(OpenStudy):
         return suppressed(found, self.study.settings.study.minimum_cell)
 
 
+COUNTED = "counted:group_effect"  # no name of a result
+
+
 class OpenBook(OpenStudy):
     """A study of a book with a health discount; its cells are prepared once and kept.
 
@@ -226,7 +229,9 @@ class OpenBook(OpenStudy):
             "discount_shift": self.book.shift(wanted, schedule),
             **self.book.checks,
         }
-        return suppressed(found, self.study.settings.study.minimum_cell)
+        counted = {COUNTED: self.book.effect, **found}  # what the report hides by its counts
+        shown = suppressed(counted, self.study.settings.study.minimum_cell)
+        return {name: result for name, result in shown.items() if name in found}
 
     def trace(self, policy_id: str, change: Change) -> PriceTrace:
         """Price one renewal under a change, step by step."""
