@@ -56,16 +56,26 @@ def test_the_weight_of_a_level_gives_no_count_back():
 
 
 def test_a_level_within_a_hidden_one_and_a_level_by_its_term_are_hidden():
-    inner = pl.DataFrame({"tier": ["a", "b"], "health_group": ["G4", "G0"], "claims_cost": [7.0, 8.0]})
+    inner = pl.DataFrame(
+        {"tier": ["a", "b"], "health_group": ["G4", "G0"], "claims_cost": [7.0, 8.0]}
+    )
     terms = pl.DataFrame({"term": ["health_group"] * 5, "level": GROUPS, "std_error": WEIGHTS})
     found = results(inner=Result(table=inner), terms=Result(table=terms))
     assert found["inner"].table["claims_cost"].to_list() == [None, 8.0]
-    assert found["terms"].table["std_error"].is_null().to_list() == [False, False, True, False, True]
+    assert found["terms"].table["std_error"].is_null().to_list() == [
+        False,
+        False,
+        True,
+        False,
+        True,
+    ]
 
 
 def test_what_is_told_of_renewals_and_prices_stays():
     frame = pl.DataFrame({"health_group": GROUPS, "offers": [90] * 5, "renewed": [80] * 5})
-    assert "cell_hidden" not in results(persistency=Result(table=frame))["persistency"].table.columns
+    assert (
+        "cell_hidden" not in results(persistency=Result(table=frame))["persistency"].table.columns
+    )
 
 
 def test_moves_between_groups_are_counts_of_persons():
@@ -77,7 +87,9 @@ def test_moves_between_groups_are_counts_of_persons():
     })  # fmt: skip
     shown = suppressed({"group_moves": Result(table=moves)}, 10)["group_moves"].table
     assert shown["cell_hidden"].to_list().count("<10") == 1
-    assert shown["moves"].null_count() >= 4  # a rectangle at least: rows and columns have known totals
+    assert (
+        shown["moves"].null_count() >= 4
+    )  # a rectangle at least: rows and columns have known totals
     assert shown["weight"].is_null().to_list() == shown["moves"].is_null().to_list()
 
 
