@@ -70,7 +70,7 @@ def test_a_record_names_no_cells_outside_its_folder(tmp_path):
     other.mkdir()
     record["kept"] = "../../elsewhere.parquet"
     record["settings"]["discount"]["cap"] = 0.05
-    record["settings"]["model"]["spread"] = "other"
+    next(iter(record["tables"].values()))["fingerprint"] = "other"
     record["headline"] = {name: value + 1 for name, value in record["headline"].items()}
     (other / "run.json").write_text(json.dumps(record), encoding="utf-8")
     notes = " ".join(compare_runs(tmp_path / "r" / "one", other).basis.notes)
