@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 
+import polars as pl
 import pytest
 
+from pricing.activity.pseudonym import Key
 from pricing.data.tables import bundled
 from pricing.errors import InputError
+from pricing.files import replacing
 from pricing.lab.export import study_file
 from pricing.lab.opened import open_for_turning
 from pricing.lab.session import Session
 from pricing.plans.plan_file import read_plan
 from pricing.plans.plan_study import PlanStudy
+from pricing.privacy.pseudonymise import pseudonymise, read_folder
 from pricing.report.provenance import inputs_of
 
 STUDY = bundled("studies/huoli_members.toml").read_text(encoding="utf-8")
@@ -106,3 +110,35 @@ def test_a_record_of_a_run_opens_no_file_outside_the_folder_given(tmp_path):
     settings["programme"]["file"] = str(tmp_path / "own.toml")
     with pytest.raises(InputError, match="lies outside"):
         PlanStudy.of(settings, folder=tmp_path / "data", work=tmp_path / "work")
+
+
+def test_a_lock_that_is_a_link_empties_no_file(tmp_path):
+    mine = tmp_path / "mine.txt"
+    mine.write_text("not to be lost", encoding="utf-8")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / ".report.lock").symlink_to(mine)
+    with (
+        pytest.raises(InputError, match="is a link"),
+        replacing(tmp_path / "out" / "report") as beside,
+    ):
+        beside.write_text("x", encoding="utf-8")
+    assert mine.read_text(encoding="utf-8") == "not to be lost"
+
+
+@pytest.mark.parametrize(
+    "kind", [pl.Categorical, pl.Float64, pl.Int64, pl.String, pl.Decimal(20, 0)]
+)
+def test_a_telephone_number_is_found_however_it_is_kept(kind):
+    numbers = pl.Series("note", ["13812345678", "13912345678"])
+    whole = kind if kind in (pl.Categorical, pl.String) else pl.Int64
+    table = pl.DataFrame({"policy_id": ["a", "b"], "note": numbers.cast(whole).cast(kind)})
+    with pytest.raises(InputError, match="without a key") as seen:
+        pseudonymise({"policies": table}, Key(bytes(range(32))))
+    assert "2 of 2 look like a mobile number" in seen.value.faults[0]
+
+
+def test_a_file_that_is_named_like_a_pattern_is_that_file(tmp_path):
+    for name, value in (("a[b].csv", "1"), ("ab.csv", "2")):
+        (tmp_path / name).write_text(f"policy_id\n{value}\n", encoding="utf-8")
+    found = read_folder(tmp_path)
+    assert found["a[b].csv"]["policy_id"].to_list() == ["1"]
