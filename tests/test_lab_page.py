@@ -417,7 +417,7 @@ def test_the_price_of_a_policy_is_traced(page, address, desk, monkeypatch):
             raise InputError("no renewal of P9 is due")
         return trace_price(price_renewals(due, rules), [policy], rules)[policy]
 
-    monkeypatch.setattr(type(opened), "traces", ("P1",))
+    monkeypatch.setattr(type(opened), "traces", True)
     monkeypatch.setattr(opened, "trace", trace, raising=False)
     opened_at(page, address, "taiankang", "zh")
     tab(page, "保费溯源")

@@ -118,7 +118,7 @@ def test_files_are_told_apart_by_size_and_time(tmp_path):
 def test_the_trace_of_the_book_is_what_the_renewal_charges(book):
     _, _, opened = book
     assert opened.traces
-    for policy in opened.traces:
+    for policy in opened.book.due.select("policy_id").head(5).collect()["policy_id"].cast(str):
         plain = opened.trace(policy, {})
         assert round(100 * plain.table["step_amount"].sum()) == round(100 * plain.facts["premium"])
         assert plain.facts["adjustment"] == opened.book.adjustment

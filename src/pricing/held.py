@@ -75,7 +75,14 @@ def _locked(path: Path, wait: bool) -> int | None:
     import fcntl
 
     while True:
-        held = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            held = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+        except OSError as error:
+            if path.is_symlink():  # what it leads to would be emptied
+                raise InputError(
+                    "the lock beside the output is a link", where=str(path), do="remove it"
+                ) from None
+            raise error from None
         try:
             fcntl.flock(held, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
             with suppress(FileNotFoundError):  # who held it before may have removed it meanwhile

@@ -125,7 +125,7 @@ def log(file: Path = Path("reports/decisions.jsonl"), /, *, known: str = "") -> 
     known
         Hash of a line noted elsewhere, which must be among them.
     """
-    from pricing.errors import InputError
+    from pricing.errors import InputError, plain
     from pricing.report.decisions import read_decisions
 
     if not file.is_file():
@@ -137,7 +137,8 @@ def log(file: Path = Path("reports/decisions.jsonl"), /, *, known: str = "") -> 
         return 1
     for one in held:
         why = f" Because: {one.because}" if one.because else ""
-        print(f"{one.number}. {one.time} {one.who} on {one.study} (run {one.run}): {one.what}{why}")
+        said = f"{one.number}. {one.time} {one.who} on {one.study} (run {one.run}): {one.what}{why}"
+        print(plain(said).replace("\n", "\n    "))  # no line of a text looks like one of the log
     print(
         f"{len(held)} decisions, their chain is whole; the last has the hash {held[-1].hash if held else '–'}"
     )

@@ -275,6 +275,7 @@ def _run(
     from pricing.files import require_replaceable
     from pricing.plans.open_file import open_file
     from pricing.report.page import MARK, write
+    from pricing.report.run_record import read_record
     from pricing.report.sections import DECISION
 
     study = open_file(path, work=work, engine=engine)
@@ -292,10 +293,11 @@ def _run(
         advance("report")
         page = write(study, results, folder)
     print(f"\n{study.title('en')}")
-    first = {result.kind: result for result in reversed(list(results.values()))}
+    said = (read_record(folder) or {}).get("findings", {})  # what the report says, and no more
+    first = {result.kind: name for name, result in reversed(list(results.items()))}
     for kind in ("data_check", *DECISION, "recovery"):
         if kind in first:
-            print(f"  {first.pop(kind).finding('en')}")
+            print(f"  {said[first.pop(kind)]['en']}")
     if study.settings.study.minimum_cell and _rejected(study):
         print(f"  Rejected rows name persons and are no part of the report: pricing check {path}")
     return page

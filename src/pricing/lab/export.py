@@ -90,7 +90,10 @@ def study_file(opened: OpenStudy, session: Session) -> str:
     with tempfile.TemporaryDirectory() as folder:
         there = Path(folder) / opened.study.path.name
         there.write_text(text, encoding="utf-8")
-        (read_plan if isinstance(opened, OpenPlan) else read_settings)(there)
+        if isinstance(opened, OpenPlan):
+            read_plan(there, folder=opened.study.path.parent)
+        else:
+            read_settings(there)
     return text
 
 

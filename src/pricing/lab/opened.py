@@ -16,7 +16,7 @@ from pricing.errors import InputError
 from pricing.lab.fields import Field, fields_of
 from pricing.plans.lately import Lately
 from pricing.plans.open_file import open_file
-from pricing.plans.plan_file import changed, plan_of
+from pricing.plans.plan_file import plan_of
 from pricing.plans.plan_study import PlanStudy
 from pricing.privacy.small_cells import suppressed
 from pricing.renewal.price_trace import PriceTrace
@@ -121,9 +121,9 @@ class OpenStudy(ABC):
         return {}
 
     @property
-    def traces(self) -> tuple[str, ...]:
-        """A few policy numbers whose price can be traced; none where it cannot."""
-        return ()
+    def traces(self) -> bool:
+        """Whether the price of a policy can be traced; which policies there are is not shown."""
+        return False
 
     def whole(self, change: Change) -> dict[str, Any]:
         """Give a change as a scenario may write it: tables the file does not hold are given as one."""
@@ -184,7 +184,7 @@ class OpenPlan(OpenStudy):
 
     def held(self, change: Change) -> Any:
         """Hold a change against the contract."""
-        return changed(self.study.settings, self.whole(change))
+        return self.study.changed(self.whole(change))
 
     def judged(self, change: Change) -> dict[str, float]:
         """Give the figures of every plan of the file."""
@@ -194,6 +194,9 @@ class OpenPlan(OpenStudy):
         """Give the plans' own results that are quick."""
         found = self.study.at_once(self.whole(change))
         return suppressed(found, self.study.settings.study.minimum_cell)
+
+
+COUNTED = "counted:group_effect"  # no name of a result
 
 
 class OpenBook(OpenStudy):
@@ -245,7 +248,9 @@ class OpenBook(OpenStudy):
             "discount_shift": self.book.shift(wanted, schedule),
             **self.book.checks,
         }
-        return suppressed(found, self.study.settings.study.minimum_cell)
+        counted = {COUNTED: self.book.effect, **found}  # what the report hides by its counts
+        shown = suppressed(counted, self.study.settings.study.minimum_cell)
+        return {name: result for name, result in shown.items() if name in found}
 
     def trace(self, policy_id: str, change: Change) -> PriceTrace:
         """Price one renewal under a change, step by step."""
@@ -254,12 +259,10 @@ class OpenBook(OpenStudy):
             return super().trace(policy_id, change)
         return self.book.trace(policy_id, self.held(change).discount, renewed)
 
-    @cached_property
-    def traces(self) -> tuple[str, ...]:
-        """The first policies whose renewal is due."""
-        if self.book.due is None:
-            return ()
-        return tuple(self.book.due.select("policy_id").head(5).collect()["policy_id"].cast(str))
+    @property
+    def traces(self) -> bool:
+        """Whether renewals are due in the book."""
+        return self.book.due is not None
 
 
 def written(change: Change) -> str:

@@ -374,8 +374,7 @@ def _change_said(opened: OpenStudy, change: Mapping[str, Any], lang: Language) -
 def _trace(opened: OpenStudy, lang: Language) -> Any:
     from dash import dcc, html
 
-    some = opened.traces
-    if not some:
+    if not opened.traces:
         return html.P(say("lab.trace_none", lang), className="hint")
     return html.Div(
         [
@@ -387,7 +386,7 @@ def _trace(opened: OpenStudy, lang: Language) -> Any:
                 ],
                 className="keep",
             ),
-            html.Small(say("lab.trace_some", lang, some=", ".join(some))),
+            html.Small(say("lab.trace_some", lang)),
             html.Div(id="trace"),
         ]
     )

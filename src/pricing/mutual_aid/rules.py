@@ -176,7 +176,11 @@ def aid_rules(source: str | Path | Mapping[str, Any]) -> AidRules:
         said, where = source, "mutual aid"
     else:
         path = Path(source)
-        file = path if path.suffix == ".toml" else bundled(f"mutual_aid/{source}.toml")
+        file = (
+            path
+            if isinstance(source, Path) or path.suffix == ".toml"
+            else bundled(f"mutual_aid/{source}.toml")
+        )
         where = str(file)
         said = toml_tree(file, said="not a file of rules")
     allowed = {f.name for f in fields(AidRules)}

@@ -26,17 +26,19 @@ from pricing.result.figure import COLOURS
 from pricing.result.series import flow_figure
 from pricing.result.shape import Basis, Result
 from pricing.result.words import Language, label, say
-from pricing.study.sections import Strict
+from pricing.study.sections import NamesFile
 
 __all__ = ["GroupFlow", "LiftSummary", "Prepared", "ProgrammeSection", "TaskValues"]
 
 TABLES = ("programme_members", "activity_days", "programme_events")
 
 
-class ProgrammeSection(Strict):
+class ProgrammeSection(NamesFile):
     """``[programme]``: which programme, what of it is tried otherwise, when one asks for a lift."""
 
-    file: str = Field(description="A bundled programme's name, or the path of a programme file")
+    file: str = Field(
+        description="A bundled programme's name, or the path of a programme file from this file's folder"
+    )
     cut_offs: dict[str, float] = Field(
         default_factory=dict, description="Health value at which a group begins, tried instead"
     )
@@ -249,7 +251,7 @@ def present(section: ProgrammeSection) -> dict[str, Any]:
 
 
 def _programme(section: ProgrammeSection) -> Programme:
-    programme = read_programme(section.file)
+    programme = read_programme(section.place(section.file))
     unknown = [g for g in {**section.cut_offs, **section.rates} if g not in programme.groups]
     if unknown:
         raise InputError(

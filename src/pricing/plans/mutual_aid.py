@@ -35,7 +35,7 @@ from pricing.sharing.cap import cap_shares
 from pricing.sharing.fairness import compare_rules
 from pricing.sharing.rule import RULES, share_rule
 from pricing.sharing.settlement import AlikeRounding
-from pricing.study.sections import Strict
+from pricing.study.sections import NamesFile, Strict
 
 __all__ = ["AidBehaviour", "MutualAidSection", "Prepared"]
 
@@ -71,7 +71,7 @@ class AidBehaviour(Strict):
     )
 
 
-class MutualAidSection(Strict):
+class MutualAidSection(NamesFile):
     """``[mutual_aid]``: which rules, what of them is tried otherwise, which period is settled."""
 
     rules: str = Field(description="A bundled plan's name, or the path of a file of rules")
@@ -136,7 +136,7 @@ class MutualAidSection(Strict):
 
     def plan(self) -> AidRules:
         """The rules with what is tried instead."""
-        rules = aid_rules(self.rules)
+        rules = aid_rules(self.place(self.rules))
         named = ("fee", "cap_per_case", "cap_per_year", "waiting_days", "shortfall", "rounding")
         given = {name: getattr(self, name) for name in named if getattr(self, name) is not None}
         if self.flat_benefit is not None:
@@ -167,7 +167,7 @@ def prepare(
     section: MutualAidSection, tables: Mapping[str, pl.DataFrame], basis: Basis
 ) -> Prepared:
     """Match cases with members and estimate the plan's incidence against the table."""
-    rules = aid_rules(section.rules)
+    rules = aid_rules(section.place(section.rules))
     members, cases = tables["aid_members"], tables["aid_cases"]
     if "sex" not in members.columns:
         raise InputError("the plan's incidence is by sex", where="aid_members", do="deliver sex")
@@ -375,7 +375,7 @@ def _spiral(section: MutualAidSection, rules: AidRules, prepared: Prepared) -> R
         ends = rules.benefit[0].age_from, rules.benefit[-1].age_to
         designs["flat_benefit"] = rules.but(benefit=(AidBenefit(*ends, largest),))
     else:
-        plain = aid_rules(section.rules)
+        plain = aid_rules(section.place(section.rules))
         designs = {"flat_benefit": rules, rules.name: plain}
     ages = (youngest, rules.exit_age - 1)
     return unravelling(designs, prepared.incidence, ages=ages, leave_above=section.leave_above)

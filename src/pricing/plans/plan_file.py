@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
@@ -14,9 +13,10 @@ from pydantic import Field, ValidationError, create_model
 
 from pricing.data.delivered import TABLES
 from pricing.errors import InputError, nearest
-from pricing.inputs import require_inside
+from pricing.files import fingerprint
+from pricing.inputs import bytes_of, require_inside
 from pricing.study.changes import scenario_faults, with_changes
-from pricing.study.sections import Head, Scenario, Strict, Table
+from pricing.study.sections import Head, Scenario, Strict, Table, is_path
 from pricing.study.toml_file import faults_said, read_toml
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "plan_of",
     "plan_settings",
     "read_plan",
+    "require_files_inside",
 ]
 
 PLANS: dict[str, tuple[str, str]] = {  # section of the file: its module, and the class of its keys
@@ -66,6 +67,22 @@ class PlanSettings(Strict):
         found = {name: getattr(self, name, None) for name in PLANS}
         return {name: section for name, section in found.items() if section is not None}
 
+    def files(self) -> dict[str, str]:
+        """Hash each file that a section names, by the path as it is written; of a folder its files."""
+        named = {
+            str(getattr(self.plans[name], key)): self.plans[name]
+            for name, key in FILES.items()
+            if name in self.plans and is_path(getattr(self.plans[name], key))
+        }
+        found: dict[str, str] = {}
+        for said, section in named.items():
+            place = Path(section.place(said))  # type: ignore[attr-defined]
+            own = sorted(place.glob("*.toml")) if place.is_dir() else [place]
+            for path in own:
+                shown = f"{said}/{path.name}" if place.is_dir() else said
+                found[shown] = fingerprint(bytes_of(path))
+        return found
+
 
 def plan_of(section: str) -> ModuleType:
     """Give the module that prices a section of a plan file.
@@ -86,13 +103,15 @@ def _model(sections: frozenset[str]) -> type[PlanSettings]:
     return create_model("PlanFile", __base__=PlanSettings, **fields)
 
 
-def read_plan(path: str | Path) -> PlanSettings:
+def read_plan(path: str | Path, *, folder: str | Path | None = None) -> PlanSettings:
     """Read and hold the file of a plan study against its contract; every fault is said at once.
 
     Parameters
     ----------
     path : path
         A TOML file with one of the plans' sections; ``data/studies/huoli_members.toml`` is an example.
+    folder : path, optional
+        Where the paths of a programme or of rules start; the file's own folder where left out.
 
     Raises
     ------
@@ -109,13 +128,14 @@ def read_plan(path: str | Path) -> PlanSettings:
     """
     path = Path(path)
     raw = read_toml(path)
-    _require_files_inside(raw, path.parent)
-    settings, faults = _held(raw)
+    place = path.parent if folder is None else Path(folder)
+    require_files_inside(raw, place)
+    settings, faults = _held(raw, place)
     if settings is not None:
         faults += _data_faults(settings) + _price_faults(settings)
         faults += scenario_faults(settings.scenarios, PLANS)
         for scenario in settings.scenarios:
-            faults += _scenario_faults(raw, scenario)
+            faults += _scenario_faults(raw, scenario, place)
     if faults or settings is None:
         raise InputError(
             f"{len(faults)} fault(s) in the study file",
@@ -126,7 +146,9 @@ def read_plan(path: str | Path) -> PlanSettings:
     return settings
 
 
-def changed(settings: PlanSettings, change: Mapping[str, Any]) -> PlanSettings:
+def changed(
+    settings: PlanSettings, change: Mapping[str, Any], *, folder: str | Path | None = None
+) -> PlanSettings:
     """Give the settings with some keys changed, held against the contract again.
 
     Parameters
@@ -136,6 +158,8 @@ def changed(settings: PlanSettings, change: Mapping[str, Any]) -> PlanSettings:
     change : mapping
         Dotted key to new value, such as ``{"care.benefit.amount": 600}``; an entry of a list is
         meant by its number or by its ``name``.
+    folder : path, optional
+        Of the study file, from which the paths in it start.
 
     Raises
     ------
@@ -155,10 +179,10 @@ def changed(settings: PlanSettings, change: Mapping[str, Any]) -> PlanSettings:
         raise InputError(
             f"{len(moved)} fault(s) in the change", where=settings.study.name, faults=moved
         )
-    return plan_settings(wanted)
+    return plan_settings(wanted, folder=folder)
 
 
-def plan_settings(raw: Mapping[str, Any]) -> PlanSettings:
+def plan_settings(raw: Mapping[str, Any], *, folder: str | Path | None = None) -> PlanSettings:
     """Hold what a plan's file would say against its contract.
 
     Raises
@@ -173,7 +197,7 @@ def plan_settings(raw: Mapping[str, Any]) -> PlanSettings:
     >>> plan_settings(raw).study.name
     'huoli_members'
     """
-    after, faults = _held(raw)
+    after, faults = _held(raw, None if folder is None else Path(folder))
     if faults or after is None:
         raise InputError("a change that breaks the plan", faults=faults)
     return after
@@ -183,18 +207,27 @@ def _named(raw: Mapping[str, Any], section: str) -> str | None:
     """The path of a file that a section names; none where it is the name of a bundled one."""
     held = raw.get(section)
     said = held.get(FILES[section]) if isinstance(held, Mapping) else None
-    plain = isinstance(said, str) and re.fullmatch(r"[A-Za-z0-9_-]*", said) is not None
-    return None if plain or not isinstance(said, str) else said
+    return said if isinstance(said, str) and is_path(said) else None
 
 
-def _require_files_inside(raw: Mapping[str, Any], folder: Path) -> None:
-    """Refuse a programme or rules outside the study file's folder, unless it says so."""
+def require_files_inside(raw: Mapping[str, Any], folder: Path) -> None:
+    """Refuse a programme or rules outside the study file's folder, unless it says so.
+
+    Examples
+    --------
+    >>> require_files_inside({"programme": {"file": "../x.toml"}}, Path("/data"))
+    Traceback (most recent call last):
+        ...
+    pricing.errors.InputError: programme.file = '../x.toml': lies outside the study file's folder /data
+      do: move it there, or say so in the study file: outside = true under [study]
+    """
     head = raw.get("study")
     if isinstance(head, Mapping) and head.get("outside") is True:
         return
     for section in FILES:
         if (said := _named(raw, section)) is not None:
-            require_inside(Path(said), folder, said=f"{section}.{FILES[section]} = {said!r}")
+            for path in (folder / said, *sorted((folder / said).glob("*.toml"))):
+                require_inside(path, folder, said=f"{section}.{FILES[section]} = {said!r}")
 
 
 def _moved(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
@@ -206,7 +239,7 @@ def _moved(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _held(raw: Mapping[str, Any]) -> tuple[PlanSettings | None, list[str]]:
+def _held(raw: Mapping[str, Any], folder: Path | None) -> tuple[PlanSettings | None, list[str]]:
     sections = frozenset(raw) & frozenset(PLANS)
     if not sections:
         return None, [f"file: no plan's section; give one of {', '.join(PLANS)}"]
@@ -218,7 +251,7 @@ def _held(raw: Mapping[str, Any]) -> tuple[PlanSettings | None, list[str]]:
     ]
     try:
         known = {name: value for name, value in raw.items() if name not in unknown}
-        return model.model_validate(known), faults
+        return model.model_validate(known, context={"folder": folder}), faults
     except ValidationError as error:
         return None, faults + faults_said(error, model)
 
@@ -257,7 +290,7 @@ def _data_faults(settings: PlanSettings) -> list[str]:
     return faults
 
 
-def _scenario_faults(raw: Mapping[str, Any], scenario: Scenario) -> list[str]:
+def _scenario_faults(raw: Mapping[str, Any], scenario: Scenario, folder: Path) -> list[str]:
     place = f"scenarios.{scenario.name}"
     if any(key.partition(".")[0] not in PLANS for key in scenario.change):
         return []  # said already
@@ -266,7 +299,7 @@ def _scenario_faults(raw: Mapping[str, Any], scenario: Scenario) -> list[str]:
     except InputError as error:
         return [f"{place}: {error.problem}"]
     moved = _moved(raw, after)
-    changed_file, faults = (None, moved) if moved else _held(after)
+    changed_file, faults = (None, moved) if moved else _held(after, folder)
     if changed_file is not None:
         faults += _price_faults(changed_file)
     return [f"{place}: {fault}" for fault in faults]

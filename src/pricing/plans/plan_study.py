@@ -15,7 +15,14 @@ from pricing.data.check import Checked, check_book, write_rejected
 from pricing.errors import InputError
 from pricing.files import fingerprint, replacing
 from pricing.held import alone
-from pricing.plans.plan_file import PlanSettings, changed, plan_of, plan_settings, read_plan
+from pricing.plans.plan_file import (
+    PlanSettings,
+    changed,
+    plan_of,
+    plan_settings,
+    read_plan,
+    require_files_inside,
+)
 from pricing.result.shape import Basis, Result
 from pricing.result.words import Language
 from pricing.study.data_check import DataCheck, data_check, fingerprint_of
@@ -63,7 +70,8 @@ class PlanStudy:
         """Make a study of what a plan's file would say, its tables below a folder."""
         study = cls.__new__(cls)
         study.path, study.text, study._work = Path(folder) / "plan.toml", "", Path(work)
-        study.settings = plan_settings(settings)
+        require_files_inside(settings, Path(folder))
+        study.settings = plan_settings(settings, folder=folder)
         study.name, study._stands = study.settings.study.name, {}
         return study
 
@@ -74,8 +82,17 @@ class PlanStudy:
     def but(self, change: Mapping[str, Any]) -> PlanStudy:
         """Open the study anew with some keys of its file changed."""
         other = PlanStudy(self.path, work=self._work)
-        other.settings = changed(self.settings, change)
+        other.settings = self.changed(change)
         return other
+
+    def changed(self, change: Mapping[str, Any] | None) -> PlanSettings:
+        """Give the settings with some keys changed; paths in them start from the file's folder."""
+        return changed(self.settings, change, folder=self.path.parent) if change else self.settings
+
+    @cached_property
+    def files(self) -> dict[str, str]:
+        """Fingerprint of each file that the settings name, as it was when it was first asked for."""
+        return self.settings.files()
 
     @cached_property
     def checked(self) -> dict[str, Checked]:
@@ -130,8 +147,9 @@ class PlanStudy:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of the file and of every accepted row, in the order they were read."""
-        return fingerprint_of(self.checked, self.settings.model_dump_json())
+        """Hash of the file, of those it names and of every accepted row, in the order they were read."""
+        named = [f"{name}={held}" for name, held in sorted(self.files.items())]
+        return fingerprint_of(self.checked, self.settings.model_dump_json(), *named)
 
     @cached_property
     def data_fingerprint(self) -> str:
@@ -174,7 +192,7 @@ class PlanStudy:
 
     def headline(self, change: Mapping[str, Any] | None = None) -> dict[str, float]:
         """Give the figures a scenario is judged by, of all plans of the file, with some keys changed."""
-        settings = changed(self.settings, change) if change else self.settings
+        settings = self.changed(change)
         found: dict[str, float] = {}
         by: dict[str, str] = {}
         for section, held in settings.plans.items():
@@ -195,7 +213,7 @@ class PlanStudy:
 
     def at_once(self, change: Mapping[str, Any] | None = None) -> dict[str, Result]:
         """Give the few results a page shows at once, with some keys changed; named as in a run."""
-        settings = changed(self.settings, change) if change else self.settings
+        settings = self.changed(change)
         said = json.dumps(dict(change or {}), sort_keys=True, default=str)
         basis = replace(self.basis, fingerprint=fingerprint(self.fingerprint, said))
         found: dict[str, Result] = {}

@@ -10,7 +10,7 @@ __all__ = ["events_of", "identifiers_in", "keys_of", "unit_of"]
 
 UNITS = (  # the first that a frame has says how many stand in a cell
     "persons", "members", "policies", "headcount", "lives", "insured", "offers", "cases", "visits",
-    "assessments", "seen", "policy_years", "exposure", "at_risk",
+    "assessments", "seen", "moves", "policy_years", "exposure", "at_risk",
 )  # fmt: skip
 EVENTS = ("claims", "large_claims", "exceedances", "uses")  # what happened to somebody's health
 ADDS_NOT = ("at_risk",)  # one person stands in many of its cells

@@ -19,6 +19,7 @@ from pricing.privacy.counted import (
     AS_ASKED,
     CHARGED,
     IDENTIFIERS,
+    KEY,
     NOT_PERSONS,
     UNITS,
     events_of,
@@ -35,6 +36,22 @@ MARK = "cell_hidden"
 BESIDE = "withheld"  # hidden so that a small cell cannot be worked out
 WHOLE_BOOK = ("total", "all", "whole book", "everybody")
 RECORDS = {"benefit_experience": ("amounts",)}  # a row per claim, whatever its columns are called
+OF_PRICES = (
+    "offers",
+    "policies",
+    "at_risk",
+    "moves",
+)  # frames of renewals and premiums: no claims in them
+FOLLOWED = ("claims", "uses")  # what is estimated of a level is estimated of these
+OF_ITS_TABLE = (
+    "outcome",
+    "side",
+    "cause",
+    "step",
+    "quantity",
+    "role",
+    "table",
+)  # no factors of the study
 TABLE = ""  # the name of a result's table among its frames
 
 Place = tuple[str, str]  # result, frame
@@ -117,6 +134,7 @@ def suppressed(results: Mapping[str, Result], minimum: int = 10) -> dict[str, Re
     few, few_told = _hidden(happened, minimum, gone)
     events = _any(happened, few)
     events_small = _any(happened, few_told)
+    follows = _following(cells, hidden, few)
     found = dict(results)
     for name, result in held.items():
         changed: dict[str, pl.DataFrame] = {}
@@ -136,7 +154,9 @@ def suppressed(results: Mapping[str, Result], minimum: int = 10) -> dict[str, Re
                     changed[key] = frame.clear()
                 continue
             out = _flags(rows, place, frame)
-            beside = _flags(events, place, frame) & ~out
+            if place in cells and _gives_a_cause_back(frame, minimum):
+                out = ~pl.Series([False] * frame.height, dtype=pl.Boolean)
+            beside = (_flags(events, place, frame) | _flags(follows, place, frame)) & ~out
             if not (out | beside).any():
                 continue
             few_here = _flags(small, place, frame) | _flags(events_small, place, frame)
@@ -176,14 +196,7 @@ def _counted(place: Place, frame: pl.DataFrame, column: str) -> Counted | None:
     """What a column of a frame counts, cell by cell; the same cell in two tables is one."""
     if not column or frame.is_empty():
         return None
-    if {"term", "level"} <= set(frame.columns):
-        keys = [[(str(t), str(v))] for t, v in frame.select("term", "level").iter_rows()]
-    else:
-        names = [n for n in keys_of(frame) if n != column]
-        keys = [
-            [(n, str(v)) for n, v in zip(names, row, strict=True) if str(v) not in WHOLE_BOOK]
-            for row in (frame.select(names).iter_rows() if names else ((),) * frame.height)
-        ]
+    keys = _keys(frame, [n for n in keys_of(frame) if n != column])
     values = frame[column].cast(pl.Float64).fill_nan(None).to_list()
     seen: dict[Ident, int] = {}
     idents: list[Ident | None] = []
@@ -242,6 +255,61 @@ def _totals(counted: Counted, at: Mapping[Ident, int], minimum: int) -> Iterator
             yield (~margin, *parts)
         elif total >= minimum:
             yield parts
+
+
+def _following(
+    frames: Mapping[Place, pl.DataFrame], hidden: set[Ident], few: set[Ident]
+) -> dict[Place, list[bool]]:
+    """Of each frame that does not count, the rows whose level is hidden where it is counted.
+
+    What is estimated for a level (its error, its loss ratio, its amount) gives back the count it rests on.
+    """
+    persons, events = (
+        _levels_hidden(those) for those in (hidden, {i for i in few if i[0] in FOLLOWED})
+    )
+    found: dict[Place, list[bool]] = {}
+    for place, frame in frames.items():
+        gone = set[frozenset[tuple[str, str]]]()
+        if not unit_of(frame):
+            gone |= persons
+        if not events_of(frame) and unit_of(frame) not in OF_PRICES:
+            gone |= events
+        if gone:
+            single = {pair for one in gone if len(one) == 1 for pair in one}
+            several = [one for one in gone if len(one) > 1]
+            found[place] = [
+                not single.isdisjoint(own) or any(one <= own for one in several)
+                for own in map(frozenset, _keys(frame, [*keys_of(frame)]))
+            ]
+    return found
+
+
+def _levels_hidden(idents: set[Ident]) -> set[frozenset[tuple[str, str]]]:
+    """The levels of factors that hidden cells are of: named alike in every table of a study."""
+    return {
+        i[1]
+        for i in idents
+        if i[1] and not any(n in OF_ITS_TABLE or KEY.search(n) for n, _ in i[1])
+    }
+
+
+def _gives_a_cause_back(frame: pl.DataFrame, minimum: int) -> bool:
+    """Whether rows by time and cause add up to a cause with few events: one survival holds all causes."""
+    if not {"cause", "events"} <= set(frame.columns):
+        return False
+    total = frame.group_by("cause").agg(pl.col("events").sum())["events"]
+    return bool(((total > 0) & (total < minimum)).any())
+
+
+def _keys(frame: pl.DataFrame, names: list[str]) -> list[list[tuple[str, str]]]:
+    """What tells the rows of a frame apart, as names and levels."""
+    for factor in ("term", "factor"):
+        if {factor, "level"} <= set(frame.columns):
+            return [[(str(t), str(v))] for t, v in frame.select(factor, "level").iter_rows()]
+    return [
+        [(n, str(v)) for n, v in zip(names, row, strict=True) if str(v) not in WHOLE_BOOK]
+        for row in (frame.select(names).iter_rows() if names else ((),) * frame.height)
+    ]
 
 
 def _any(counted: list[Counted], those: set[Ident]) -> dict[Place, list[bool]]:

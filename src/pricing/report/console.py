@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from pricing.plans.run_difference import RunDifference
@@ -30,7 +31,7 @@ def print_difference(found: RunDifference) -> None:
     for heading in ("input", "keys"):
         changed.add_column(heading, overflow="fold")
     for (kind,), rows in found.frames["changed"].group_by("input_group", maintain_order=True):
-        changed.add_row(kind, ", ".join(rows["changed_key"]))
+        changed.add_row(kind, escape(", ".join(rows["changed_key"])))
     if changed.row_count:
         console.print(changed)
     moved = found.table.filter(found.table["difference"] != 0)
@@ -41,7 +42,7 @@ def print_difference(found: RunDifference) -> None:
     for row in moved.iter_rows(named=True):
         ends = (amount_text(row[n], "en") for n in ("before", "after"))
         gaps = (amount_text(row[n], "en", signed=True) for n in ("difference", *parts))
-        table.add_row(label(row["quantity"], "en"), *ends, *gaps)
+        table.add_row(escape(label(row["quantity"], "en")), *ends, *gaps)
     if table.row_count:
         console.print(table)
     for note in found.basis.notes[1:]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -25,7 +24,6 @@ PACKAGES = (  # those that read, compute or write
     "xlsxwriter",
 )  # fmt: skip
 OURS = {".py", ".toml", ".css", ".js", ".j2", ".csv"}  # kinds of files a result may depend on
-ASKED = (".toml", ".csv", ".json", ".xml")  # what a setting that names a file ends with
 
 
 def inputs_of(study: Study | PlanStudy) -> dict[str, Any]:
@@ -68,7 +66,7 @@ def inputs_of(study: Study | PlanStudy) -> dict[str, Any]:
             "fingerprint": fingerprint(study.text),
             "text": study.text,
         },
-        "files": dict(_files(study.settings.model_dump(mode="json", exclude={"tables"}))),
+        "files": study.files if isinstance(study, PlanStudy) else {},
         "code": {"version": version("pricing"), "fingerprint": _code()},
         "packages": {
             "python": platform.python_version(),
@@ -90,20 +88,6 @@ def content_of(result: Result) -> str:
     said = json.dumps([result.kind, dict(result.facts), dict(result.details)], sort_keys=True)
     frames = {"": result.table, **result.frames}
     return fingerprint(said, *(f"{n}={frame_fingerprint(frames[n])}" for n in sorted(frames)))
-
-
-def _files(value: Any) -> Iterator[tuple[str, str]]:
-    """Files that settings name, wherever they name them."""
-    if isinstance(value, Mapping):
-        for one in value.values():
-            yield from _files(one)
-    elif isinstance(value, list):
-        for one in value:
-            yield from _files(one)
-    elif isinstance(value, str) and value.endswith(ASKED) and len(value) < 1_000:
-        path = Path(value)
-        if path.is_file():
-            yield path.name, fingerprint(path.read_bytes())
 
 
 @cache

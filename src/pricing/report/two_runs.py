@@ -128,7 +128,8 @@ def _run(given: str | Path, data: str | Path | None) -> RunInputs:
             where=str(given),
             do="run the study anew",
         )
-    cells = folder.absolute().parent / KEPT / str(record.get("kept", ""))
+    name = Path(str(record.get("kept", ""))).name  # in kept/, whatever the record says
+    cells = folder.absolute().parent / KEPT / name
     return RunInputs(
         study=record["study"],
         fingerprint=str(record.get("fingerprint", "")),
@@ -162,7 +163,10 @@ def _plan_again(run: RunInputs, settings: Mapping[str, Any]) -> dict[str, float]
     """The figures of a plan under some settings, on the tables of a run."""
     _, data = run.kept
     with tempfile.TemporaryDirectory() as work:
-        study = PlanStudy.of(settings, folder=data or work, work=work)
+        own = {**settings, "study": {**settings["study"], "outside": False}}  # a record is no order
+        study = PlanStudy.of(own, folder=data or work, work=work)
+        if json.dumps(study.files, sort_keys=True) != run.files:
+            raise InputError("a file that the settings name is not that of the run any more")
         if study.settings.tables and data is None:
             raise InputError("the tables are not kept in the report; say where they are")
         hashes = {n: {"fingerprint": table_fingerprint(c)} for n, c in study.checked.items()}

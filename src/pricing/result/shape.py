@@ -219,7 +219,17 @@ def _as_told(speak: Callable[..., str]) -> Callable[..., str]:
     def told(self: Result, lang: Language = "en", *more: Any, **named: Any) -> str:
         if not self.told:
             return say("sentence.cells_withheld", lang, minimum=self.minimum)
-        return speak(self.drawn_from or self, lang, *more, **named)
+        if self.drawn_from is None:
+            return speak(self, lang, *more, **named)
+        try:
+            return speak(self.drawn_from, lang, *more, **named)
+        except (
+            LookupError,
+            TypeError,
+            ValueError,
+            pl.exceptions.PolarsError,
+        ):  # of a row not shown
+            return say("sentence.cells_withheld", lang, minimum=self.minimum)
 
     return told
 

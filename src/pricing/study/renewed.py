@@ -225,7 +225,8 @@ def renew_study(
         Parquet file to write: a row per renewal with its trace.
     due : path, optional
         Parquet file of the renewals due (policy_id, health_group, standard_premium of the coming term, and
-        premium_before, consent where known), streamed; the study's own book where left out.
+        premium_before, consent where known), streamed; the study's own book where left out. Where the
+        study has a ledger of consents, the file says whose renewal it is and when it is due (person_id, due).
     progress : callable
         Told each step.
 
@@ -255,10 +256,30 @@ def renew_study(
     known = wanted.schedule == "present" and wanted.adjustment != "indicated"
     rules = rules_of(wanted, study.settings.discount, {} if known else study.run(progress=progress))
     progress("renewals")
-    rows = given if given is not None else _due(study).lazy()
+    rows = _agreed(study, given) if given is not None else _due(study).lazy()
     basis = Basis(source=study.name, period=study.period, currency=study.settings.study.currency,
                   fingerprint=study.fingerprint)  # fmt: skip
     return renew(rows, rules, out, basis=basis)
+
+
+def _agreed(study: Study, rows: pl.LazyFrame) -> pl.LazyFrame:
+    """Hold the renewals of a file against the study's ledger of consents, where it has one."""
+    if "consents" not in study.settings.tables:
+        return rows
+    schema = rows.collect_schema()
+    if lacking := [name for name in ("person_id", "due") if name not in schema]:
+        raise InputError(
+            f"a ledger of consents, and renewals without {' and '.join(lacking)}",
+            where=str(study.path),
+            do="give the file person_id and due (date): without consent there is no discount",
+        )
+    ledger = consents(study.checked["consents"].accepted)
+    told = {**schema, "consent": pl.Boolean()}
+
+    def held(part: pl.DataFrame) -> pl.DataFrame:
+        return with_consent(part, ledger, purpose="discount", on="due").select(*told)
+
+    return rows.map_batches(held, schema=told, streamable=True).drop("person_id", "due")
 
 
 def _scanned(path: Path) -> pl.LazyFrame:

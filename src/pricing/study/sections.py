@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
+from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
 from pricing.data.sources import place_fault
 
@@ -22,6 +24,7 @@ __all__ = [
     "Limits",
     "Losses",
     "Model",
+    "NamesFile",
     "Outlooks",
     "Premium",
     "RateChange",
@@ -34,6 +37,7 @@ __all__ = [
     "Strict",
     "Table",
     "Validation",
+    "is_path",
 ]
 
 
@@ -41,6 +45,33 @@ class Strict(BaseModel):
     """A table of the study file; a key it does not know is a fault."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class NamesFile(Strict):
+    """A section that may name a file: by a path from the study file's folder; a plain name is a bundled one."""
+
+    _folder: Path | None = PrivateAttr(default=None)
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Take the study file's folder, which who reads the file gives as context."""
+        self._folder = (context or {}).get("folder")
+
+    def place(self, said: str) -> str | Path:
+        """Give the path of a file that is named, or the name of a bundled one as it is."""
+        if self._folder is None or not is_path(said):
+            return said
+        return self._folder / said
+
+
+def is_path(said: str) -> bool:
+    """Whether a text is the path of a file, and not the plain name of one that ships.
+
+    Examples
+    --------
+    >>> is_path("huoli"), is_path("huoli.toml"), is_path("own/huoli")
+    (False, True, True)
+    """
+    return re.fullmatch(r"[A-Za-z0-9_-]+", said) is None
 
 
 class Bilingual(Strict):
