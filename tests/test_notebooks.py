@@ -32,7 +32,7 @@ def test_it_is_stored_without_outputs(path):
 @each
 def test_it_is_short_asks_first_and_decides_last(path):
     cells = nbformat.read(path, as_version=4).cells
-    assert 8 <= len(cells) <= 14
+    assert 8 <= len(cells) <= 16
     assert cells[0].source.startswith("# ")
     assert "**Question.**" in cells[0].source
     assert cells[-2].source.startswith("## Decision")

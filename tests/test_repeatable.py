@@ -104,7 +104,7 @@ def test_two_plans_give_the_same_bytes_in_any_process(tmp_path):
 def test_a_book_gives_the_same_bytes_in_any_process(tmp_path):
     found = alike(tmp_path, ["huoli"], light=True)
     assert "huoli/run.json" in found
-    assert any(name.startswith("kept/") for name in found)
+    assert any(name.startswith(".kept/") for name in found)
 
 
 @pytest.mark.slow

@@ -231,7 +231,7 @@ def test_the_study_file_of_the_readme_is_whole_and_runs(tmp_path):
     text = readme.split("```toml\n")[1].split("```")[0]
     (tmp_path / "study.toml").write_text(text, encoding="utf-8")
     (tmp_path / "extract").mkdir()
-    rows = "earned_years,visits,sex,age,health_group,person_id,amount,standard_premium\n"
+    rows = "earned_years,visits,sex,age,health_group,person_id,paid,premium\n"
     for i in range(600):
         sex, group = "男女"[i % 2], f"G{i % 3}"
         rows += f"1.0,{(i // 6 + i) % 4},{sex},{20 + (i * 11) % 50},{group},p{i // 2},{(i % 3) * 10},90\n"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
 import polars as pl
 from scipy.special import ndtri
+from threadpoolctl import threadpool_limits
 
 from pricing.causal.falsification import falsify
 from pricing.causal.mean_reversion import regression_to_the_mean
@@ -136,37 +138,36 @@ def compared(
         rows = rows.with_columns(pl.col(indicator).cast(pl.String) == "yes")
     known: dict[str, Any] = {"treated": indicator, "person": person, "period": "policy_year"}
     asked = {**known, "factors": wanted.factors, "history": wanted.history, "source": basis.source}
-    results: dict[str, Result] = {}
-    found = refused.attempt(
-        "side_by_side", lambda: side_by_side(rows, **asked, oracle=wanted.oracle, truth=truth)
-    )
-    if found is not None:
-        results["side_by_side"] = found.effects
+    computed: dict[str, Callable[[], Any]] = {
+        "side_by_side": lambda: side_by_side(rows, **asked, oracle=wanted.oracle, truth=truth)
+    }
     if "amount" in rows.columns and rows["amount"].null_count() == 0:
-        cost = refused.attempt(
-            "side_by_side:amount",
-            lambda: side_by_side(rows, **asked, outcome="amount", model="two_part", cap=wanted.cap),
+        computed["side_by_side:amount"] = lambda: side_by_side(
+            rows, **asked, outcome="amount", model="two_part", cap=wanted.cap
         )
-        results |= {} if cost is None else {"side_by_side:amount": cost.effects}
-    checks: dict[str, Callable[[], Result]] = {
+    computed |= {
         "falsification": lambda: falsify(
             rows, **known, factors=wanted.factors, controls=wanted.controls
         ),
         "mean_reversion": lambda: regression_to_the_mean(
             rows, person=person, period="policy_year", treated=indicator
         ),
+        "power_statement": lambda: power_statement(
+            rows, treated=indicator, person=person, effect=wanted.effect
+        ),
     }
-    for name, compute in checks.items():
-        result = refused.attempt(name, compute)
-        results |= {} if result is None else {name: result}
-    if found is not None:
-        results |= {} if found.balance is None else {"covariate_balance": found.balance}
-        results["overlap"] = found.overlap
-    power = refused.attempt(
-        "power_statement",
-        lambda: power_statement(rows, treated=indicator, person=person, effect=wanted.effect),
-    )
-    results |= {} if power is None else {"power_statement": power}
+    # none draws on another; refusals keep their order, and one thread each that of the additions
+    with threadpool_limits(1), ThreadPoolExecutor(2) as both:
+        begun = {name: both.submit(compute) for name, compute in computed.items()}
+    done = {name: refused.attempt(name, one.result) for name, one in begun.items()}
+    results: dict[str, Result] = {}
+    for name, result in done.items():
+        if name == "power_statement" and done["side_by_side"] is not None:
+            found = done["side_by_side"]
+            results |= {} if found.balance is None else {"covariate_balance": found.balance}
+            results["overlap"] = found.overlap
+        if result is not None:
+            results[name] = result.effects if name.startswith("side_by_side") else result
     return founded(results, basis)
 
 
