@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -154,20 +153,19 @@ class Study(StudyBook):
                 group=s.discount.group,
                 cost=1.0 if premium is None else premium.cost_per_claim,
             )
-        rest = self._reviewed(progress)
-        with ThreadPoolExecutor(1) as beside:  # the rates, while the members are looked at
-            review = beside.submit(rest)
-            members = member_results(
-                self,
-                lambda: {**results, **review.result()},
-                money=money,
-                model=model,
-                severity=severity,
-                effect=effect,
-                schedule=schedule,
-                progress=progress,
-            )
-        results |= {**review.result(), **members}
+        if s.loss_ratio is not None:
+            tables = {name: c.accepted for name, c in self.checked.items()}
+            results |= reviewed(s, self.person_years, tables, self.basis, progress=progress)
+        results |= member_results(
+            self,
+            results,
+            money=money,
+            model=model,
+            severity=severity,
+            effect=effect,
+            schedule=schedule,
+            progress=progress,
+        )
         if s.programme_effect is not None:
             progress("programme")
             results["programme_effect"] = self._programme()
@@ -182,15 +180,6 @@ class Study(StudyBook):
         if s.causal is not None:
             results["evaluation_card"] = card_of(self, results)
         return results
-
-    def _reviewed(self, progress: Progress) -> Callable[[], dict[str, Result]]:
-        """What reviews the rates, where the study asks for it; the tables are read by now."""
-        s = self.settings
-        if s.loss_ratio is None:
-            return dict
-        progress("indication")
-        tables, found = {n: c.accepted for n, c in self.checked.items()}, self.person_years
-        return partial(reviewed, s, found, tables, self.basis, progress=silent)
 
     def _headline(
         self, effect: GroupEffect, money: Experience, change: Mapping[str, Any]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -30,7 +30,7 @@ __all__ = ["member_results"]
 
 def member_results(
     study: Study,
-    so_far: Callable[[], Mapping[str, Result]],
+    results: dict[str, Result],
     *,
     money: Experience,
     model: Frequency,
@@ -45,8 +45,8 @@ def member_results(
     ----------
     study : Study
         With its tables.
-    so_far : callable
-        Gives what else is computed, the indication among it, when it is there; asked last.
+    results : dict of str to Result
+        What was computed before: the regulator's checks and the indication.
     money : Experience
         All cells with their premiums and amounts.
     model, severity, effect, schedule
@@ -119,7 +119,7 @@ def member_results(
             ),
         )  # fmt: skip
         found |= ahead or {}
-    found |= renewed(study, {**so_far(), "schedule": schedule}, basis)
+    found |= renewed(study, {**results, "schedule": schedule}, basis)
     return found | refused.result(basis)
 
 
