@@ -134,11 +134,9 @@ def test_nothing_after_the_valuation_is_looked_at(study: Study, tmp_path: Path) 
 
 
 def _indication(study: Study) -> Result:
-    from pricing.result.shape import Basis
     from pricing.study.regulated import reviewed
 
-    tables = {name: c.accepted for name, c in study.checked.items()}
-    return reviewed(study.settings, study.person_years, tables, Basis(), progress=lambda s: None)[
+    return reviewed(study.settings, study.rated_book(), progress=lambda s: None)[
         "indication"
     ]
 

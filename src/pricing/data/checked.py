@@ -17,7 +17,7 @@ from pricing.data.totals import sums
 from pricing.data.values import as_written
 from pricing.files import replacing
 
-__all__ = ["Checked", "Held", "part", "write_rejected"]
+__all__ = ["Checked", "Held", "added_up", "part", "write_rejected"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +71,8 @@ class Checked:
         Unused columns that look like an optional column the table lacks, misspelt.
     held : Held
         What a further check starts from.
+    marks : tuple of str
+        Of a table read in parts, whose accepted rows are not at hand: a fingerprint of each part's.
 
     Examples
     --------
@@ -88,6 +90,12 @@ class Checked:
     unused: tuple[str, ...]
     warnings: tuple[str, ...]
     held: Held = field(repr=False)
+    marks: tuple[str, ...] = ()
+
+    @property
+    def rows_accepted(self) -> int:
+        """Number of rows that keep every rule, at hand or not."""
+        return int(self.totals.filter(pl.col("quantity") == "rows")["accepted"].sum())
 
     def settled(self) -> Checked:
         """Let go of the rows as read and as typed, which only a further check asks for.
@@ -196,6 +204,37 @@ def _values_seen(held: Held, rule: str, column: str) -> str:
     )
     few = ", ".join(f"{value!r} ({count:,})" for value, count in common.head(3).iter_rows())
     return f"; seen: {few}"
+
+
+def added_up(parts: Sequence[Checked], marks: Sequence[str]) -> Checked:
+    """Add up the checks of a table's parts: counts, sums, faults and rejected rows; accepted rows are let go.
+
+    Parameters
+    ----------
+    parts : sequence of Checked
+        Of one table, in the order read.
+    marks : sequence of str
+        A fingerprint of each part's accepted rows, which stand in their place.
+
+    Examples
+    --------
+    >>> from pricing.data.check import check
+    >>> one = check(pl.DataFrame({"exposure": [1.0, 0.0], "claims": [0, 1]}), "person_years")
+    >>> both = added_up([one, one], ["a", "b"])
+    >>> both.rows_accepted, both.rejected.height, both.accepted.height
+    (2, 2, 0)
+    """
+    first = parts[0]
+    totals = pl.concat([one.totals for one in parts])
+    return replace(
+        first.settled(),
+        accepted=first.accepted.clear(),
+        rejected=pl.concat([one.rejected for one in parts], how="diagonal_relaxed"),
+        faults=pl.concat([one.faults for one in parts]),
+        totals=totals.group_by("quantity", maintain_order=True).agg(pl.exclude("quantity").sum()),
+        warnings=tuple(dict.fromkeys(w for one in parts for w in one.warnings)),
+        marks=tuple(marks),
+    )
 
 
 def write_rejected(checked: Checked, folder: str | Path) -> Path:

@@ -17,7 +17,9 @@ from pricing.result.series import flow_figure
 from pricing.result.shape import Basis, Result
 from pricing.result.words import Language
 
-__all__ = ["GroupMoves", "observed_transitions"]
+__all__ = ["GroupMoves", "Renewals", "observed_transitions"]
+
+Renewals = pl.DataFrame | pl.LazyFrame | Sequence[pl.DataFrame | pl.LazyFrame]
 
 
 class GroupMoves(Result):
@@ -51,7 +53,7 @@ class GroupMoves(Result):
 
 
 def observed_transitions(
-    renewals: pl.DataFrame | pl.LazyFrame,
+    renewals: Renewals,
     *,
     groups: Sequence[str] | None = None,
     policy: str = "policy_id",
@@ -67,8 +69,9 @@ def observed_transitions(
 
     Parameters
     ----------
-    renewals : polars.DataFrame or LazyFrame
-        One row per policy and policy year, with its group.
+    renewals : polars.DataFrame or LazyFrame, or a sequence of them
+        One row per policy and policy year, with its group. Of a book in parts each part is read alone;
+        all years of a policy must stand in one part.
     groups : sequence of str, optional
         From the standard one to the healthiest; where left out the order of the column's categories,
         or of the alphabet for text.
@@ -111,20 +114,14 @@ def observed_transitions(
         raise InputError(
             f"level must lie between 0 and 1 and prior_moves be zero or more, got {level!r} and {prior_moves!r}"
         )
-    rows = _read(renewals, policy, year, group)
-    kind = renewals.lazy().collect_schema()[group]
+    frames = [renewals] if isinstance(renewals, pl.DataFrame | pl.LazyFrame) else [*renewals]
+    counted = pl.concat([_counted(_read(part, policy, year, group)) for part in frames])
+    kind = frames[0].lazy().collect_schema()[group]
     if groups is None and isinstance(kind, pl.Enum):
         groups = kind.categories.to_list()
-    names = _groups(rows, groups)
+    names = _groups(counted, groups)
     n = len(names)
-    pairs = (
-        rows.sort("policy", "year")
-        .with_columns(
-            to=pl.col("group").shift(-1).over("policy"),
-            later=pl.col("year").shift(-1).over("policy"),
-        )
-        .filter(pl.col("later") == pl.col("year") + 1)
-    )
+    pairs = counted.drop_nulls("to")
     if pairs.is_empty():
         raise InputError(
             "no policy is seen in two years in a row", do="give the renewals of several years"
@@ -134,7 +131,8 @@ def observed_transitions(
         pairs["group"].cast(place).to_physical().to_numpy().astype(int) * n
         + pairs["to"].cast(place).to_physical().to_numpy()
     )
-    moves = np.bincount(codes, minlength=n * n).reshape(n, n).astype(float)
+    counts = np.bincount(codes, weights=pairs["rows"].to_numpy(), minlength=n * n)
+    moves: Floats = counts.astype(float).reshape(n, n)
     weight = moves + prior_moves * _pattern(moves)
     sums = weight.sum(axis=1, keepdims=True)
     empty = sums[:, 0] <= 0
@@ -173,7 +171,7 @@ def observed_transitions(
     if unseen:
         notes.append(f"no move seen from {', '.join(unseen)}: the pattern of all groups")
     basis = Basis(
-        source=source, rows=rows.height, exposure=every, notes=tuple(notes),
+        source=source, rows=int(counted["rows"].sum()), exposure=every, notes=tuple(notes),
         fingerprint=fingerprint(moves.tobytes(), repr((names, prior_moves, level))),
     )  # fmt: skip
     return GroupMoves(table=table, basis=basis, facts=facts, details={"groups": names})
@@ -213,6 +211,17 @@ def _read(frame: pl.DataFrame | pl.LazyFrame, policy: str, year: str, group: str
     if faults:
         raise InputError("renewals that cannot be followed", faults=faults)
     return rows
+
+
+def _counted(rows: pl.DataFrame) -> pl.DataFrame:
+    """Count the rows by group and the group of the year after, null where that was not seen."""
+    later = pl.col("year").shift(-1).over("policy") == pl.col("year") + 1
+    return (
+        rows.sort("policy", "year")
+        .with_columns(to=pl.when(later).then(pl.col("group").shift(-1).over("policy")))
+        .group_by("group", "to")
+        .agg(rows=pl.len())
+    )
 
 
 def _groups(rows: pl.DataFrame, groups: Sequence[str] | None) -> list[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from pricing.errors import InputError
 from pricing.plans.plan_file import PLANS
 from pricing.plans.plan_study import PlanStudy
-from pricing.study.chain import Study
+from pricing.study.chain import Study, open_study
 from pricing.study.toml_file import read_toml
 
 __all__ = ["open_file"]
@@ -46,4 +46,4 @@ def open_file(
             raise InputError(f"a plan is not computed by {engine}", where=str(path),
                              do="leave --engine out")  # fmt: skip
         return PlanStudy(path, work=work)
-    return Study(path, work=work, engine=engine)
+    return open_study(path, work=work, engine=engine)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 from math import isfinite
 
@@ -33,6 +34,42 @@ class OnLevel(Result):
     """Premium written, earned and at current level by period and segment, and on-level factors."""
 
     kind = "on_level"
+
+    def __add__(self, other: OnLevel) -> OnLevel:
+        """Add the premium of another part of the same book: the sums add, the factors follow from them."""
+        keys = ["period", *self.details["by"]]
+        alike = (
+            keys == ["period", *other.details["by"]] and self.table.columns == other.table.columns
+        )
+        if not alike or any(
+            self.facts[n] != other.facts[n] for n in ("last", "method", "currency")
+        ):
+            raise InputError(
+                "only premium of one valuation, method and currency, by the same segments, adds",
+                do="make both parts by the same on_level(...)",
+            )
+        kinds = {
+            k: pl.Enum(sorted({*mine.categories, *theirs.categories}))
+            for k in keys
+            if isinstance(mine := self.table.schema[k], pl.Enum)
+            and isinstance(theirs := other.table.schema[k], pl.Enum)
+            and mine != theirs  # text has the levels seen in its own part
+        }
+        both = pl.concat([self.table.cast(kinds), other.table.cast(kinds)])
+        sums = both.group_by(keys, maintain_order=True).agg(
+            pl.exclude(*keys, "on_level_factor").sum()
+        )
+        factor = pl.when(pl.col("earned") > 0).then(
+            pl.col("premium_at_current_level") / pl.col("earned")
+        )
+        table = sums.sort(keys).with_columns(on_level_factor=factor).select(self.table.columns)
+        held = replace(
+            self.basis, notes=self.basis.notes[:-1]
+        )  # the note on the method comes again
+        return _result(
+            table, self.details["by"], self.basis.rows + other.basis.rows,
+            date.fromisoformat(self.facts["last"]), held, self.details["method"],
+        )  # fmt: skip
 
     def finding(self, lang: Language = "en") -> str:
         """Say what the earned premium would be today, and which period is furthest from it."""

@@ -53,7 +53,7 @@ def inputs_of(study: Study | PlanStudy) -> dict[str, Any]:
     """
     tables = {
         name: {
-            "accepted": held.accepted.height,
+            "accepted": held.rows_accepted,
             "rejected": held.rejected.height,
             "fingerprint": table_fingerprint(held),
         }

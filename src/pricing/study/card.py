@@ -70,7 +70,7 @@ def _measured(study: Study) -> list[CardLine]:
     value = study.settings.discount.value
     if value is None:
         return []
-    members = _members(study.person_years.rows)
+    members = _members(study.persons.person_years.rows)
     if members.is_empty():
         return []
     shown = 1 - members[value].null_count() / members.height
@@ -212,10 +212,10 @@ def _stable(study: Study) -> list[CardLine]:
     value, years = study.settings.discount.value, study.years
     if value is None or len(years) < 2:
         return []
-    rows = study.person_years.rows.filter(pl.col(value).is_not_null())
+    rows = study.persons.person_years.rows.filter(pl.col(value).is_not_null())
     rows = rows.with_columns(health_value_band=band(value, EDGES))
     one, two = (rows.filter(pl.col(study.year) == y) for y in years[-2:])
     if one.is_empty() or two.is_empty():
         return []
-    found = stability(*(study.collect(part, ["health_value_band"]) for part in (one, two)))
+    found = stability(*(study.persons.collect(part, ["health_value_band"]) for part in (one, two)))
     return [CardLine("stability", "value_psi", float(found.table["index"][0]), "at_most", 0.2)]

@@ -11,6 +11,7 @@ import polars as pl
 from threadpoolctl import threadpool_limits
 
 from pricing.claims.challenger import fit_challenger
+from pricing.claims.clusters import Rows
 from pricing.claims.contest import contest
 from pricing.claims.models import Frequency, fit_frequency
 from pricing.claims.recovery import recover
@@ -30,8 +31,8 @@ from pricing.study.regulated import reviewed
 from pricing.study.renewed import require_due
 from pricing.study.scenarios import scenario_results
 from pricing.study.scheduled import schedule_headline, schedule_of
-from pricing.study.settings import changed_settings
-from pricing.study.study_book import StudyBook
+from pricing.study.settings import changed_settings, read_settings
+from pricing.study.study_book import StudyBook, is_large
 from pricing.study.validate import validate
 from pricing.study.year import losses_of_year
 from pricing.validation.holdout import hold_out, person_fold
@@ -69,7 +70,7 @@ class Study(StudyBook):
 
     def but(self, change: Mapping[str, Any]) -> Study:
         """Open the study anew with some keys of its file changed."""
-        other = Study(self.path, work=self._work, engine=self.engine)
+        other = open_study(self.path, work=self._work, engine=self.engine)
         other.settings = changed_settings(self.settings, change)
         return other
 
@@ -107,15 +108,7 @@ class Study(StudyBook):
         keys = dict.fromkeys([*factors, *cost, s.discount.group, *views, *checks, *held])
         seen = self.experience(list(keys))
         progress("claims")
-        effect, model = group_effect(
-            seen,
-            s.model.frequency,
-            group=s.discount.group,
-            order=s.discount.order,
-            errors=s.model.errors,
-            base=s.model.base,
-            cluster=self.cluster(),
-        )
+        effect, model = self.fitted(seen, self.cluster())
         results |= self._pyramid(seen)
         results |= {f"one_way:{name}": one_way(seen, name) for name in views}
         results["frequency"] = model
@@ -143,7 +136,7 @@ class Study(StudyBook):
 
             results |= losses_of_year(
                 s.losses,
-                self.person_years,
+                self.placed_claims,
                 self.years,
                 seen=seen,
                 book=book,
@@ -154,8 +147,8 @@ class Study(StudyBook):
                 cost=1.0 if premium is None else premium.cost_per_claim,
             )
         if s.loss_ratio is not None:
-            tables = {name: c.accepted for name, c in self.checked.items()}
-            results |= reviewed(s, self.person_years, tables, self.basis, progress=progress)
+            by_age = self.premium_by_age()
+            results |= reviewed(s, self.rated_book(), by_age=by_age, progress=progress)
         results |= member_results(
             self,
             results,
@@ -181,6 +174,26 @@ class Study(StudyBook):
             results["evaluation_card"] = card_of(self, results)
         return results
 
+    @property
+    def persons(self) -> Study:
+        """The study with the rows of its persons at hand: itself, or a sample of a large book."""
+        return self
+
+    def fitted(
+        self, seen: Experience, cluster: tuple[Rows, str] | None
+    ) -> tuple[GroupEffect, Frequency]:
+        """Fit the frequency of ``[model]`` with the health group, and say what the groups' claims are worth."""
+        s = self.settings
+        return group_effect(
+            seen,
+            s.model.frequency,
+            group=s.discount.group,
+            order=s.discount.order,
+            errors=s.model.errors,
+            base=s.model.base,
+            cluster=cluster,
+        )
+
     def _headline(
         self, effect: GroupEffect, money: Experience, change: Mapping[str, Any]
     ) -> dict[str, float]:
@@ -190,17 +203,15 @@ class Study(StudyBook):
 
     def _pyramid(self, seen: Experience) -> dict[str, Result]:
         """The exposure by age and sex, where every row has its band of age and one of two sexes."""
-        rows = self.person_years.rows
         bands = [name for name, b in self.settings.bands.items() if b.column == "age"]
-        age = next((n for n in [*bands, "age_band"] if n in rows.columns), None)
-        if age is None or "sex" not in rows.columns:
-            return {}
-        if rows["sex"].n_unique() != 2 or rows.select(age, "sex").null_count().sum_horizontal()[0]:
+        age = next((n for n in [*bands, "age_band"] if n in self.columns), None)
+        if age is None or not self.filled(age, "sex"):
             return {}
         keyed = {age, "sex"} <= set(seen.keys)
-        return {
-            "age_pyramid": age_pyramid(seen if keyed else self.experience([age, "sex"]), age=age)
-        }
+        asked = seen if keyed else self.experience([age, "sex"])
+        if asked.cells["sex"].n_unique() != 2:
+            return {}
+        return {"age_pyramid": age_pyramid(asked, age=age)}
 
     def _severity(self, seen: Experience, model: Frequency) -> Severity | None:
         formula = self.settings.model.severity
@@ -225,6 +236,7 @@ class Study(StudyBook):
         """Judge the models on the last year, or on one person in five, fitted to the rest."""
         wanted, name = self.settings.validation, self.settings.model.cluster
         assert wanted is not None
+        rows = self.persons.person_years.rows
         if wanted.hold_out == "year":
             years = self.years
             if len(years) < 2:
@@ -237,11 +249,11 @@ class Study(StudyBook):
                 self.experience(keys, end=years[-2]),
                 self.experience(keys, start=years[-1]),
             )
-            dealt = self.person_years.rows.with_columns(fold=pl.col(self.year).cast(pl.String))
+            dealt = rows.with_columns(fold=pl.col(self.year).cast(pl.String))
         else:
             assert name is not None
-            dealt = self.person_years.rows.with_columns(person_fold(name, 5))
-            train, test = hold_out(self.collect(dealt, [*keys, "fold"]), "fold", ["5"])
+            dealt = rows.with_columns(person_fold(name, 5))
+            train, test = hold_out(self.persons.collect(dealt, [*keys, "fold"]), "fold", ["5"])
         found = validate(
             train.by(*keys),
             test.by(*keys),
@@ -250,7 +262,7 @@ class Study(StudyBook):
             base=model.details["base"],
         )
         if wanted.challenger:
-            cells = self.collect(dealt, [*model.keys, "fold"])
+            cells = self.persons.collect(dealt, [*model.keys, "fold"])
             challenger = fit_challenger(cells, model.keys, folds="fold")
             found["contest"] = contest(cells, challenger, model)
         return found
@@ -289,7 +301,8 @@ def open_study(
 ) -> Study:
     """Open a study file; tables are read and held against their contracts on first use.
 
-    See :class:`Study`.
+    See :class:`Study`; a book of more than a million policies is a
+    :class:`pricing.study.large_study.LargeStudy`.
 
     Examples
     --------
@@ -297,4 +310,7 @@ def open_study(
     >>> open_study(bundled("studies/huoli.toml")).name
     'huoli'
     """
-    return Study(path, work=work, engine=engine)
+    from pricing.study.large_study import LargeStudy  # which is a Study
+
+    kind = LargeStudy if is_large(read_settings(path)) else Study
+    return kind(path, work=work, engine=engine)

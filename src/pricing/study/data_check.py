@@ -86,7 +86,7 @@ def fingerprint_of(checked: Mapping[str, Checked], *asked: str) -> str:
     parts: list[bytes | str] = [*asked]
     for name, held in checked.items():
         rows = held.accepted.hash_rows(seed=1)
-        parts += [name, ",".join(held.accepted.columns), rows.to_numpy().tobytes()]
+        parts += [name, ",".join(held.accepted.columns), rows.to_numpy().tobytes(), *held.marks]
     return fingerprint(*parts)
 
 
@@ -120,6 +120,8 @@ def table_fingerprint(checked: Checked) -> str:
     >>> len(table_fingerprint(check(rows, "person_years")))
     16
     """
+    if checked.marks:
+        return fingerprint(*checked.marks)
     rows = checked.accepted
     return frame_fingerprint(rows.select(c for c in rows.columns if not c.startswith("_")))
 

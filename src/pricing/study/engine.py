@@ -21,7 +21,7 @@ from pricing.experience.engines import AnyFrame
 from pricing.experience.person_years_sql import person_years_sql
 from pricing.study.sections import Band
 
-__all__ = ["ENGINES", "EngineName", "EngineRows", "require_engine"]
+__all__ = ["ENGINES", "EngineName", "EngineRows", "require_engine", "rows_folder"]
 
 EngineName = Literal["polars", "duckdb", "spark"]
 ENGINES: tuple[str, ...] = get_args(EngineName)
@@ -62,10 +62,7 @@ class EngineRows:
         require_engine(name)
         self.name: Literal["duckdb", "spark"] = "spark" if name == "spark" else "duckdb"
         self._engine = _spark() if name == "spark" else _duckdb()
-        Path(work).mkdir(parents=True, exist_ok=True)
-        _clear_dead(Path(work))
-        self.folder = Path(mkdtemp(dir=Path(work).resolve(), prefix=f"{_mine()}{os.getpid()}-"))
-        weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
+        self.folder = rows_folder(self, Path(work))
         self._written = 0
 
     def handed(self, rows: pl.DataFrame) -> AnyFrame:
@@ -160,6 +157,28 @@ class EngineRows:
             frame.createOrReplaceTempView(name)
         else:
             frame.create_view(name, replace=True)
+
+
+def rows_folder(owner: object, work: Path) -> Path:
+    """Make a folder for rows that lasts as long as its owner; those that killed runs left are removed.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> work = Path(tempfile.mkdtemp())
+    >>> class Owner: ...
+    >>> owner = Owner()
+    >>> rows_folder(owner, work).parent == work.resolve()
+    True
+    >>> del owner
+    >>> [*work.iterdir()]
+    []
+    """
+    work.mkdir(parents=True, exist_ok=True)
+    _clear_dead(work)
+    folder = Path(mkdtemp(dir=work.resolve(), prefix=f"{_mine()}{os.getpid()}-"))
+    weakref.finalize(owner, shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def _columns(rows: pl.DataFrame) -> list[str]:

@@ -32,6 +32,7 @@ def founded(results: Mapping[str, Result], basis: Basis) -> dict[str, Result]:
                 claims=result.basis.claims or basis.claims,
                 currency=basis.currency,
                 fingerprint=result.basis.fingerprint or basis.fingerprint,
+                notes=tuple(dict.fromkeys([*result.basis.notes, *basis.notes])),
             ),
         )
         for name, result in results.items()

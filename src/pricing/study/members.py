@@ -15,7 +15,7 @@ from pricing.experience.cells import Experience
 from pricing.health.effect import GroupEffect
 from pricing.health.groups_later import groups_later
 from pricing.health.schedule import Schedule
-from pricing.result.shape import Basis, Result
+from pricing.result.shape import Result
 from pricing.study.evidence import along_the_value, compared, designed, response_of
 from pricing.study.not_shown import Refusals
 from pricing.study.projected import projected
@@ -69,10 +69,9 @@ def member_results(
     True
     """
     s = study.settings
-    basis = Basis(source=study.name, period=study.period, currency=s.study.currency,
-                  fingerprint=study.fingerprint)  # fmt: skip
-    rows = study.person_years.rows
-    tables = {name: c.accepted for name, c in study.checked.items()}
+    basis, persons = study.basis, study.persons
+    rows = persons.person_years.rows
+    tables = {name: c.accepted for name, c in persons.checked.items()}
     found: dict[str, Result] = {}
     refused = Refusals()
     if s.discount.value is not None:
@@ -82,7 +81,7 @@ def member_results(
             s.discount.value,
             s.model.frequency,
             factors,
-            collect=study.collect,
+            collect=persons.collect,
             cluster=s.model.cluster,
         )
     if s.validation is not None and s.validation.hold_out == "year":
@@ -91,16 +90,16 @@ def member_results(
     if s.persistency is not None:
         assert s.study.observed is not None
         found |= retained(
-            s.persistency, study.person_years, tables, group=s.discount.group, bands=s.bands,
+            s.persistency, persons.person_years, tables, group=s.discount.group, bands=s.bands,
             observed=s.study.observed, rate=model.rate(), cost=_cost(study, money, severity),
-            true_slope=_truth(study, "renew_price"), basis=basis, refused=refused, progress=progress,
+            true_slope=_truth(study, "renew_price"), basis=persons.basis, refused=refused, progress=progress,
         )  # fmt: skip
     if s.causal is not None:
         progress("programme")
         truth = _truth(study, "programme_rate_ratio")
         found |= compared(
             s.causal, rows, indicator="in_programme", person=s.model.cluster or "policy_id",
-            truth=None if truth is None else truth - 1, basis=basis,
+            truth=None if truth is None else truth - 1, basis=persons.basis,
             refused=refused,
         )  # fmt: skip
     response, causal = response_of(found), found.get("side_by_side")
@@ -114,7 +113,7 @@ def member_results(
         ahead = refused.attempt(
             "projection",
             lambda: projected(
-                ahead_of, tables["renewals"], effect, schedule.discounts, loss_ratio=paid / charged,
+                ahead_of, study.renewal_parts(), effect, schedule.discounts, loss_ratio=paid / charged,
                 response=response, causal=causal, regulation=s.regulation, basis=basis,
             ),
         )  # fmt: skip
@@ -127,14 +126,13 @@ def _later(study: Study) -> Result:
     """The last year against those before."""
     s, years = study.settings, study.years
     keys = [*variables(s.model.frequency), s.discount.group]
-    last = study.person_years.rows.filter(pl.col(study.year) == years[-1])
     return groups_later(
         study.experience(keys, end=years[-2]),
         study.experience(keys, start=years[-1]),
         s.model.frequency,
         group=s.discount.group,
         order=s.discount.order,
-        cluster=(last, s.model.cluster) if s.model.cluster else None,
+        cluster=study.cluster(start=years[-1]),
     )
 
 

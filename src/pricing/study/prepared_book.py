@@ -18,7 +18,7 @@ from pricing.errors import InputError
 from pricing.estimate.design import variables
 from pricing.experience.cells import Experience
 from pricing.files import fingerprint, replacing, require_replaceable
-from pricing.health.effect import GroupEffect, group_effect
+from pricing.health.effect import GroupEffect
 from pricing.health.price_response import PriceResponse
 from pricing.health.schedule import Schedule
 from pricing.inputs import json_tree
@@ -29,10 +29,11 @@ from pricing.renewal.price_trace import PriceTrace, trace_price
 from pricing.result.shape import Result
 from pricing.study.chain import Study
 from pricing.study.regulated import reviewed
-from pricing.study.renewed import due_renewals, rules_of
+from pricing.study.renewed import rules_of
 from pricing.study.scheduled import schedule_headline, schedule_of
 from pricing.study.sections import Discount, Renewed
 from pricing.study.shifted import DiscountShift, discount_shift
+from pricing.study.study_book import StudyBook
 
 __all__ = ["PreparedBook", "files_key", "prepare_book", "saved_book"]
 
@@ -192,15 +193,8 @@ def prepare_book(
     with TemporaryDirectory() as folder:
         seen, offered, rows = _collected(study, parts, keys, Path(folder), progress)
         progress("claims")
-        effect, model = group_effect(
-            seen,
-            s.model.frequency,
-            group=s.discount.group,
-            order=s.discount.order,
-            errors=s.model.errors,
-            base=s.model.base,
-            cluster=None if s.model.cluster is None else (rows, s.model.cluster),
-        )
+        cluster = None if s.model.cluster is None else (rows, s.model.cluster)
+        effect, model = study.fitted(seen, cluster)
     money = study.with_money(seen, effect, model)
     progress("persistency")
     response = _response(study, offered)
@@ -209,8 +203,8 @@ def prepare_book(
     checks: dict[str, Result] = {}
     due, adjustment = None, 0.0
     if s.loss_ratio is not None:
-        tables = {name: c.accepted for name, c in study.checked.items()}
-        reviews = reviewed(s, study.person_years, tables, effect.basis, progress=progress)
+        by_age = study.premium_by_age()
+        reviews = reviewed(s, study.rated_book(), by_age=by_age, progress=progress)
         checks = {name: one for name, one in reviews.items() if name in CHECKS}
         if s.renewal is not None and s.renewal.adjustment == "indicated":
             schedule = schedule_of(s.discount, effect, money)
@@ -219,8 +213,7 @@ def prepare_book(
     if s.renewal is not None and s.study.observed is not None:
         if s.renewal.adjustment != "indicated":
             adjustment = float(s.renewal.adjustment)
-        given = {name: study.checked[name].accepted for name in ("policies", "renewals")}
-        due = due_renewals(**given, stop=s.study.observed[1], ageing=s.renewal.ageing).lazy()
+        due = study.due()
     return PreparedBook(effect, money, response, checks, due, adjustment, files_key(study))
 
 
@@ -296,7 +289,7 @@ def _stamps(folder: Path, given: str) -> list[str]:
 
 def _collected(
     study: Study,
-    parts: Sequence[Study],
+    parts: Sequence[StudyBook],
     keys: Sequence[str],
     folder: Path,
     progress: Callable[[str], None],
@@ -322,7 +315,7 @@ def _collected(
     return reduce(add, seen), reduce(add, told) if len(told) == len(parts) else None, kept
 
 
-def _offered(study: Study) -> Experience | None:
+def _offered(study: StudyBook) -> Experience | None:
     """Renewals offered, by the factors of ``[persistency]`` and the price change; None where none are known."""
     s = study.settings
     if s.persistency is None or s.study.observed is None:

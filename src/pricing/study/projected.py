@@ -10,7 +10,7 @@ from pricing.errors import InputError
 from pricing.health.book_now import in_force_book
 from pricing.health.effect import GroupEffect
 from pricing.health.latent_health import LatentHealth
-from pricing.health.moves import observed_transitions
+from pricing.health.moves import Renewals, observed_transitions
 from pricing.health.new_business import NewBusiness
 from pricing.health.outlook import Outlook, relativities_of
 from pricing.health.price_response import PriceResponse
@@ -26,7 +26,7 @@ __all__ = ["projected"]
 
 def projected(
     wanted: Outlooks,
-    renewals: pl.DataFrame,
+    renewals: Renewals,
     effect: GroupEffect,
     discounts: Mapping[str, float],
     *,
@@ -42,8 +42,8 @@ def projected(
     ----------
     wanted : Outlooks
         ``[projection]`` of the study file.
-    renewals : polars.DataFrame
-        Accepted rows: policy_id, policy_year, start, end, health_group, standard_premium.
+    renewals : polars DataFrame or LazyFrame, or a sequence of them
+        Accepted rows, or those of each part of a book: policy_id, policy_year, start, end, health_group, standard_premium.
     effect : GroupEffect
         Relativities of the groups.
     discounts : mapping of str to float
@@ -89,7 +89,8 @@ def projected(
     order = list(discounts)
     moves = observed_transitions(renewals, groups=order, source=basis.source)
     relativities, errors = relativities_of(effect)
-    book = in_force_book(renewals, on=wanted.on, loss_ratio=loss_ratio, segment=wanted.segment)
+    rows = renewals if isinstance(renewals, pl.DataFrame | pl.LazyFrame) else pl.concat(p.lazy() for p in renewals)  # fmt: skip
+    book = in_force_book(rows, on=wanted.on, loss_ratio=loss_ratio, segment=wanted.segment)
     facts = causal.facts if causal is not None else {}
     saved = wanted.effect if wanted.effect is not None else max(-facts.get("believed", 0.0), 0.0)
     outlook = Outlook(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from functools import cached_property
+from functools import cached_property, reduce
+from operator import add
 
 import polars as pl
 
@@ -32,8 +33,9 @@ class Book:
     ----------
     wanted : RateReview
         The section of the study file.
-    terms : polars.DataFrame
-        One row per policy year: start, end, policy_start, the segments, premiums a year.
+    terms : sequence of polars DataFrame or LazyFrame
+        One row per policy year: start, end, policy_start, the segments, premiums a year. One frame,
+        or one for each part of a book that is not held as a whole.
     transactions : polars.DataFrame
         From :func:`pricing.reserving.transactions.claim_transactions`, with the segments.
     group : str
@@ -49,7 +51,7 @@ class Book:
     """
 
     wanted: RateReview
-    terms: pl.DataFrame
+    terms: Sequence[pl.DataFrame | pl.LazyFrame]
     transactions: pl.DataFrame
     group: str
     present: Mapping[str, float] | None
@@ -83,18 +85,22 @@ class Book:
             or {"day": [], "change": [], "applies_to": []},
             schema_overrides={"day": pl.Date, "change": pl.Float64, "applies_to": pl.String},
         )  # fmt: skip
-        return on_level(
-            self.terms,
-            changes,
-            valuation=w.valuation,
-            grain=grain,
-            by=by,
-            premium=w.premium,
-            anniversary="policy_start",
-            present=self.present if w.premium == "premium" else None,
-            group=self.group,
-            basis=self.basis,
+        parts = (
+            on_level(
+                terms,
+                changes,
+                valuation=w.valuation,
+                grain=grain,
+                by=by,
+                premium=w.premium,
+                anniversary="policy_start",
+                present=self.present if w.premium == "premium" else None,
+                group=self.group,
+                basis=self.basis,
+            )
+            for terms in self.terms
         )
+        return reduce(add, parts)
 
     @cached_property
     def known(self) -> pl.DataFrame:
@@ -188,7 +194,9 @@ class Book:
         """Annual premium in force at the valuation, at the terms' own rates."""
         at = self.wanted.valuation
         covered = (pl.col("start") <= at) & (pl.col("end") > at)
-        return float(self.terms.filter(covered)[self.wanted.premium].sum())
+        sums = pl.col(self.wanted.premium).sum()
+        parts = (terms.lazy().filter(covered).select(sums).collect() for terms in self.terms)
+        return sum(float(part.item()) for part in parts)
 
 
 def book_of(
@@ -266,4 +274,4 @@ def book_of(
     payments = tables.get("payments")
     if payments is not None:
         payments = payments.join(claims, on="claim_id", how="semi", maintain_order="left")
-    return Book(wanted, terms, claim_transactions(claims, payments), group, present, basis)
+    return Book(wanted, [terms], claim_transactions(claims, payments), group, present, basis)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable
 from datetime import date
 
 import polars as pl
 
 from pricing.errors import InputError
-from pricing.experience.person_years import PersonYears
 from pricing.loss_ratio.permissible import Permissible
 from pricing.regulation.loading import check_loading
 from pricing.regulation.loss_ratio import gate_loss_ratio
@@ -17,10 +15,10 @@ from pricing.regulation.product import Product
 from pricing.regulation.rate_adjustment import check_rate_adjustment
 from pricing.regulation.service_cost import check_service_cost
 from pricing.reserving.statutory import StatutoryIBNR
-from pricing.result.shape import Basis, Result
+from pricing.result.shape import Result
 from pricing.study.founded import founded
 from pricing.study.rate_review import rate_review, statutory, year_before
-from pricing.study.rated_book import Book, book_of
+from pricing.study.rated_book import Book
 from pricing.study.sections import Regulated
 from pricing.study.settings import Settings
 
@@ -29,10 +27,9 @@ __all__ = ["reviewed"]
 
 def reviewed(
     settings: Settings,
-    found: PersonYears,
-    tables: Mapping[str, pl.DataFrame],
-    basis: Basis,
+    book: Book,
     *,
+    by_age: pl.DataFrame | None = None,
     progress: Callable[[str], None],
 ) -> dict[str, Result]:
     """Review the rates of a study as ``[loss_ratio]`` says, then check them as ``[regulation]`` says.
@@ -41,12 +38,10 @@ def reviewed(
     ----------
     settings : Settings
         The study file.
-    found : PersonYears
-        Its person-years, with the bands.
-    tables : mapping of str to polars.DataFrame
-        Accepted rows of policies, renewals and, where given, payments.
-    basis : Basis
-        Source, period, currency.
+    book : Book
+        Its terms and claims.
+    by_age : polars.DataFrame, optional
+        age_band, exposure and premium of the whole book, for the cap on service cost.
     progress : callable
         Told each step.
 
@@ -72,41 +67,29 @@ def reviewed(
     >>> window = (date(2018, 1, 1), date(2026, 1, 1))
     >>> found = person_years(*(tables[n] for n in ("policies", "renewals", "claims")), observed=window)
     >>> from pricing.data.tables import bundled
+    >>> from pricing.result.shape import Basis
+    >>> from pricing.study.rated_book import book_of
     >>> from pricing.study.settings import read_settings
     >>> settings = read_settings(bundled("studies/huoli.toml"))
     >>> review = settings.loss_ratio.model_copy(update={"draws": 200})
     >>> settings = settings.model_copy(update={"loss_ratio": review})
-    >>> results = reviewed(settings, found, tables, Basis(), progress=lambda step: None)
+    >>> book = book_of(review, found, tables, group="health_group", present=settings.discount.present,
+    ...     basis=Basis())
+    >>> results = reviewed(settings, book, progress=lambda step: None)
     >>> results["regulatory_loss_ratio"].kind, "rate_adjustment_check" in results
     ('regulatory_loss_ratio', True)
     """
-    wanted = settings.loss_ratio
-    assert wanted is not None
-    rows = found.rows
-    basis = replace(
-        basis,
-        rows=rows.height,
-        exposure=float(rows["exposure"].sum()),
-        claims=float(found.claims.height),
-    )
-    group, present = settings.discount.group, settings.discount.present
-    book = book_of(wanted, found, tables, group=group, present=present, basis=basis)
     results = rate_review(book, progress=progress)
     if settings.regulation is None:
-        return founded(results, basis)
-    bands = None
-    if {"age_band", wanted.premium} <= {*rows.columns}:
-        by_age = rows.group_by("age_band", maintain_order=True).agg(
-            pl.col("exposure").sum(), premium=pl.col(wanted.premium).sum()
-        )
-        bands = by_age.sort("age_band").with_columns(pl.col("age_band").cast(pl.String))
+        return founded(results, book.basis)
+    bands = None if by_age is None else by_age.with_columns(pl.col("age_band").cast(pl.String))
     permissible, ibnr = results["permissible"], results["statutory_ibnr"]
     assert isinstance(permissible, Permissible)
     assert isinstance(ibnr, StatutoryIBNR)
     change = results["indication"].facts["indicated_change"]
     progress("regulation")
     results |= regulated(settings.regulation, book, permissible, change, ibnr=ibnr, bands=bands)
-    return founded(results, basis)
+    return founded(results, book.basis)
 
 
 def regulated(

@@ -24,7 +24,7 @@ from pricing.study.sections import Discount, Renewed
 if TYPE_CHECKING:
     from pricing.study.chain import Study
 
-__all__ = ["due_renewals", "renew_study", "renewed", "require_due", "rules_of"]
+__all__ = ["agreed_due", "due_renewals", "renew_study", "renewed", "require_due", "rules_of"]
 
 
 def require_due(study: Study) -> None:
@@ -39,14 +39,15 @@ def require_due(study: Study) -> None:
     wanted = study.settings.renewal
     if wanted is None or not wanted.trace:
         return
-    due = _due(study)["policy_id"]
-    known = set(due.filter(due.is_in(wanted.trace)))
+    due = study.due().select("policy_id")
+    known = set(due.filter(pl.col("policy_id").is_in(wanted.trace)).collect()["policy_id"])
     if faults := [f"policy {p!r} has no renewal due" for p in wanted.trace if p not in known]:
+        few = due.head(3).collect()["policy_id"].to_list()
         raise InputError(
             f"{len(faults)} of {len(wanted.trace)} premiums cannot be traced",
             where=f"{study.path}, renewal.trace",
             faults=faults,
-            do=f"give policies in force at the end of the window, such as {due.head(3).to_list()}",
+            do=f"give policies in force at the end of the window, such as {few}",
         )
 
 
@@ -73,30 +74,51 @@ def renewed(study: Study, results: Mapping[str, Result], basis: Basis) -> dict[s
     if wanted is None:
         return {}
     rules = rules_of(wanted, study.settings.discount, results)
-    priced = price_renewals(_due(study), rules)
+    priced = price_renewals(study.due(), rules)
     found: dict[str, Result] = {"renewal_ledger": ledger_of(priced, rules, basis=basis)}
     traces = trace_price(priced, wanted.trace, rules, basis=basis) if wanted.trace else {}
     return found | {f"price_trace:{policy}": trace for policy, trace in traces.items()}
 
 
-def _due(study: Study) -> pl.DataFrame:
-    wanted, window = study.settings.renewal, study.settings.study.observed
-    assert wanted is not None
-    assert window is not None
-    tables = {name: study.checked[name].accepted for name in ("policies", "renewals")}
-    due = due_renewals(**tables, stop=window[1], ageing=wanted.ageing)
-    if "consents" not in study.checked:
+def agreed_due(
+    policies: pl.DataFrame,
+    renewals: pl.DataFrame,
+    agreed: pl.DataFrame | None,
+    *,
+    stop: date,
+    ageing: float,
+    where: str,
+) -> pl.DataFrame:
+    """Give the renewals due of a book, each with the consent that its ledger knows of.
+
+    Parameters
+    ----------
+    policies, renewals, stop, ageing
+        As :func:`due_renewals`; with a ledger the policies say whose they are (person_id).
+    agreed : polars.DataFrame, optional
+        Accepted rows of the table of consents.
+    where : str
+        Named in a refusal.
+
+    Examples
+    --------
+    >>> policies = pl.DataFrame({"policy_id": ["a"], "person_id": ["x"], "end": [date(2030, 1, 1)]})
+    >>> terms = pl.DataFrame({"policy_id": ["a"], "policy_year": [0], "start": [date(2025, 3, 1)],
+    ...     "end": [date(2026, 3, 1)], "health_group": ["G1"], "standard_premium": [100.0]})
+    >>> agreed_due(policies, terms, None, stop=date(2026, 1, 1), ageing=0.0, where="")["consent"].to_list()
+    [True]
+    """
+    due = due_renewals(policies, renewals, stop=stop, ageing=ageing)
+    if agreed is None:
         return due
-    policies = tables["policies"]
     if "person_id" not in policies.columns:
         raise InputError(
             "a ledger of consents, and policies that do not say whose they are",
-            where=str(study.path),
+            where=where,
             do="give the policies a person_id",
         )
-    ledger = consents(study.checked["consents"].accepted)
     asked = due.join(policies.select("policy_id", "person_id"), on="policy_id", how="left")
-    return with_consent(asked, ledger, purpose="discount", on="due").drop("person_id")
+    return with_consent(asked, consents(agreed), purpose="discount", on="due").drop("person_id")
 
 
 def due_renewals(
@@ -256,7 +278,7 @@ def renew_study(
     known = wanted.schedule == "present" and wanted.adjustment != "indicated"
     rules = rules_of(wanted, study.settings.discount, {} if known else study.run(progress=progress))
     progress("renewals")
-    rows = _agreed(study, given) if given is not None else _due(study).lazy()
+    rows = _agreed(study, given) if given is not None else study.due()
     basis = Basis(source=study.name, period=study.period, currency=study.settings.study.currency,
                   fingerprint=study.fingerprint)  # fmt: skip
     return renew(rows, rules, out, basis=basis)

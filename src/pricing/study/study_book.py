@@ -7,10 +7,10 @@ from dataclasses import replace
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import Self
 
 import polars as pl
 
+from pricing.claims.clusters import Rows
 from pricing.data.book import simulate
 from pricing.data.check import Checked, check_book, write_rejected
 from pricing.errors import InputError
@@ -24,14 +24,28 @@ from pricing.result.shape import Basis
 from pricing.result.words import Language
 from pricing.study.data_check import DataCheck, data_check, fingerprint_of
 from pricing.study.engine import EngineRows, require_engine
+from pricing.study.rated_book import Book, book_of
+from pricing.study.renewed import agreed_due
 from pricing.study.sections import Table
 from pricing.study.settings import Settings, read_settings
 from pricing.study.tables import checked_table, money_columns, require_banded, same_book
 
-__all__ = ["StudyBook"]
+__all__ = ["StudyBook", "is_large"]
 
 BOOK_TABLES = ("policies", "renewals", "claims")
 MANY = 1_000_000  # policies above which a simulated book is read in parts
+
+
+def is_large(settings: Settings) -> bool:
+    """Whether the book of a study file is read in parts.
+
+    Examples
+    --------
+    >>> from pricing.data.tables import bundled
+    >>> is_large(read_settings(bundled("studies/huoli.toml")))
+    False
+    """
+    return settings.simulate is not None and settings.simulate.policies > MANY
 
 
 class StudyBook:
@@ -128,19 +142,18 @@ class StudyBook:
             truth=self.book / "truth" if self.book is not None else None,
         )
 
-    def parts(self) -> list[Self]:
+    def parts(self) -> list[StudyBook]:
         """Give the book in parts that are read one after another; the book itself where it is small.
 
         A simulated book of more than a million policies stands in files of 50,000 policies, all rows of
         a policy in files of one number: ten numbers are a part, held against the contracts as a book.
         """
-        wanted = self.settings.simulate
-        if wanted is None or wanted.policies <= MANY or self.book is None:
+        if not is_large(self.settings) or self.book is None:
             return [self]
         numbers = {file.stem[:-1] for file in (self.book / "policies").glob("part-*.parquet")}
         found = []
         for number in sorted(numbers):
-            part = type(self)(self.path, work=self._work, engine=self.engine)
+            part = StudyBook(self.path, work=self._work, engine=self.engine)
             part.settings, part._files = self.settings, f"{number}?"
             found.append(part)
         return found
@@ -180,6 +193,22 @@ class StudyBook:
             Column of claim counts.
         """
         rows, year = self.person_years.rows, self.year
+        condition, filters = self._between(start, end)
+        unknown = rows[year].null_count() if filters else 0
+        if unknown:
+            raise InputError(
+                f"{unknown:,} of {rows.height:,} person-years have no {year!r} to select by",
+                where=self.name,
+                do="give every row its year, or leave out start and end",
+            )
+        if self.engine == "polars":
+            return self.collect(rows.filter(condition), by, claims=claims, filters=filters)
+        there = self._elsewhere.between(self._rows_elsewhere, year, start, end)
+        return self._cells(there, rows, by, claims, filters)
+
+    def _between(self, start: int | None, end: int | None) -> tuple[pl.Expr, list[str]]:
+        """What keeps the rows from one year to another, and how a basis says it."""
+        year = self.year
         conditions, filters = [pl.lit(True)], []
         for bound, symbol in ((start, ">="), (end, "<=")):
             if bound is None:
@@ -190,17 +219,7 @@ class StudyBook:
             filters.append(f"{year} {symbol} {bound}")
         if start is not None and start == end:
             filters = [f"{year} = {start}"]
-        unknown = rows[year].null_count() if filters and year else 0
-        if unknown:
-            raise InputError(
-                f"{unknown:,} of {rows.height:,} person-years have no {year!r} to select by",
-                where=self.name,
-                do="give every row its year, or leave out start and end",
-            )
-        if self.engine == "polars":
-            return self.collect(rows.filter(*conditions), by, claims=claims, filters=filters)
-        there = self._elsewhere.between(self._rows_elsewhere, year, start, end)
-        return self._cells(there, rows, by, claims, filters)
+        return pl.all_horizontal(conditions), filters
 
     def collect(
         self,
@@ -263,21 +282,87 @@ class StudyBook:
     @property
     def year(self) -> str:
         """The column that holds the year, the empty name where there is none."""
-        rows = self.person_years.rows
-        return next((c for c in ("year", "period") if c in rows.columns), "")
+        return next((c for c in ("year", "period") if c in self.columns), "")
 
     @property
     def years(self) -> list[int]:
         """Years of the rows in order; none where some row has none."""
-        rows, name = self.person_years.rows, self.year
-        if not name or rows[name].null_count():
+        name = self.year
+        if not name or not self.filled(name):
             return []
-        return [int(y) for y in rows[name].unique().sort()]
+        seen = (part.lazy().select(pl.col(name).unique()).collect() for part in self.row_parts)
+        return sorted({int(year) for part in seen for year in part[name]})
 
-    def cluster(self) -> tuple[pl.DataFrame, str] | None:
+    @property
+    def row_parts(self) -> Sequence[pl.DataFrame | pl.LazyFrame]:
+        """The person-years: one frame, or one for each part of a book that is not held as a whole."""
+        return [self.person_years.rows]
+
+    @property
+    def columns(self) -> list[str]:
+        """Columns of the person-years."""
+        return self.row_parts[0].lazy().collect_schema().names()
+
+    def filled(self, *names: str) -> bool:
+        """Whether the person-years have these columns, and every row a value in each."""
+        if not {*names} <= {*self.columns}:
+            return False
+        nulls = pl.sum_horizontal(pl.col(names).null_count())
+        return not any(part.lazy().select(nulls).collect().item() for part in self.row_parts)
+
+    def cluster(self, *, start: int | None = None) -> tuple[Rows, str] | None:
         """Rows and the column whose levels the errors are clustered by; None where there is none."""
         name = self.settings.model.cluster
-        return None if name is None else (self.person_years.rows, name)
+        if name is None:
+            return None
+        kept, _ = self._between(start, None)
+        return [part.filter(kept) if start is not None else part for part in self.row_parts], name
+
+    def renewal_parts(self) -> Sequence[pl.DataFrame | pl.LazyFrame]:
+        """Accepted renewals, in the same parts."""
+        return [self.checked["renewals"].accepted]
+
+    def due(self) -> pl.LazyFrame:
+        """The renewals due after the window, as ``[renewal]`` says, with the consents of the book."""
+        wanted, window = self.settings.renewal, self.settings.study.observed
+        assert wanted is not None
+        assert window is not None
+        held = self.checked
+        return agreed_due(
+            held["policies"].accepted,
+            held["renewals"].accepted,
+            held["consents"].accepted if "consents" in held else None,
+            stop=window[1],
+            ageing=wanted.ageing,
+            where=str(self.path),
+        ).lazy()
+
+    def rated_book(self) -> Book:
+        """Terms and claims, as the rate review of ``[loss_ratio]`` takes them."""
+        s, found = self.settings, self.person_years
+        assert s.loss_ratio is not None
+        basis = replace(
+            self.basis,
+            rows=found.rows.height,
+            exposure=float(found.rows["exposure"].sum()),
+            claims=float(found.claims.height),
+        )
+        tables = {name: c.accepted for name, c in self.checked.items()}
+        group, present = s.discount.group, s.discount.present
+        return book_of(s.loss_ratio, found, tables, group=group, present=present, basis=basis)
+
+    def premium_by_age(self) -> pl.DataFrame | None:
+        """Exposure and premium by ``age_band``, of which the rate review takes the cap on service cost."""
+        asked = self.settings.loss_ratio
+        if asked is None or not self.filled("age_band", asked.premium):
+            return None
+        cells = self.experience(["age_band"]).cells
+        return cells.select("age_band", "exposure", premium=asked.premium).sort("age_band")
+
+    @property
+    def placed_claims(self) -> PersonYears:
+        """The claims that count, and the person-years they fell in."""
+        return self.person_years
 
     def data_check(self) -> DataCheck:
         """Sum up the check of every table."""

@@ -19,6 +19,8 @@ from pricing.study.settings import Settings
 
 __all__ = ["checked_table", "money_columns", "require_banded", "same_book"]
 
+SIMULATED = ("policies", "renewals", "offers", "claims", "payments", "truth")  # files of every part
+
 
 def checked_table(name: str, table: Table, folder: Path, *, outside: bool = True) -> Checked:
     """Read a table as the study file says and hold it against its contract.
@@ -63,7 +65,7 @@ def checked_table(name: str, table: Table, folder: Path, *, outside: bool = True
 
 
 def same_book(folder: Path, policies: int, seed: int) -> bool:
-    """Tell whether a folder holds the simulated book that is wanted, of the same parameters.
+    """Tell whether a folder holds the simulated book that is wanted, whole and of the same parameters.
 
     Examples
     --------
@@ -75,7 +77,10 @@ def same_book(folder: Path, policies: int, seed: int) -> bool:
     except (InputError, OSError, ValueError):
         return False
     made = (truth.get("policies"), truth.get("seed"))
-    return made == (policies, seed) and truth.get("parameters") == _plain(BookParameters())
+    if made != (policies, seed) or truth.get("parameters") != _plain(BookParameters()):
+        return False
+    parts = -(-policies // truth.get("policies_per_part", policies))
+    return all(len(list((folder / t).glob("part-*.parquet"))) == parts for t in SIMULATED)
 
 
 def require_banded(rows: pl.DataFrame, settings: Settings) -> None:
