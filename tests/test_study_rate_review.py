@@ -136,9 +136,7 @@ def test_nothing_after_the_valuation_is_looked_at(study: Study, tmp_path: Path) 
 def _indication(study: Study) -> Result:
     from pricing.study.regulated import reviewed
 
-    return reviewed(study.settings, study.rated_book(), progress=lambda s: None)[
-        "indication"
-    ]
+    return reviewed(study.settings, study.rated_book(), progress=lambda s: None)["indication"]
 
 
 @pytest.mark.parametrize(

@@ -45,5 +45,9 @@ def open_file(
         if engine != "polars":
             raise InputError(f"a plan is not computed by {engine}", where=str(path),
                              do="leave --engine out")  # fmt: skip
-        return PlanStudy(path, work=work)
+        plan = PlanStudy(path, work=work)
+        if plan.settings.study.parts:
+            raise InputError("a plan is not read in parts", where=f"{path}, study.parts",
+                             do="leave parts out")  # fmt: skip
+        return plan
     return open_study(path, work=work, engine=engine)

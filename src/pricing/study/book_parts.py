@@ -181,13 +181,13 @@ def _chosen(policies: pl.DataFrame, rows: pl.DataFrame, person: str, share: floa
 
 def _of(held: Mapping[str, Checked], chosen: pl.Series) -> Iterator[tuple[str, Checked]]:
     """Those rows of every table that are of the chosen policies, or of their claims."""
-    claims = held["claims"].accepted.filter(pl.col("policy_id").is_in(chosen.implode()))
+    own = pl.col("policy_id").is_in(chosen.implode())
+    known = [held[name].accepted.filter(own) for name in ("policies", "claims")]
     for name, one in held.items():
         rows = one.accepted
-        if "policy_id" in rows.columns:
-            kept = rows.filter(pl.col("policy_id").is_in(chosen.implode()))
-        else:
-            kept = rows.filter(pl.col("claim_id").is_in(claims["claim_id"].implode()))
+        keys = [k for k in ("policy_id", "claim_id", "person_id") if k in rows.columns]
+        of = next(t for t in known if keys[0] in t.columns)
+        kept = rows.join(of, on=keys[0], how="semi", maintain_order="left")
         yield name, replace(one, accepted=kept)
 
 

@@ -236,7 +236,6 @@ class Study(StudyBook):
         """Judge the models on the last year, or on one person in five, fitted to the rest."""
         wanted, name = self.settings.validation, self.settings.model.cluster
         assert wanted is not None
-        rows = self.persons.person_years.rows
         if wanted.hold_out == "year":
             years = self.years
             if len(years) < 2:
@@ -249,11 +248,12 @@ class Study(StudyBook):
                 self.experience(keys, end=years[-2]),
                 self.experience(keys, start=years[-1]),
             )
-            dealt = rows.with_columns(fold=pl.col(self.year).cast(pl.String))
+            fold = pl.col(self.year).cast(pl.String)
         else:
             assert name is not None
-            dealt = rows.with_columns(person_fold(name, 5))
-            train, test = hold_out(self.persons.collect(dealt, [*keys, "fold"]), "fold", ["5"])
+            fold = person_fold(name, 5)
+            dealt = self.experience([*keys, "fold"], made={"fold": fold})
+            train, test = hold_out(dealt, "fold", ["5"])
         found = validate(
             train.by(*keys),
             test.by(*keys),
@@ -262,7 +262,7 @@ class Study(StudyBook):
             base=model.details["base"],
         )
         if wanted.challenger:
-            cells = self.persons.collect(dealt, [*model.keys, "fold"])
+            cells = self.experience([*model.keys, "fold"], made={"fold": fold})
             challenger = fit_challenger(cells, model.keys, folds="fold")
             found["contest"] = contest(cells, challenger, model)
         return found

@@ -11,10 +11,12 @@ from pathlib import Path
 import polars as pl
 
 from pricing.data.check import Checked
+from pricing.data.sizes import size_of
 from pricing.errors import InputError
 from pricing.experience.cells import Experience
 from pricing.experience.person_years import PersonYears
 from pricing.result.shape import Basis, Result
+from pricing.study import study_book
 from pricing.study.book_parts import BookParts, read_parts
 from pricing.study.chain import Study, silent
 from pricing.study.engine import rows_folder
@@ -22,7 +24,6 @@ from pricing.study.rated_book import Book
 
 __all__ = ["LargeStudy"]
 
-SAMPLE = 200_000  # policies whose rows are at hand
 MONEY = ("amount", "standard_premium", "premium")
 
 
@@ -69,14 +70,24 @@ class LargeStudy(Study):
 
     @cached_property
     def _read(self) -> BookParts:
-        assert self.settings.simulate is not None
         return read_parts(
             self.parts(),
             rows_folder(self, self._work),
             person=self.settings.model.cluster or "policy_id",
-            share=min(1.0, SAMPLE / self.settings.simulate.policies),
+            share=self.share,
             progress=self._told,
         )
+
+    @property
+    def share(self) -> float:
+        """Share of the persons whose rows are at hand."""
+        simulated = self.settings.simulate
+        if simulated is not None:
+            return min(1.0, study_book.SAMPLE / simulated.policies)
+        table = self.settings.tables["policies"]
+        assert table.files is not None
+        size = size_of(table.files, self.path.parent, separator=table.separator)
+        return min(1.0, study_book.SAMPLE / max(size.rows, 1))
 
     @cached_property
     def checked(self) -> dict[str, Checked]:
@@ -125,15 +136,19 @@ class LargeStudy(Study):
         start: int | None = None,
         end: int | None = None,
         claims: str = "claims",
+        made: Mapping[str, pl.Expr] | None = None,
     ) -> Experience:
         """Collect the experience of the parts by keys, and add it up."""
         condition, filters = self._between(start, end)
-        present = {*self.columns}
-        asked = [*by, "exposure", claims, *(m for m in MONEY if m in present)]
-        kept = [*dict.fromkeys([*asked, *([self.year] if filters else [])])]
+        new = made or {}
+        kept = [*(n for n in by if n not in new), *(m for m in MONEY if m in {*self.columns})]
+        asked = [
+            pl.col(*dict.fromkeys([*kept, "exposure", claims])),
+            *(e.alias(n) for n, e in new.items()),
+        ]
         told = []
         for part in self.row_parts:
-            rows = part.lazy().select(kept).filter(condition).collect()
+            rows = part.lazy().filter(condition).select(asked).collect()
             if not rows.is_empty():
                 told.append(self.collect(rows, by, claims=claims, filters=filters))
         if not told:

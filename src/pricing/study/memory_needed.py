@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from pricing.data.sizes import Size, size_of
 from pricing.errors import InputError
 from pricing.study.sections import Table
+from pricing.study.study_book import MANY, SAMPLE, is_large
+from pricing.study.tables import files_in_parts
 
 if TYPE_CHECKING:
     from pricing.study.study_book import StudyBook
@@ -22,6 +24,7 @@ VARIABLE = "PRICING_MEMORY"
 BASE = 400_000_000  # bytes of the program itself: libraries, page, figures
 # Bytes of a value (a row's column) at the peak; measured, with a tenth on top: docs/robustness.md.
 PER_VALUE: Mapping[str, int] = {"check": 38, "run": 100, "renew": 100}
+PER_VALUE_KEPT = 1  # of a book read in parts: keys, claims and their movements
 SIMULATED_VALUES = 91  # values a simulated policy has in all tables that a study reads
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _CGROUPS = (
@@ -140,7 +143,9 @@ def require_memory(study: StudyBook, work: str, *, limit: str | None = None) -> 
     if there.size is None:
         return
     sizes = _sizes(study)
-    need = memory_needed(sum(s.values for s in sizes.values()), work)
+    values = sum(s.values for s in sizes.values())
+    large = is_large(study.settings)
+    need = _in_parts(study, values, work) if large else memory_needed(values, work)
     if need <= there.size:
         return
     wanted = study.settings.simulate
@@ -153,6 +158,25 @@ def require_memory(study: StudyBook, work: str, *, limit: str | None = None) -> 
         do="make the cells first where the rows lie, in DuckDB or on Spark (docs/engines.md), or map "
         "fewer columns, or take a larger machine; --memory sets another limit",
     )
+
+
+def _in_parts(study: StudyBook, values: int, work: str) -> int:
+    """Of a book read in parts: the largest part's check or the run of the sample, and what adds up."""
+    s = study.settings
+    if s.simulate is not None:
+        largest, share = SIMULATED_VALUES * MANY // 2, SAMPLE / s.simulate.policies
+    else:
+        folder = study.path.parent
+        parts = [
+            {name: _size(table, folder) for name, table in tables.items()}
+            for tables in files_in_parts(s, study.path)
+        ]
+        largest = max(sum(size.values for size in part.values()) for part in parts)
+        share = SAMPLE / max(1, sum(part["policies"].rows for part in parts))
+    need = memory_needed(min(largest, values), "check")
+    if work != "check":
+        need = max(need, memory_needed(round(min(share, 1.0) * values), work))
+    return need + PER_VALUE_KEPT * values
 
 
 def _sizes(study: StudyBook) -> dict[str, Size]:

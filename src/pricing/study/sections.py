@@ -95,6 +95,10 @@ class Head(Strict):
     )
     notes: list[Bilingual] = []
     outside: bool = Field(default=False, description="Whether tables may lie outside its folder")
+    parts: bool = Field(
+        default=False,
+        description="Whether files of one name in every table hold whole policies, and are read one after another",
+    )
 
 
 class Table(Strict):

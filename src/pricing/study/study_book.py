@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import cached_property
@@ -28,12 +28,19 @@ from pricing.study.rated_book import Book, book_of
 from pricing.study.renewed import agreed_due
 from pricing.study.sections import Table
 from pricing.study.settings import Settings, read_settings
-from pricing.study.tables import checked_table, money_columns, require_banded, same_book
+from pricing.study.tables import (
+    checked_table,
+    files_in_parts,
+    money_columns,
+    require_banded,
+    same_book,
+)
 
 __all__ = ["StudyBook", "is_large"]
 
 BOOK_TABLES = ("policies", "renewals", "claims")
-MANY = 1_000_000  # policies above which a simulated book is read in parts
+MANY = 1_000_000  # policies above which a simulated book is read in parts of half as many
+SAMPLE = 200_000  # policies of a book in parts whose rows are at hand
 
 
 def is_large(settings: Settings) -> bool:
@@ -45,7 +52,8 @@ def is_large(settings: Settings) -> bool:
     >>> is_large(read_settings(bundled("studies/huoli.toml")))
     False
     """
-    return settings.simulate is not None and settings.simulate.policies > MANY
+    simulated = settings.simulate
+    return settings.study.parts or (simulated is not None and simulated.policies > MANY)
 
 
 class StudyBook:
@@ -147,16 +155,28 @@ class StudyBook:
 
         A simulated book of more than a million policies stands in files of 50,000 policies, all rows of
         a policy in files of one number: ten numbers are a part, held against the contracts as a book.
+        Of ``[study] parts`` the files of one name are a part.
+
+        Raises
+        ------
+        InputError
+            For tables of ``[study] parts`` that are not files of the same names.
         """
-        if not is_large(self.settings) or self.book is None:
+        if not is_large(self.settings):
             return [self]
+        if self.book is None:
+            return [
+                self._part(tables=tables) for tables in files_in_parts(self.settings, self.path)
+            ]
         numbers = {file.stem[:-1] for file in (self.book / "policies").glob("part-*.parquet")}
-        found = []
-        for number in sorted(numbers):
-            part = StudyBook(self.path, work=self._work, engine=self.engine)
-            part.settings, part._files = self.settings, f"{number}?"
-            found.append(part)
-        return found
+        return [self._part(files=f"{number}?") for number in sorted(numbers)]
+
+    def _part(self, *, files: str = "*", tables: Mapping[str, Table] | None = None) -> StudyBook:
+        part = StudyBook(self.path, work=self._work, engine=self.engine)
+        whole = self.settings.study.model_copy(update={"parts": False})
+        update = {"study": whole, "tables": tables} if tables else {}
+        part.settings, part._files = self.settings.model_copy(update=update), files
+        return part
 
     @property
     def period(self) -> str:
@@ -180,6 +200,7 @@ class StudyBook:
         start: int | None = None,
         end: int | None = None,
         claims: str = "claims",
+        made: Mapping[str, pl.Expr] | None = None,
     ) -> Experience:
         """Collect the study's experience by keys.
 
@@ -191,6 +212,8 @@ class StudyBook:
             First and last year to keep, of ``year`` (start of the policy year) or ``period``.
         claims : str
             Column of claim counts.
+        made : mapping of str to polars.Expr, optional
+            Keys among ``by`` that the rows do not hold, made of what they hold.
         """
         rows, year = self.person_years.rows, self.year
         condition, filters = self._between(start, end)
@@ -201,8 +224,9 @@ class StudyBook:
                 where=self.name,
                 do="give every row its year, or leave out start and end",
             )
-        if self.engine == "polars":
-            return self.collect(rows.filter(condition), by, claims=claims, filters=filters)
+        if self.engine == "polars" or made:
+            kept = rows.filter(condition).with_columns(**made or {})
+            return self.collect(kept, by, claims=claims, filters=filters)
         there = self._elsewhere.between(self._rows_elsewhere, year, start, end)
         return self._cells(there, rows, by, claims, filters)
 

@@ -11,13 +11,14 @@ import polars as pl
 
 from pricing.data.book import BookParameters, true_parameters
 from pricing.data.check import Checked, check
+from pricing.data.files import files_named
 from pricing.data.sources import Source, read_table
 from pricing.errors import InputError
 from pricing.estimate.design import variables
 from pricing.study.sections import Table
 from pricing.study.settings import Settings
 
-__all__ = ["checked_table", "money_columns", "require_banded", "same_book"]
+__all__ = ["checked_table", "files_in_parts", "money_columns", "require_banded", "same_book"]
 
 SIMULATED = ("policies", "renewals", "offers", "claims", "payments", "truth")  # files of every part
 
@@ -81,6 +82,63 @@ def same_book(folder: Path, policies: int, seed: int) -> bool:
         return False
     parts = -(-policies // truth.get("policies_per_part", policies))
     return all(len(list((folder / t).glob("part-*.parquet"))) == parts for t in SIMULATED)
+
+
+def files_in_parts(settings: Settings, path: Path) -> list[dict[str, Table]]:
+    """Give the tables of every part of ``[study] parts``: the files of one name, in the order of the names.
+
+    Raises
+    ------
+    InputError
+        For a book without policies, renewals and claims, tables that are no files, and a name that
+        only some tables have.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pricing.data.tables import bundled
+    >>> from pricing.study.settings import read_settings
+    >>> settings = read_settings(bundled("studies/huoli.toml"))
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> for name in ("policies", "renewals", "claims"):
+    ...     (folder / name).mkdir()
+    ...     (folder / name / "north.csv").touch()
+    >>> tables = {n: Table(files=f"{n}/*.csv") for n in ("policies", "renewals", "claims")}
+    >>> own = settings.model_copy(update={"tables": tables})
+    >>> [Path(part["claims"].files).name for part in files_in_parts(own, folder / "study.toml")]
+    ['north.csv']
+    """
+    tables = {str(name): table for name, table in settings.tables.items()}
+    faults = [
+        f"[tables.{n}] is missing" for n in ("policies", "renewals", "claims") if n not in tables
+    ]
+    faults += [f"[tables.{n}] names no files" for n, t in tables.items() if t.files is None]
+    found = {
+        name: {file.stem: file for file in files_named(table.files, path.parent)}
+        for name, table in tables.items()
+        if table.files is not None
+    }
+    names = sorted({stem for files in found.values() for stem in files})
+    faults += [
+        f"{name}: no file named {stem!r}"
+        for name, files in found.items()
+        for stem in names
+        if stem not in files
+    ]
+    if faults:
+        raise InputError(
+            "a book that is not in parts",
+            where=f"{path}, study.parts",
+            faults=faults,
+            do="give every table a file of the same name for each part, with all rows of its policies",
+        )
+    return [
+        {
+            n: t.model_copy(update={"files": str(found[n][stem].absolute())})
+            for n, t in tables.items()
+        }
+        for stem in names
+    ]
 
 
 def require_banded(rows: pl.DataFrame, settings: Settings) -> None:
