@@ -11,12 +11,12 @@ import polars as pl
 from scipy.special import expit, ndtr
 
 from pricing.causal.adjusted import naive, regression
-from pricing.causal.differences import two_periods
 from pricing.causal.falsification import e_value
 from pricing.causal.mean_reversion import expected_fall, spearman_brown
 from pricing.causal.nuisance import Nuisance, Regression, propensity_fit
 from pricing.causal.people import Flags, People
 from pricing.causal.power import people_needed
+from pricing.causal.two_periods import two_periods
 from pricing.causal.weighting import aipw, balancing_weights, inverse_probability, standardised
 from pricing.errors import InputError
 from pricing.estimate.design import Floats
