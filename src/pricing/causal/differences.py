@@ -42,6 +42,7 @@ class _Years:
     exposure: Floats
     cell: Codes
     known: pl.DataFrame
+    lacking: Flags  # cells that lack a factor
     rows: dict[int, Codes]  # by year, in the panel's order
     places: dict[int, Codes]  # by year: the row of each person, -1 where there is none
 
@@ -366,17 +367,20 @@ def _panel(
     return panel, basis
 
 
-def _years(panel: pl.DataFrame, known: Sequence[str]) -> _Years:
+def _years(panel: pl.DataFrame, names: Sequence[str]) -> _Years:
     person, period = panel["person"].to_numpy(), panel["period"].to_numpy()
-    cell, cells, _ = alike(panel, known)
+    cell, cells, _ = alike(panel, names)
     rows = {int(year): np.flatnonzero(period == year) for year in np.unique(period)}
     places = {}
     for year, at in rows.items():
         places[year] = np.full(int(person.max()) + 1, -1)
         places[year][person[at]] = at
+    odd = [pl.all().is_null(), ~pl.selectors.float().is_finite().fill_null(False)]
+    known = cells.select(names)
+    lacking = known.select(pl.any_horizontal(*odd)).to_series() if names else pl.Series([False])
     return _Years(
         person, panel["joined"].fill_null(NEVER).to_numpy(), panel["rate"].to_numpy(),
-        panel["exposure"].to_numpy(), cell, cells.select(known), rows, places,
+        panel["exposure"].to_numpy(), cell, known, lacking.to_numpy(), rows, places,
     )  # fmt: skip
 
 
@@ -421,11 +425,9 @@ def _known(seen: _Years, both: _Both) -> tuple[Floats, Codes]:
     count = np.bincount(cell, minlength=seen.known.height)
     there = np.flatnonzero(count)
     known, count = seen.known[there], count[there]
-    odd = [pl.all().is_null(), ~pl.selectors.float().is_finite().fill_null(False)]
-    lacking = known.select(pl.any_horizontal(*odd)).to_series().to_numpy()
-    if lacking.any():
+    if lacking := int(count[seen.lacking[there]].sum()):
         raise InputError(
-            f"{int(count[lacking].sum()):,} rows of the year before joining lack a factor",
+            f"{lacking:,} rows of the year before joining lack a factor",
             do="adjust for what is known of every year",
         )
     return covariates(known, known.columns, count)[0], np.searchsorted(there, cell)

@@ -204,7 +204,9 @@ def indicator(values: pl.Series) -> Flags:
     """
     words: dict[str, Any] = {"yes": True, "no": False, "true": True, "false": False}
     words |= {"1": True, "0": False, "1.0": True, "0.0": False}
-    found = values.cast(pl.String).replace_strict(words, default=None, return_dtype=pl.Boolean)
+    found = values
+    if values.dtype != pl.Boolean:
+        found = values.cast(pl.String).replace_strict(words, default=None, return_dtype=pl.Boolean)
     if found.null_count():
         odd = values.filter(found.is_null()).cast(pl.String).unique().sort().to_list()[:3]
         raise InputError(
