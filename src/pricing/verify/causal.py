@@ -51,7 +51,7 @@ def birth_weight() -> Found:
     sign = 2.0 * smokes - 1.0
     ratio = sign * slope / ndtr(sign * eta)
     information = (x * (ratio * (ratio + eta))[:, None]).T @ x  # the observed one, as Stata's
-    drift = Regression(x, each, slope, ((ratio, np.linalg.inv(information)),))
+    drift = Regression(x, each, slope, ((ratio, np.asarray(np.linalg.inv(information))),))
 
     def least_squares(side: Flags, w: Floats) -> tuple[Floats, Regression]:
         weighted = z * (side * w)[:, None]
