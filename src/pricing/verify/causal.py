@@ -55,7 +55,7 @@ def birth_weight() -> Found:
 
     def least_squares(side: Flags, w: Floats) -> tuple[Floats, Regression]:
         weighted = z * (side * w)[:, None]
-        bread = np.linalg.inv(weighted.T @ z)
+        bread = np.asarray(np.linalg.inv(weighted.T @ z))
         mean = z @ (bread @ (weighted.T @ weight))
         left = side * w * (weight - mean)
         return mean, Regression(z, each, np.ones(n), ((left, bread),))
