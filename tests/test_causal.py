@@ -17,7 +17,6 @@ from pricing.causal.differences import (
     before_and_after,
     difference_in_differences,
     staggered,
-    two_periods,
 )
 from pricing.causal.encouragement import encouragement, local_effect
 from pricing.causal.falsification import e_value, falsify, placebo_rows
@@ -26,6 +25,7 @@ from pricing.causal.nuisance import Nuisance, fit_nuisance, log_fit, propensity_
 from pricing.causal.people import People, covariates, indicator
 from pricing.causal.power import detectable_effect, people_needed, power_statement
 from pricing.causal.side_by_side import side_by_side
+from pricing.causal.two_periods import two_periods
 from pricing.causal.weighting import (
     aipw,
     balancing_weights,
@@ -669,7 +669,7 @@ def test_errors_of_fitted_models_are_the_jackknifes_over_persons(target, model):
     def of(keep):
         part = replace(
             people, treated=people.treated[keep], total=people.total[keep],
-            exposure=people.exposure[keep], matrix=people.matrix[keep],
+            exposure=people.exposure[keep], cell=people.cell[keep],
             person=np.unique(people.person[keep], return_inverse=True)[1],
         )  # fmt: skip
         fitted = fit_nuisance(part, outcome=model, folds=1)
@@ -719,7 +719,11 @@ def test_the_error_of_an_overlap_population_counts_that_it_was_estimated():
 
     def of(part):
         people = People.collect(part, treated="in", factors=["x"], person="id")
-        people = replace(people, matrix=np.column_stack([np.ones(part.height), part["x"]]))
+        people = replace(
+            people,
+            design=np.column_stack([np.ones(part.height), part["x"]]),
+            cell=np.arange(part.height),
+        )
         return standardised(people, fit_nuisance(people, outcome="linear", folds=1), "overlap")
 
     each = np.array([of(frame.filter(pl.col("id") != i)).treated for i in range(n)])

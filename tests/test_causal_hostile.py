@@ -5,12 +5,13 @@ import polars as pl
 import pytest
 
 import pricing.causal.side_by_side as compared
-from pricing.causal.differences import difference_in_differences, two_periods
+from pricing.causal.differences import difference_in_differences
 from pricing.causal.encouragement import encouragement
 from pricing.causal.falsification import e_value
 from pricing.causal.people import People
 from pricing.causal.power import detectable_effect, people_needed, power_statement
 from pricing.causal.side_by_side import side_by_side
+from pricing.causal.two_periods import two_periods
 from pricing.errors import InputError
 
 WHO = {"treated": "in", "person": "id", "period": "year"}

@@ -6,7 +6,7 @@ import numpy as np
 
 from pricing.causal.contrast import Contrast
 from pricing.causal.nuisance import log_fit
-from pricing.causal.people import People
+from pricing.causal.people import People, added
 
 __all__ = ["naive", "regression"]
 
@@ -47,19 +47,26 @@ def regression(people: People) -> Contrast:
     >>> round(regression(People.collect(rows, treated="in")).ratio, 6)
     0.5
     """
-    a = people.treated.astype(np.float64)
-    x = np.column_stack([people.matrix, a])
-    y, e = people.total, people.exposure
-    beta = log_fit(x, y, e, ridge=0.0 if len(y) > 50 * x.shape[1] else 1e-9)
+    y, e, cell, cells = people.total, people.exposure, people.cell, len(people.design)
+    sides = np.repeat([0.0, 1.0], cells)  # every cell outside, then every cell inside
+    x = np.column_stack([np.tile(people.design, (2, 1)), sides])
+    at = cell + cells * people.treated
+    total, weight = added(y, at, 2 * cells), added(e, at, 2 * cells)
+    seen = weight > 0
+    ridge = 0.0 if len(y) > 50 * x.shape[1] else 1e-9
+    beta = log_fit(x[seen], total[seen], weight[seen], ridge=ridge)
     mean = np.exp(x @ beta)
-    bread = np.linalg.pinv((x * (e * mean)[:, None]).T @ x)
-    own = x @ bread * (y - e * mean)[:, None]  # influence of a row on the coefficients
-    outside = np.exp(people.matrix @ beta[:-1])
+    bread = np.linalg.pinv((x * (weight * mean)[:, None]).T @ x)
+    left = y - e * mean[at]
+    outside = mean[:cells]
+    everybody = weight[:cells] + weight[cells:]
     behind = float(e.sum())
     rates, influences = [], []
     for side, rate in ((1.0, outside * np.exp(beta[-1])), (0.0, outside)):
-        theta = float(e @ rate) / behind
-        slope = np.append((e * rate) @ people.matrix, side * float(e @ rate)) / behind
-        influences.append((e * rate - theta * e) / behind + own @ slope)
+        held = everybody * rate
+        theta = float(held.sum()) / behind
+        slope = np.append(held @ people.design, side * held.sum()) / behind
+        own = left * (x @ (bread @ slope))[at]  # influence through the coefficients
+        influences.append((e * rate[cell] - theta * e) / behind + own)
         rates.append(theta)
     return Contrast(rates[0], rates[1], influences[0], influences[1], people.person)

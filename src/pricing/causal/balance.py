@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 import polars as pl
 
 from pricing.causal.nuisance import Nuisance
-from pricing.causal.people import People
+from pricing.causal.people import Flags, People, added
 from pricing.causal.weighting import Target, balancing_weights
 from pricing.errors import InputError
 from pricing.estimate.design import Floats
@@ -102,12 +102,16 @@ def balance(people: People, nuisance: Nuisance, target: Target = "ate") -> Balan
     known = [j for j, name in enumerate(people.columns) if j and not name.endswith("²")]
     if not known:
         raise InputError("there is no factor to balance", do="adjust for what is known beforehand")
-    x, e, a = people.matrix[:, known], people.exposure, people.treated
+    x, e, a = people.design[:, known], people.exposure, people.treated
     weight = balancing_weights(a, nuisance.propensity, target) * e
-    inside, outside = _moments(x[a], e[a]), _moments(x[~a], e[~a])
+
+    def moments(side: Flags, weight: Floats) -> tuple[Floats, Floats]:
+        return _moments(x, added(side * weight, people.cell, len(x)))
+
+    inside, outside = moments(a, e), moments(~a, e)
     scale = np.sqrt((inside[1] + outside[1]) / 2)
     scale[scale == 0] = np.inf
-    after = _moments(x[a], weight[a])[0] - _moments(x[~a], weight[~a])[0]
+    after = moments(a, weight)[0] - moments(~a, weight)[0]
     table = pl.DataFrame({
         "known_factor": [people.columns[j] for j in known], "mean_inside": inside[0],
         "mean_outside": outside[0], "smd_before": (inside[0] - outside[0]) / scale,

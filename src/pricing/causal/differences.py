@@ -1,24 +1,23 @@
 """Differences in differences: those who join before and after, beside those who do not (yet).
 
-Two periods: the doubly robust estimator of Sant'Anna and Zhao (2020), Journal of Econometrics 219.
 Staggered start: group-time effects of Callaway and Sant'Anna (2021), Journal of Econometrics 225,
 with controls not yet treated, added up over groups and times by the exposure of the treated.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import narwhals.stable.v2 as nw
 import numpy as np
 import polars as pl
-from scipy.special import expit
 
 from pricing.causal.contrast import CausalEffect, Contrast, effect_of
-from pricing.causal.nuisance import SURE, propensity_fit
-from pricing.causal.people import Flags, People, covariates, require_apart
+from pricing.causal.nuisance import SURE
+from pricing.causal.people import Codes, Flags, People, alike, covariates, require_apart
+from pricing.causal.two_periods import Pair, Trend, contrast_of, joining_odds
 from pricing.errors import InputError, nearest
 from pricing.estimate.design import Floats
 from pricing.experience.domain import listed, require_columns, require_numbers
@@ -27,22 +26,36 @@ from pricing.result.shape import Basis
 from pricing.survival.interval import normal_quantile
 
 __all__ = [
-    "Staggered", "Trend", "before_and_after", "difference_in_differences", "staggered", "two_periods",
+    "Staggered", "before_and_after", "difference_in_differences", "staggered", "staggered_trends",
 ]  # fmt: skip
 
-Trend = Literal["difference", "ratio"]
-LARGEST = 0.995  # propensity above which a person who did not join counts for too much
+NEVER = np.iinfo(np.int64).max  # the year in which those join who do not
 
 
 @dataclass(frozen=True)
-class _Pair:
-    """Before and after of the same people: rates, weight, who joins."""
+class _Years:
+    """A panel as arrays: who and when, the year of joining, and the cell of what is known."""
 
-    before: Floats
-    after: Floats
+    person: Codes
+    joined: Codes
+    rate: Floats
+    exposure: Floats
+    cell: Codes
+    known: pl.DataFrame
+    lacking: Flags  # cells that lack a factor
+    rows: dict[int, Codes]  # by year, in the panel's order
+    places: dict[int, Codes]  # by year: the row of each person, -1 where there is none
+
+
+@dataclass(frozen=True)
+class _Both:
+    """Rows of people seen in two years, and who of them joins."""
+
+    before: Codes
+    after: Codes
     weight: Floats
     treated: Flags
-    matrix: Floats
+    person: Codes
 
 
 @dataclass(frozen=True)
@@ -69,63 +82,6 @@ class Staggered:
     table: pl.DataFrame
     basis: Basis
     left_out: float = 0.0
-
-
-def two_periods(
-    before: Floats,
-    after: Floats,
-    treated: Flags,
-    *,
-    matrix: Floats | None = None,
-    weight: Floats | None = None,
-    trend: Trend = "difference",
-) -> Contrast:
-    """Effect on those who join, from one year before and one after.
-
-    Parameters
-    ----------
-    before, after : array
-        Outcome per policy-year of each person in the two periods.
-    treated : boolean array
-        Joins between them.
-    matrix : array, optional
-        What is known before, with a constant; nothing where left out.
-    weight : array, optional
-        Policy-years behind each person.
-    trend : {"difference", "ratio"}
-        Without the programme both sides would have moved by the same amount given the factors
-        (doubly robust), or by the same factor (weighted by the odds of joining only). Claims that
-        grow by age and inflation move by a factor.
-
-    Notes
-    -----
-    Difference: ΔY less its least-squares prediction from those who do not join, averaged over those
-    who do and over the others at odds π/(1 − π); the influence function counts both models as
-    estimated (Sant'Anna and Zhao 2020, eq. 3.1 and the traditional estimator of R's DRDID).
-    The ratio's rate outside is P·N/B: P the joiners' rate before, N and B the others' weighted rates
-    after and before.
-
-    Examples
-    --------
-    >>> before, after = np.full(8, 100.0), np.array([50.0, 51.8] * 2 + [69.0, 69.6] * 2)
-    >>> found = two_periods(before, after, np.arange(8) < 4)
-    >>> round(found.difference, 6)
-    -18.4
-    """
-    n = len(before)
-    x = np.ones((n, 1)) if matrix is None else matrix
-    w = np.ones(n) if weight is None else weight
-    if trend not in get_args(Trend):
-        raise InputError(f"no trend {trend!r}{nearest(str(trend), get_args(Trend))}")
-    lengths = {len(before), len(after), len(treated), len(x), len(w)}
-    if len(lengths) > 1:
-        raise InputError(f"before, after, treated, matrix and weight differ in length: {lengths}")
-    if not all(np.isfinite(v).all() for v in (before, after, x, w)) or (w < 0).any():
-        raise InputError("outcomes, factors and weights are finite, weights zero or more")
-    if treated.all() or not treated.any() or not (w[treated].sum() > 0 and w[~treated].sum() > 0):
-        raise InputError("a comparison needs people of both sides", where="treated")
-    pair = _Pair(before, after, w, treated, x)
-    return _difference(pair) if trend == "difference" else _ratio(pair)
 
 
 def difference_in_differences(
@@ -223,43 +179,87 @@ def staggered(
     >>> staggered(rows, treated="in", person="id", period="year").table["joined_in"].to_list()
     [1]
     """
-    z = normal_quantile(level)
+    return staggered_trends(
+        rows, trends=[trend], treated=treated, person=person, period=period, factors=factors,
+        outcome=outcome, exposure=exposure, level=level, source=source,
+    )[trend]  # fmt: skip
+
+
+def staggered_trends(
+    rows: pl.DataFrame,
+    *,
+    trends: Sequence[Trend],
+    treated: str,
+    person: str,
+    period: str,
+    factors: Sequence[str] = (),
+    outcome: str = "claims",
+    exposure: str = "exposure",
+    level: float = 0.95,
+    source: str = "",
+) -> dict[Trend, Staggered]:
+    """Give what :func:`staggered` does under several trends, which share who is compared with whom.
+
+    Examples
+    --------
+    >>> rows = pl.DataFrame({"id": [1, 1, 2, 2, 3, 3, 4, 4], "year": [0, 1] * 4, "in": [0, 1] * 2 + [0, 0] * 2,
+    ...     "claims": [4, 2, 2, 2, 4, 4, 2, 3], "exposure": [1.0] * 8})
+    >>> found = staggered_trends(rows, trends=["difference", "ratio"], treated="in", person="id", period="year")
+    >>> [round(one.effect.difference, 3) for one in found.values()]
+    [-1.5, -1.5]
+    """
+    for trend in trends:
+        if trend not in get_args(Trend):
+            raise InputError(f"no trend {trend!r}{nearest(str(trend), get_args(Trend))}")
     factors = listed(factors)
     panel, basis = _panel(rows, treated, person, period, factors, outcome, exposure, source)
-    people = int(panel["person"].max()) + 1  # type: ignore[arg-type]
-    years = sorted(panel["period"].unique().to_list())
-    by_year = {year: panel.filter(pl.col("period") == year) for year in years}
-    starts = sorted(g for g in panel["joined"].unique().to_list() if g is not None and g > years[0])
-    table: list[dict[str, Any]] = []
-    after, before, small = _Pool(people), _Pool(people), 0.0
+    seen = _years(panel, [f"x_{name}" for name in factors])
+    sums = {trend: _Sums(int(seen.person.max()) + 1) for trend in trends}
+    years = list(seen.rows)
+    starts = [int(g) for g in np.unique(seen.joined) if years[0] < g < NEVER]
+    z = normal_quantile(level)
     for g in starts:
         for t in years:
             base = g - 1 if t >= g else t - 1
-            if base not in by_year or t == base or base < years[0]:
+            if base not in seen.rows or t == base or base < years[0]:
                 continue
-            both = _both(by_year[base], by_year[t], g, max(t, base))
-            found = _one(both, factors, trend)
-            inside = float(both["weight"].filter(both["in"]).sum())
-            if found is None:
-                small += inside * (t >= g)
-                continue
-            (after if t >= g else before).add(found, both)
-            error = found.difference_error
-            table.append({
-                "joined_in": g, "year_observed": t, "years_since": t - g,
-                "exposure": inside,
-                "rate_inside": found.treated, "rate_difference": found.difference,
-                "difference_lower": found.difference - z * error,
-                "difference_upper": found.difference + z * error,
-            })  # fmt: skip
-    if not after.exposure:
-        raise InputError(
-            "nobody is seen the year before joining and after, beside others not yet in",
-            do="give rows of earlier years, and of people who join later or never",
-        )
-    lead = before.contrast() if before.exposure else None
-    left = small / (small + after.exposure)
-    return Staggered(after.contrast(), lead, pl.DataFrame(table), basis, left)
+            both = _both(seen, base, t, g)
+            for trend, found in _compared(seen, both, trends).items():
+                sums[trend].add(g, t, both, found, z)
+    return {trend: one.staggered(basis) for trend, one in sums.items()}
+
+
+class _Sums:
+    """Group-time effects under one trend, and their sums after joining and before."""
+
+    def __init__(self, people: int) -> None:
+        self.after, self.before, self.small = _Pool(people), _Pool(people), 0.0
+        self.table: list[dict[str, Any]] = []
+
+    def add(self, g: int, t: int, both: _Both, found: Contrast | None, z: float) -> None:
+        inside = float(both.weight[both.treated].sum())
+        if found is None:
+            self.small += inside * (t >= g)
+            return
+        (self.after if t >= g else self.before).add(found, both)
+        error = found.difference_error
+        self.table.append({
+            "joined_in": g, "year_observed": t, "years_since": t - g,
+            "exposure": inside,
+            "rate_inside": found.treated, "rate_difference": found.difference,
+            "difference_lower": found.difference - z * error,
+            "difference_upper": found.difference + z * error,
+        })  # fmt: skip
+
+    def staggered(self, basis: Basis) -> Staggered:
+        if not self.after.exposure:
+            raise InputError(
+                "nobody is seen the year before joining and after, beside others not yet in",
+                do="give rows of earlier years, and of people who join later or never",
+            )
+        lead = self.before.contrast() if self.before.exposure else None
+        left = self.small / (self.small + self.after.exposure)
+        return Staggered(self.after.contrast(), lead, pl.DataFrame(self.table), basis, left)
 
 
 class _Pool:
@@ -269,9 +269,8 @@ class _Pool:
         self.exposure, self.rates = 0.0, np.zeros(2)
         self.influence, self.weight = np.zeros((2, people)), np.zeros(people)
 
-    def add(self, found: Contrast, both: pl.DataFrame) -> None:
-        at = both["person"].to_numpy()
-        own = both["weight"].to_numpy() * both["in"].to_numpy()
+    def add(self, found: Contrast, both: _Both) -> None:
+        at, own = both.person, both.weight * both.treated
         inside = float(own.sum())
         rates = np.array([found.treated, found.untreated])
         self.exposure += inside
@@ -368,111 +367,67 @@ def _panel(
     return panel, basis
 
 
-def _both(before: pl.DataFrame, after: pl.DataFrame, joined: int, last: int) -> pl.DataFrame:
-    """People of group ``joined`` and people not in by ``last``, seen in both periods."""
-    mine = pl.col("joined") == joined
-    later = pl.col("joined").is_null() | (pl.col("joined") > last)
-    return (
-        before.filter(mine | (later & ~mine.fill_null(False)))
-        .join(
-            after.select("person", "rate", "exposure"), on="person", how="inner", suffix="_after",
-            maintain_order="left",
-        )
-        .with_columns(
-            mine.fill_null(False).alias("in"),
-            weight=pl.min_horizontal("exposure", "exposure_after"),
-        )
+def _years(panel: pl.DataFrame, names: Sequence[str]) -> _Years:
+    person, period = panel["person"].to_numpy(), panel["period"].to_numpy()
+    cell, cells, _ = alike(panel, names)
+    rows = {int(year): np.flatnonzero(period == year) for year in np.unique(period)}
+    places = {}
+    for year, at in rows.items():
+        places[year] = np.full(int(person.max()) + 1, -1)
+        places[year][person[at]] = at
+    odd = [pl.all().is_null(), ~pl.selectors.float().is_finite().fill_null(False)]
+    known = cells.select(names)
+    lacking = known.select(pl.any_horizontal(*odd)).to_series() if names else pl.Series([False])
+    return _Years(
+        person, panel["joined"].fill_null(NEVER).to_numpy(), panel["rate"].to_numpy(),
+        panel["exposure"].to_numpy(), cell, known, lacking.to_numpy(), rows, places,
     )  # fmt: skip
 
 
-def _one(both: pl.DataFrame, factors: Sequence[str], trend: Trend) -> Contrast | None:
-    inside = both["in"].to_numpy()
-    known = both.select(f"x_{name}" for name in factors) if factors else both
-    if both.is_empty():
-        return None
-    odd = [pl.all().is_null(), ~pl.selectors.float().is_finite().fill_null(False)]
-    usable = ~known.select(pl.any_horizontal(*odd)).to_series() if factors else None
-    if usable is not None and not usable.all():
-        raise InputError(
-            f"{int((~usable).sum()):,} rows of the year before joining lack a factor",
-            do="adjust for what is known of every year",
-        )
-    x, _ = covariates(known, known.columns if factors else [])
+def _both(seen: _Years, base: int, year: int, joined: int) -> _Both:
+    """People of group ``joined`` and people not in by either year, seen in both."""
+    before = seen.rows[base]
+    after = seen.places[year][seen.person[before]]
+    when = seen.joined[before]
+    kept = (after >= 0) & ((when == joined) | (when > max(base, year)))
+    before, after = before[kept], after[kept]
+    weight = np.minimum(seen.exposure[before], seen.exposure[after])
+    return _Both(before, after, weight, when[kept] == joined, seen.person[before])
+
+
+def _compared(
+    seen: _Years, both: _Both, trends: Sequence[Trend]
+) -> Mapping[Trend, Contrast | None]:
+    """Contrast two years under each trend; None where there are too few for the factors."""
+    nothing: dict[Trend, Contrast | None] = dict.fromkeys(trends)
+    if not len(both.weight):
+        return nothing
+    x, cell = _known(seen, both)
+    inside = both.treated
     if min(inside.sum(), (~inside).sum()) < 2 * x.shape[1]:
-        return None
-    rate, weight = both["rate"].to_numpy(), both["weight"].to_numpy()
-    if trend == "ratio" and not rate[~inside].sum() > 0:
-        return None
+        return nothing
+    pair = Pair(seen.rate[both.before], seen.rate[both.after], both.weight, inside, x, cell)
+    usable = [t for t in trends if t == "difference" or pair.before[~inside].sum() > 0]
     try:
-        return two_periods(
-            rate, both["rate_after"].to_numpy(), inside, matrix=x, weight=weight, trend=trend
-        )
+        odds = joining_odds(pair)
     except InputError as refused:
         if SURE in refused.problem:
-            return None
+            return nothing
         raise
+    return nothing | {trend: contrast_of(pair, odds, trend) for trend in usable}
 
 
-def _odds(pair: _Pair) -> tuple[Floats, Floats]:
-    """Weights of those who do not join, and the influence of each row on the propensity."""
-    x, w, d = pair.matrix, pair.weight, pair.treated
-    if x.shape[1] == 1:
-        pi = np.full(len(w), float(w[d].sum() / w.sum()))
-    else:
-        pi = np.asarray(expit(x @ propensity_fit(x, d, w)))
-    pi = np.minimum(pi, LARGEST)
-    bread = np.linalg.pinv((x * (w * pi * (1 - pi))[:, None]).T @ x)
-    return np.where(d, 0.0, w * pi / (1 - pi)), (x * (w * (d - pi))[:, None]) @ bread
-
-
-def _difference(pair: _Pair) -> Contrast:
-    x, w, d = pair.matrix, pair.weight, pair.treated
-    control, moves = _odds(pair)
-    change = pair.after - pair.before
-    other = w * ~d
-    bread = np.linalg.pinv((x * other[:, None]).T @ x)
-    gamma = bread @ (x.T @ (other * change))
-    left = change - x @ gamma
-    own = (x * (other * left)[:, None]) @ bread  # influence on gamma
-    treat = w * d
-    t, c = float(treat.sum()), float(control.sum())
-    eta_t, eta_c = float(treat @ left) / t, float(control @ left) / c
-    inside = (treat * (left - eta_t) - own @ (treat @ x)) / t
-    outside = (
-        control * (left - eta_c)
-        + moves @ ((control * (left - eta_c)) @ x)
-        - own @ (control @ x)
-    ) / c  # fmt: skip
-    rate = float(treat @ pair.after) / t
-    influence = treat * (pair.after - rate) / t
-    effect = eta_t - eta_c
-    return Contrast(
-        rate, rate - effect, influence, influence - (inside - outside), np.arange(len(w))
-    )
-
-
-def _ratio(pair: _Pair) -> Contrast:
-    x, w, d = pair.matrix, pair.weight, pair.treated
-    control, moves = _odds(pair)
-    treat = w * d
-    t, c = float(treat.sum()), float(control.sum())
-
-    def mean(weight: Floats, whole: float, value: Floats) -> tuple[float, Floats]:
-        rate = float(weight @ value) / whole
-        influence = weight * (value - rate) / whole
-        if weight is control:
-            influence = influence + moves @ (influence @ x)
-        return rate, influence
-
-    after, after_i = mean(treat, t, pair.after)
-    before, before_i = mean(treat, t, pair.before)
-    then, then_i = mean(control, c, pair.before)
-    now, now_i = mean(control, c, pair.after)
-    if not then > 0:
+def _known(seen: _Years, both: _Both) -> tuple[Floats, Codes]:
+    """Columns of what was known of the people before, by cell, and the cell of each."""
+    if not seen.known.width:
+        return np.ones((1, 1)), np.zeros(len(both.before), dtype=np.int64)
+    cell = seen.cell[both.before]
+    count = np.bincount(cell, minlength=seen.known.height)
+    there = np.flatnonzero(count)
+    known, count = seen.known[there], count[there]
+    if lacking := int(count[seen.lacking[there]].sum()):
         raise InputError(
-            "those who do not join have no claims before: their growth has no ratio",
-            do='take trend="difference", or more people',
+            f"{lacking:,} rows of the year before joining lack a factor",
+            do="adjust for what is known of every year",
         )
-    outside = before * now / then
-    influence = (now * before_i + before * now_i - outside * then_i) / then
-    return Contrast(after, outside, after_i, influence, np.arange(len(w)))
+    return covariates(known, known.columns, count)[0], np.searchsorted(there, cell)

@@ -15,7 +15,7 @@ import numpy as np
 from scipy.special import expit, ndtr
 from threadpoolctl import threadpool_limits
 
-from pricing.causal.people import Flags, People
+from pricing.causal.people import Codes, Flags, People, added
 from pricing.errors import InputError, nearest
 from pricing.estimate.design import Floats
 
@@ -37,21 +37,28 @@ class Regression:
 
     Attributes
     ----------
-    matrix : array
-        Its columns, by row.
+    design : array
+        Its columns, by cell.
+    cell : integer array
+        Row of the design, by row.
     slope : array
         Derivative of the predicted mean in the linear predictor, by row.
-    moves : array
-        Influence of each row on the coefficients.
+    scores : tuple of (array, array)
+        Residual by row, and inverse information: row i moves the coefficients by residual_i · B x_i.
+        Two where two models were fitted on the same columns.
     """
 
-    matrix: Floats
+    design: Floats
+    cell: Codes
     slope: Floats
-    moves: Floats
+    scores: tuple[tuple[Floats, Floats], ...]
 
     def drift(self, gradient: Floats) -> Floats:
         """Influence of each row on Σ gradient·prediction."""
-        return np.asarray(self.moves @ (self.matrix.T @ (self.slope * gradient)))
+        x, cell = self.design, self.cell
+        toward = added(self.slope * gradient, cell, len(x)) @ x
+        parts = [left * (x @ (bread @ toward))[cell] for left, bread in self.scores]
+        return np.asarray(sum(parts[1:], parts[0]))
 
 
 @dataclass(frozen=True)
@@ -123,10 +130,9 @@ def fit_nuisance(
         if learner == "boosting":
             propensity[own] = _boosted_propensity(people, learn, own)
         else:
-            start[0] = propensity_fit(
-                people.matrix[learn], people.treated[learn], people.exposure[learn], start[0]
-            )
-            propensity[own] = expit(people.matrix[own] @ start[0])
+            x, joined, e = _pooled(people, learn, people.exposure * people.treated)
+            start[0] = beta = propensity_fit(x, joined / e, e, start[0])
+            propensity[own] = expit(people.design @ beta)[people.cell[own]]
         for side, found in ((1, inside), (0, outside)):
             of = learn & (people.treated == bool(side))
             if learner == "boosting":
@@ -139,13 +145,32 @@ def fit_nuisance(
     return replace(fitted, regressions=_regressions(people, fitted, outcome))
 
 
+def _pooled(
+    people: People, of: Flags, total: Floats, weight: Floats | None = None
+) -> tuple[Floats, Floats, Floats]:
+    """Add rows of which the same is known: columns, total and weight (exposure) by cell.
+
+    A score X'(y − wμ) and its information X'wX are sums over rows of a function of the cell.
+    """
+    cell, cells = people.cell[of], len(people.design)
+    held = added((people.exposure if weight is None else weight)[of], cell, cells)
+    there = held > 0
+    return people.design[there], added(total[of], cell, cells)[there], held[there]
+
+
+def _bread(people: People, weight: Floats) -> Floats:
+    """Invert the information X'wX of weights by row."""
+    x = people.design
+    held = added(weight, people.cell, len(x))
+    return np.asarray(np.linalg.pinv((x * held[:, None]).T @ x))
+
+
 def _regressions(
     people: People, fitted: Nuisance, outcome: Outcome
 ) -> tuple[Regression, Regression, Regression]:
-    x, e, pi = people.matrix, people.exposure, fitted.propensity
+    x, cell, e, pi = people.design, people.cell, people.exposure, fitted.propensity
     bend = pi * (1 - pi)
-    bread = np.linalg.pinv((x * (e * bend)[:, None]).T @ x)
-    found = [Regression(x, bend, (x * (e * (people.treated - pi))[:, None]) @ bread)]
+    found = [Regression(x, cell, bend, ((e * (people.treated - pi), _bread(people, e * bend)),))]
     for side, rate in (
         (people.treated, fitted.treated_rate),
         (~people.treated, fitted.untreated_rate),
@@ -157,33 +182,30 @@ def _regressions(
         slope = np.ones_like(rate) if outcome == "linear" else rate
         bend = slope * (rate ** (1 - power) if outcome != "linear" else 1.0)
         left = side * (people.total - e * rate) * bend / slope
-        moves = (x * left[:, None]) @ np.linalg.pinv((x * (side * e * bend)[:, None]).T @ x)
-        found.append(Regression(x, slope, moves))
+        found.append(Regression(x, cell, slope, ((left, _bread(people, side * e * bend)),)))
     return found[0], found[1], found[2]
 
 
 def _both_parts(people: People, side: Flags, rate: Floats) -> Regression:
-    """Whether there is anything and how much, as one regression on both sets of columns."""
-    x, e = people.matrix, people.exposure
+    """Whether there is anything and how much, as two regressions on the same columns."""
+    x, cell, e = people.design, people.cell, people.exposure
     some = side & (people.total > 0)
-    any_rate = _exp(x @ log_fit(x[side], (people.total > 0)[side].astype(np.float64), e[side]))
+    any_rate = _exp(x @ log_fit(*_pooled(people, side, some.astype(np.float64))))[cell]
     size = rate / any_rate
-    first = side * (some - e * any_rate)
-    moves = (x * first[:, None]) @ np.linalg.pinv((x * (side * e * any_rate)[:, None]).T @ x)
-    left = some * (people.total / size - 1)
-    more = (x * left[:, None]) @ np.linalg.pinv((x * (some * people.total / size)[:, None]).T @ x)
-    return Regression(np.hstack([x, x]), rate, np.hstack([moves, more]))
+    first = side * (some - e * any_rate), _bread(people, side * e * any_rate)
+    more = some * (people.total / size - 1), _bread(people, some * people.total / size)
+    return Regression(x, cell, rate, (first, more))
 
 
 def propensity_fit(
     matrix: Floats,
-    treated: Flags,
+    treated: Flags | Floats,
     weight: Floats,
     start: Floats | None = None,
     *,
     link: Literal["logit", "probit"] = "logit",
 ) -> Floats:
-    """Fit the probability of being treated by Newton's method; coefficients.
+    """Fit the probability of being treated, or the share of each row that is, by Newton's method.
 
     Examples
     --------
@@ -294,17 +316,17 @@ def _rate(
     people: People, of: Flags, own: Flags, outcome: Outcome, start: Floats | None
 ) -> tuple[Floats, Floats | None]:
     """Predict the rate of ``own`` from the rows ``of``; and coefficients to begin the next fold with."""
-    x, y, e = people.matrix[of], people.total[of], people.exposure[of]
-    new = people.matrix[own]
-    if outcome == "linear":
-        return np.asarray(new @ _solve(x, e, x.T @ y, 0.0)), None
+    design, cell = people.design, people.cell[own]
     if outcome == "two_part":
-        some = y > 0
-        any_rate = log_fit(x, some.astype(np.float64), e)
-        size = log_fit(x[some], y[some], np.ones(int(some.sum())), power=2.0)
-        return _exp(new @ any_rate + new @ size), None
+        some, ones = of & (people.total > 0), np.ones(len(of))
+        any_rate = log_fit(*_pooled(people, of, some.astype(np.float64)))
+        size = log_fit(*_pooled(people, some, people.total, ones), power=2.0)
+        return _exp(design @ any_rate + design @ size)[cell], None
+    x, y, e = _pooled(people, of, people.total)
+    if outcome == "linear":
+        return np.asarray((design @ _solve(x, e, x.T @ y, 0.0))[cell]), None
     beta = log_fit(x, y, e, start, power=POWER if outcome == "tweedie" else 1.0)
-    return _exp(new @ beta), beta
+    return _exp(design @ beta)[cell], beta
 
 
 def _exp(linear: Floats) -> Floats:
@@ -319,8 +341,8 @@ def _boosted_propensity(people: People, learn: Flags, own: Flags) -> Floats:
         early_stopping=False,
     )  # fmt: skip
     with threadpool_limits(1):
-        model.fit(people.matrix[learn], people.treated[learn], people.exposure[learn])
-        return np.asarray(model.predict_proba(people.matrix[own])[:, 1])
+        model.fit(people.design[people.cell[learn]], people.treated[learn], people.exposure[learn])
+        return np.asarray(model.predict_proba(people.design[people.cell[own]])[:, 1])
 
 
 def _boosted_rate(people: People, of: Flags, own: Flags) -> Floats:
@@ -334,8 +356,8 @@ def _boosted_rate(people: People, of: Flags, own: Flags) -> Floats:
     )  # fmt: skip
     rate = people.total[of] / people.exposure[of]
     with threadpool_limits(1):
-        model.fit(people.matrix[of], rate, people.exposure[of])
-        return np.asarray(model.predict(people.matrix[own]))
+        model.fit(people.design[people.cell[of]], rate, people.exposure[of])
+        return np.asarray(model.predict(people.design[people.cell[own]]))
 
 
 def _require_both(treated: Flags, folds: int) -> None:

@@ -17,7 +17,7 @@ from pricing.experience.domain import listed, require_columns, require_numbers, 
 from pricing.files import fingerprint
 from pricing.result.shape import Basis
 
-__all__ = ["Flags", "People", "covariates", "indicator", "require_apart"]
+__all__ = ["Codes", "Flags", "People", "added", "alike", "covariates", "indicator", "require_apart"]
 
 Flags = npt.NDArray[np.bool_]
 Codes = npt.NDArray[np.int64]
@@ -39,10 +39,13 @@ class People:
         In the programme during the row.
     total, exposure : array
         Claims (or amount, after the cap) and policy-years of the row.
-    matrix : array
-        A constant, factors as indicators, numbers standardised with their squares.
+    design : array
+        A constant, factors as indicators, numbers standardised with their squares: one row for all
+        rows of which the same is known.
+    cell : integer array
+        Row of the design that is known of each row.
     columns : tuple of str
-        Names of its columns.
+        Names of the design's columns.
     person : integer array
         Code of the person, 0 up.
     outcome : str
@@ -54,7 +57,8 @@ class People:
     treated: Flags
     total: Floats
     exposure: Floats
-    matrix: Floats
+    design: Floats
+    cell: Codes
     columns: tuple[str, ...]
     person: Codes
     outcome: str
@@ -130,7 +134,8 @@ class People:
             total = np.minimum(total, cap)
         if not total.sum() > 0:
             raise InputError(f"{outcome!r} is zero in every row: there is nothing to compare")
-        matrix, columns = covariates(rows, names)
+        cell, known, count = alike(rows, names)
+        design, columns = covariates(known, names, count)
         codes = (
             np.arange(rows.height)
             if person is None
@@ -146,7 +151,12 @@ class People:
             notes=(*notes, f"errors are clustered by {person or 'row'}: {codes.max() + 1:,}"),
         )
         weight = rows[exposure].cast(pl.Float64).to_numpy()
-        return cls(taken, total, weight, matrix, columns, codes, outcome, basis)
+        return cls(taken, total, weight, design, cell, columns, codes, outcome, basis)
+
+    @property
+    def matrix(self) -> Floats:
+        """The design, row by row."""
+        return self.design[self.cell]
 
     @property
     def number(self) -> int:
@@ -194,7 +204,9 @@ def indicator(values: pl.Series) -> Flags:
     """
     words: dict[str, Any] = {"yes": True, "no": False, "true": True, "false": False}
     words |= {"1": True, "0": False, "1.0": True, "0.0": False}
-    found = values.cast(pl.String).replace_strict(words, default=None, return_dtype=pl.Boolean)
+    found = values
+    if values.dtype != pl.Boolean:
+        found = values.cast(pl.String).replace_strict(words, default=None, return_dtype=pl.Boolean)
     if found.null_count():
         odd = values.filter(found.is_null()).cast(pl.String).unique().sort().to_list()[:3]
         raise InputError(
@@ -213,8 +225,43 @@ def indicator(values: pl.Series) -> Flags:
     return np.asarray(taken)
 
 
-def covariates(rows: pl.DataFrame, factors: Sequence[str]) -> tuple[Floats, tuple[str, ...]]:
+def added(values: Floats, cell: Codes, cells: int) -> Floats:
+    """Add values of rows up by cell.
+
+    Examples
+    --------
+    >>> added(np.array([1.0, 2.0, 3.0]), np.array([0, 1, 0]), 2).tolist()
+    [4.0, 2.0]
+    """
+    return np.bincount(cell, values, minlength=cells).astype(np.float64, copy=False)
+
+
+def alike(rows: pl.DataFrame, factors: Sequence[str]) -> tuple[Codes, pl.DataFrame, Codes]:
+    """Tell rows of which the same is known: the cell of each row, the cells, how many rows each has.
+
+    Examples
+    --------
+    >>> cell, known, count = alike(pl.DataFrame({"sex": ["f", "m", "f"]}), ["sex"])
+    >>> cell.tolist(), known["sex"].to_list(), count.tolist()
+    ([0, 1, 0], ['f', 'm'], [2, 1])
+    """
+    if not factors or rows.is_empty():
+        count = np.full(min(rows.height, 1), rows.height)
+        return np.zeros(rows.height, dtype=np.int64), rows.head(1), count
+    numbered = rows.select(*factors, _row=pl.int_range(pl.len()))
+    known = numbered.group_by(factors, maintain_order=True).agg("_row")
+    count = known["_row"].list.len().cast(pl.Int64).to_numpy()
+    cell = np.empty(rows.height, dtype=np.int64)
+    cell[known["_row"].explode().to_numpy()] = np.repeat(np.arange(len(count)), count)
+    return cell, known.drop("_row"), count
+
+
+def covariates(
+    rows: pl.DataFrame, factors: Sequence[str], count: Codes | None = None
+) -> tuple[Floats, tuple[str, ...]]:
     """Make a matrix of what is known: a constant, indicators, numbers standardised and squared.
+
+    With ``count`` each row stands for as many.
 
     Examples
     --------
@@ -228,16 +275,18 @@ def covariates(rows: pl.DataFrame, factors: Sequence[str]) -> tuple[Floats, tupl
             column = column.cast(pl.Int8)
         if column.dtype.is_numeric():
             value = column.cast(pl.Float64).to_numpy()
-            if not np.isfinite(value).all():
+            if not (finite := np.isfinite(value)).all():
+                odd = (~finite).sum() if count is None else count[~finite].sum()
                 raise InputError(
-                    f"{int((~np.isfinite(value)).sum()):,} rows are null, NaN or infinite",
+                    f"{int(odd):,} rows are null, NaN or infinite",
                     where=name,
                     do="fill them or leave the rows out",
                 )
-            spread = value.std()
+            value = value - np.average(value, weights=count)
+            spread = np.sqrt(np.average(value**2, weights=count))
             if not spread > 0:
                 continue
-            value = (value - value.mean()) / spread
+            value = value / spread
             parts.append(value)
             names.append(name)
             if column.n_unique() > FEW:
@@ -251,13 +300,15 @@ def covariates(rows: pl.DataFrame, factors: Sequence[str]) -> tuple[Floats, tupl
                 do="make a number of it, such as the age",
             )
         text = column.cast(pl.String)
-        if (levels := text.n_unique()) > LEVELS:
+        levels = text.unique().sort()
+        if len(levels) > LEVELS:
             raise InputError(
-                f"has {levels:,} levels, of which {LEVELS} can be told apart",
+                f"has {len(levels):,} levels, of which {LEVELS} can be told apart",
                 where=name,
                 do="group them; an id is no factor",
             )
-        for level in text.unique().sort().to_list()[1:]:
-            parts.append((text == level).to_numpy().astype(np.float64))
+        own = text.cast(pl.Enum(levels)).to_physical().to_numpy()
+        for number, level in enumerate(levels[1:], start=1):
+            parts.append((own == number).astype(np.float64))
             names.append(f"{name}[{level}]")
     return np.column_stack(parts), tuple(names)

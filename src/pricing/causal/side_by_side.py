@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 from pricing.causal.adjusted import naive, regression
 from pricing.causal.balance import Balance, Overlap, balance, overlap
 from pricing.causal.contrast import Contrast, Population, effect_of
-from pricing.causal.differences import Staggered, before_and_after, staggered
+from pricing.causal.differences import Staggered, before_and_after, staggered_trends
 from pricing.causal.encouragement import WEAK, local_effect
 from pricing.causal.falsification import e_value
 from pricing.causal.nuisance import Learner, Nuisance, Outcome, fit_nuisance
@@ -321,17 +321,16 @@ def _before_after(
 ) -> Staggered | None:
     """Add what follows people over time; None where nobody is seen before joining."""
     try:
-        ratio = staggered(rows, **names, trend="ratio")
-        double = staggered(rows, **names)
+        trends = staggered_trends(rows, **names, trends=["ratio", "difference"])
     except InputError as refused:
         if "nobody is seen the year before" in refused.problem:
             return None
         raise
     plain = {name: value for name, value in names.items() if name not in ("factors", "level")}
     found["before and after", "att"] = before_and_after(rows, **plain)
-    found["ratio DiD", "att"] = ratio.effect
-    found["doubly robust DiD", "att"] = double.effect
-    return double
+    found["ratio DiD", "att"] = trends["ratio"].effect
+    found["doubly robust DiD", "att"] = trends["difference"].effect
+    return trends["difference"]
 
 
 def _trend_test(double: Staggered) -> float | None:

@@ -12,7 +12,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from pricing.causal.contrast import Contrast
-from pricing.causal.nuisance import Nuisance, Regression
+from pricing.causal.nuisance import Nuisance
 from pricing.causal.people import Flags, People
 from pricing.errors import InputError, nearest
 from pricing.estimate.design import Floats
@@ -211,7 +211,7 @@ def _only(people: People, kept: Flags) -> People:
     codes = np.unique(people.person[kept], return_inverse=True)[1].astype(np.int64)
     return replace(
         people, treated=people.treated[kept], total=people.total[kept],
-        exposure=people.exposure[kept], matrix=people.matrix[kept], person=codes,
+        exposure=people.exposure[kept], cell=people.cell[kept], person=codes,
     )  # fmt: skip
 
 
@@ -219,8 +219,10 @@ def _only_nuisance(nuisance: Nuisance, kept: Flags) -> Nuisance:
     regressions = None
     if nuisance.regressions is not None:
         first, inside, outside = (
-            Regression(r.matrix[kept], r.slope[kept], r.moves[kept]) for r in nuisance.regressions
-        )
+            replace(r, cell=r.cell[kept], slope=r.slope[kept],
+                    scores=tuple((left[kept], bread) for left, bread in r.scores))
+            for r in nuisance.regressions
+        )  # fmt: skip
         regressions = (first, inside, outside)
     return Nuisance(
         nuisance.propensity[kept], nuisance.treated_rate[kept], nuisance.untreated_rate[kept],

@@ -180,20 +180,22 @@ def _scores(model: RatingModel, rows: pl.LazyFrame, by: str, named: Mapping[str,
     }[model.details.get("response", "frequency")]
     prior_key = model.details.get("weight")
     prior = pl.col(prior_key).cast(pl.Float64) if prior_key else one
-    left = pl.col("_residual")
-    sums = {f"_{j}": (left * column_value(c)).sum() for j, c in enumerate(model.columns)}
-    residual = prior * (total - weight * model.mean()) * model.leverage(e)
-    found = (
-        rows.with_columns(_residual=residual)
-        .group_by(by, maintain_order=True)
-        .agg(**sums)
-        .collect()
-    )
-    if found[by].null_count():
+    schema = rows.collect_schema()
+    residual = prior * (total - weight * model.mean(schema)) * model.leverage(e, schema)
+    factors = model.details["levels"]
+    keys = {k: pl.col(k).cast(pl.String) if k in factors else pl.col(k) for k in model.keys}
+    found = rows.select(_cluster=pl.col(by).rank("dense"), _left=residual, **keys).collect()
+    if found["_cluster"].null_count():
         raise InputError(
             f"rows without {by!r} cannot be clustered", do="fill it, or drop the column"
         )
-    return found.select(sums.keys()).to_numpy().astype(np.float64)
+    number = found["_cluster"].to_numpy() - 1
+    left = pl.col("_left")  # one column at a time, so that memory does not grow with them
+    sums = [
+        np.bincount(number, found.select(left * column_value(c)).to_series().to_numpy())
+        for c in model.columns
+    ]
+    return np.column_stack(sums).astype(np.float64, copy=False)
 
 
 def _require_same_rows(

@@ -87,15 +87,16 @@ class RatingModel(Result):
         scale = self.facts["dispersion"] if self.details.get("scaled", False) else 1.0
         return self.covariance("model") / float(scale)
 
-    def mean(self) -> pl.Expr:
+    def mean(self, schema: pl.Schema | None = None) -> pl.Expr:
         """Fitted mean on the family's own scale: of the log amounts, for a log-normal model."""
+        mean = self.expression(schema=schema)
         if self.details.get("family") != "log_normal":
-            return self.expression()
-        return self.expression().log() - float(self.details["correction"])
+            return mean
+        return mean.log() - float(self.details["correction"])
 
-    def leverage(self, exposure: pl.Expr) -> pl.Expr:
+    def leverage(self, exposure: pl.Expr, schema: pl.Schema | None = None) -> pl.Expr:
         """(dμ/dη)/V(μ), what a row's residual is multiplied by in its score."""
-        family, mean = self.details.get("family", "poisson"), self.mean()
+        family, mean = self.details.get("family", "poisson"), self.mean(schema)
         if family == "negative_binomial":
             if not self.details["alike"]:
                 raise InputError(

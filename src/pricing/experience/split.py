@@ -113,10 +113,11 @@ def split_exposure(
     by, exits, premiums = list(dict.fromkeys(listed(by))), listed(exits), listed(premiums)
     rows = Shards.of(policies, _columns(by, lexis, cover, exits, premiums))
     book = survey(rows, by, lexis, cover, exits=exits, premiums=premiums)
-    cells = _split(rows, book, by, lexis, cover, premiums=(), pattern=pattern)
     keys = [*by, *lexis.dims]
-    if premiums:
-        fine = lexis if "policy_year" in lexis.dims else _by_policy_year(lexis)
+    told = premiums if "policy_year" in lexis.dims else []  # what is earned is told by policy year
+    cells = _split(rows, book, by, lexis, cover, premiums=told, pattern=pattern)
+    if premiums and not told:
+        fine = _by_policy_year(lexis)
         money = _split(rows, book, by, fine, cover, premiums=premiums, pattern=pattern)
         money = money.group_by(keys, maintain_order=True).agg(pl.col(list(premiums)).sum())
         cells = _beside(cells, money, keys)

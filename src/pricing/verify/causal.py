@@ -11,12 +11,12 @@ import polars as pl
 from scipy.special import expit, ndtr
 
 from pricing.causal.adjusted import naive, regression
-from pricing.causal.differences import two_periods
 from pricing.causal.falsification import e_value
 from pricing.causal.mean_reversion import expected_fall, spearman_brown
 from pricing.causal.nuisance import Nuisance, Regression, propensity_fit
 from pricing.causal.people import Flags, People
 from pricing.causal.power import people_needed
+from pricing.causal.two_periods import two_periods
 from pricing.causal.weighting import aipw, balancing_weights, inverse_probability, standardised
 from pricing.errors import InputError
 from pricing.estimate.design import Floats
@@ -44,20 +44,21 @@ def birth_weight() -> Found:
     n = births.height
     x = _columns(births, "mmarried_", "mage", "mage2", "fbaby_", "medu")
     z = _columns(births, "prenatal1_", "mmarried_", "mage", "fbaby_")
-    people = People(smokes, weight, np.ones(n), x, (), np.arange(n), "bweight", Basis(rows=n))
+    each = np.arange(n)
+    people = People(smokes, weight, np.ones(n), x, each, (), each, "bweight", Basis(rows=n))
     eta = x @ propensity_fit(x, smokes, np.ones(n), link="probit")
     pi, slope = ndtr(eta), np.exp(-(eta**2) / 2) / np.sqrt(2 * np.pi)
     sign = 2.0 * smokes - 1.0
     ratio = sign * slope / ndtr(sign * eta)
     information = (x * (ratio * (ratio + eta))[:, None]).T @ x  # the observed one, as Stata's
-    drift = Regression(x, slope, x * ratio[:, None] @ np.linalg.inv(information))
+    drift = Regression(x, each, slope, ((ratio, np.asarray(np.linalg.inv(information))),))
 
     def least_squares(side: Flags, w: Floats) -> tuple[Floats, Regression]:
         weighted = z * (side * w)[:, None]
-        bread = np.linalg.inv(weighted.T @ z)
+        bread = np.asarray(np.linalg.inv(weighted.T @ z))
         mean = z @ (bread @ (weighted.T @ weight))
-        left = (weight - mean)[:, None]
-        return mean, Regression(z, np.ones(n), (weighted * left) @ bread)
+        left = side * w * (weight - mean)
+        return mean, Regression(z, each, np.ones(n), ((left, bread),))
 
     def fitted(inside: Floats, outside: Floats) -> Nuisance:
         one, other = least_squares(smokes, inside), least_squares(~smokes, outside)
@@ -113,11 +114,11 @@ def selection_bias() -> Found:
     before = rng.poisson(rate).astype(np.float64)
     after = rng.poisson(rate * 1.03 * np.where(joins, 0.97, 1.0)).astype(np.float64)
     proxy = health + rng.standard_normal(n)
-    one = np.ones(n)
+    one, each = np.ones(n), np.arange(n)
 
     def people(*known: Floats) -> People:
         x = np.column_stack([one, *known])
-        return People(joins, after, one, x, (), np.arange(n), "claims", Basis(rows=n))
+        return People(joins, after, one, x, each, (), each, "claims", Basis(rows=n))
 
     found = {
         "naive": naive(people()),
