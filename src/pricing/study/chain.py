@@ -301,7 +301,7 @@ def open_study(
 ) -> Study:
     """Open a study file; tables are read and held against their contracts on first use.
 
-    See :class:`Study`; a book of more than a million policies is a
+    See :class:`Study`; a book of more than half a million policies is a
     :class:`pricing.study.large_study.LargeStudy`.
 
     Examples

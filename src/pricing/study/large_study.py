@@ -28,7 +28,7 @@ MONEY = ("amount", "standard_premium", "premium")
 
 
 class LargeStudy(Study):
-    """A study of more than a million policies, in memory that does not grow with the book's rows.
+    """A study of more than half a million policies, in memory that does not grow with the book's rows.
 
     Every part is held against the contracts, made person-years, and kept in files until the study
     is let go of. Cells, money, errors by person, the rate review, moves between groups and the renewals due are those of

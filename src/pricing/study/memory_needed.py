@@ -155,8 +155,9 @@ def require_memory(study: StudyBook, work: str, *, limit: str | None = None) -> 
         f"{there.size / 1e9:,.1f} GB ({there.source})",
         where=str(study.path),
         faults=told if wanted is None else [f"{wanted.policies:,} simulated policies", *told[1:]],
-        do="make the cells first where the rows lie, in DuckDB or on Spark (docs/engines.md), or map "
-        "fewer columns, or take a larger machine; --memory sets another limit",
+        do="let files of one name hold whole policies and set parts = true (docs/robustness.md), or make the "
+        "cells first where the rows lie, in DuckDB or on Spark (docs/engines.md), or map fewer columns, or "
+        "take a larger machine; --memory sets another limit",
     )
 
 
@@ -164,7 +165,7 @@ def _in_parts(study: StudyBook, values: int, work: str) -> int:
     """Of a book read in parts: the largest part's check or the run of the sample, and what adds up."""
     s = study.settings
     if s.simulate is not None:
-        largest, share = SIMULATED_VALUES * MANY // 2, SAMPLE / s.simulate.policies
+        largest, share = SIMULATED_VALUES * MANY, SAMPLE / s.simulate.policies
     else:
         folder = study.path.parent
         parts = [

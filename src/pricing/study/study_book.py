@@ -39,7 +39,7 @@ from pricing.study.tables import (
 __all__ = ["StudyBook", "is_large"]
 
 BOOK_TABLES = ("policies", "renewals", "claims")
-MANY = 1_000_000  # policies above which a simulated book is read in parts of half as many
+MANY = 500_000  # policies above which a simulated book is read in parts of as many
 SAMPLE = 200_000  # policies of a book in parts whose rows are at hand
 
 
@@ -153,7 +153,7 @@ class StudyBook:
     def parts(self) -> list[StudyBook]:
         """Give the book in parts that are read one after another; the book itself where it is small.
 
-        A simulated book of more than a million policies stands in files of 50,000 policies, all rows of
+        A simulated book of more than half a million policies stands in files of 50,000 policies, all rows of
         a policy in files of one number: ten numbers are a part, held against the contracts as a book.
         Of ``[study] parts`` the files of one name are a part.
 
