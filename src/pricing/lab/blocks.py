@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import polars as pl
@@ -212,8 +213,10 @@ def figures_table(
     *,
     heads: tuple[str, str] | None = None,
     currency: str = "",
+    parts: Mapping[str, str] = MappingProxyType({}),
+    notes: Mapping[str, str] = MappingProxyType({}),
 ) -> Any:
-    """Give headline figures side by side, what moved marked.
+    """Give headline figures side by side, what moved marked, under the name of what they are of.
 
     Examples
     --------
@@ -224,8 +227,11 @@ def figures_table(
 
     first, second = heads or (say("lab.before", lang), say("lab.after", lang))
     names = (say("lab.quantity", lang), first, second, say("lab.difference", lang), say("lab.relative", lang))  # fmt: skip
-    body = []
+    body, part = [], ""
     for row in figures.iter_rows(named=True):
+        if parts.get(row["quantity"], part) != part:
+            part = parts[row["quantity"]]
+            body.append(html.Tr(html.Th(part, colSpan=5, scope="colgroup"), className="part"))
         kind = faces.kinds(pl.DataFrame({row["quantity"]: [float(row["after"])]}))[row["quantity"]]
         unit = unit_of_figure(row["quantity"], kind)
         kind = {"money": "money", "share": "percent", "count": "whole"}.get(unit, kind)
@@ -249,6 +255,11 @@ def figures_table(
                             *(
                                 [html.Small(f" {currency}", className="unit")]
                                 if kind == "money" and currency
+                                else []
+                            ),
+                            *(
+                                [html.Small(notes[row["quantity"]], className="note")]
+                                if row["quantity"] in notes
                                 else []
                             ),
                         ],
