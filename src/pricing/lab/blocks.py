@@ -14,6 +14,7 @@ from pricing.errors import InputError
 from pricing.lab.fields import Fault
 from pricing.lab.labels import part_label
 from pricing.lab.units import unit_of_figure
+from pricing.result.quantities import persons_text, row_quantities
 from pricing.result.shape import Result
 from pricing.result.words import Language, catalogue, label, level_label, say
 
@@ -97,6 +98,8 @@ def written(value: Any, kind: str, words: Mapping[str, str], places: int) -> str
         return f"{value:.0f}"
     if kind == "whole":
         return f"{value:,.0f}"
+    if kind == "persons":
+        return persons_text(float(value))
     if kind == "money":
         return f"{value:,.{places}f}"
     if kind in ("fen", "cents"):
@@ -133,6 +136,8 @@ def table_of(table: pl.DataFrame, lang: Language, faces: Faces, *, caption: str)
 
     rows = table.head(ROWS)
     kinds = {c: "fen" if c in FEN else k for c, k in faces.kinds(rows).items()}
+    mixed, quantities = row_quantities(rows)
+    by_row = [faces.kinds(pl.DataFrame({name: [1.0]}))[name] for name in quantities]
     sizes = [
         abs(float(v))
         for c, k in kinds.items()
@@ -150,13 +155,18 @@ def table_of(table: pl.DataFrame, lang: Language, faces: Faces, *, caption: str)
         html.Tr(
             [
                 html.Td(
-                    written(v, kinds.get(c, ""), said.get(c, {}), places),
+                    written(
+                        v,
+                        by_row[place] if c in mixed else kinds.get(c, ""),
+                        said.get(c, {}),
+                        places,
+                    ),
                     className="number" if c in kinds else "",
                 )
                 for c, v in row.items()
             ]
         )
-        for row in rows.iter_rows(named=True)
+        for place, row in enumerate(rows.iter_rows(named=True))
     ]
     shown = html.Div(
         html.Table([html.Caption(caption), html.Thead(html.Tr(head)), html.Tbody(body)]),
@@ -234,9 +244,7 @@ def figures_table(
             body.append(html.Tr(html.Th(part, colSpan=5, scope="colgroup"), className="part"))
         kind = faces.kinds(pl.DataFrame({row["quantity"]: [float(row["after"])]}))[row["quantity"]]
         unit = unit_of_figure(row["quantity"], kind)
-        kind = {"money": "money", "share": "percent", "count": "whole"}.get(unit, kind)
-        if kind == "whole" and any(row[c] != round(row[c]) and abs(row[c]) < 1000 for c in ("before", "after")):  # fmt: skip
-            kind = "tenths"
+        kind = {"money": "money", "share": "percent", "count": "persons"}.get(unit, kind)
         places = 0 if max(abs(row["before"]), abs(row["after"])) >= 1000 else 2
         old, new, gap = (
             written(float(row[c]), kind, {}, places) for c in ("before", "after", "difference")
