@@ -36,6 +36,7 @@ def missing_money(settings: Settings, checked: Mapping[str, Checked]) -> tuple[s
 
     Examples
     --------
+    >>> import polars as pl
     >>> from pricing.data.check import check
     >>> from pricing.data.tables import bundled
     >>> from pricing.study.settings import read_settings
