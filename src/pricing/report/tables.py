@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Literal
 
 import polars as pl
 from great_tables import GT
 
 from pricing.result.quantities import PERSONS, SHARES, persons_text, row_quantities
-from pricing.result.words import LANGUAGES, Language, catalogue, label, level_label, say
+from pricing.result.words import (
+    LANGUAGES,
+    Language,
+    catalogue,
+    fault_said,
+    label,
+    level_label,
+    say,
+    term_label,
+)
 
 __all__ = [
     "about_label",
@@ -66,6 +76,7 @@ NAMES = {
     "component",
     "source",
 }  # columns whose values are names of columns
+TERMS = ("known_factor", "coefficient_name", "factor", "at")  # columns with their levels
 STYLE = re.compile(r"<style>.*?</style>\s*", re.DOTALL)
 ONE_PLACE = {
     "exposure", "expected", "accepted", "rejected", "input", "chi_squared",
@@ -168,7 +179,8 @@ def words_of(column: pl.Series, lang: Language) -> dict[str, str]:
     >>> words_of(pl.Series("level", ["excellent"]), "zh"), words_of(pl.Series("term", ["sex"]), "en")
     ({'excellent': '优'}, {'sex': 'Sex'})
     """
-    said = {"adjusted_for": _formula_label}
+    said: dict[str, Callable[[str, Language], str]] = {"adjusted_for": _formula_label, "meaning": fault_said}  # fmt: skip
+    said |= dict.fromkeys(TERMS, term_label)
     name = label if column.name in NAMES else said.get(column.name, level_label)
     return {v: name(v, lang) for v in column.cast(pl.String).unique().drop_nulls().to_list()}
 

@@ -120,6 +120,12 @@ class ScenarioSteps(Result):
             part=_part(first, strongest["part_of_difference"], lang),
         ) + _of_tier(self, lang)
 
+    def titled(self, lang: Language = "en") -> pl.DataFrame:
+        """Give the table with the changed keys in a language."""
+        keys = self.table["changed_key"].unique().to_list()
+        plain = {key: _plain(key, lang) for key in keys}
+        return self.table.with_columns(pl.col("changed_key").replace(plain))
+
     def figure(self, lang: Language = "en") -> go.Figure:
         """Draw the first figure from old to new."""
         first = self._first
