@@ -12,11 +12,16 @@ import pytest
 from pricing.cli import app as run
 from pricing.data.tables import bundled
 from pricing.errors import InputError
+from pricing.lab.answers import Answer, compare
 from pricing.lab.blocks import Faces
-from pricing.lab.desk import Desk, State, acted, start
+from pricing.lab.desk import Desk, State, acted, answered, start
 from pricing.lab.door import guard
+from pricing.lab.export import as_changed, compared
+from pricing.lab.headline import take_up_still
 from pricing.lab.opened import heads_of, studies_in
+from pricing.lab.page import tab_body, tabs_of
 from pricing.lab.serve import make_app, serve
+from pricing.lab.session import Kept, Session
 from pricing.renewal.price import price_renewals
 from pricing.renewal.price_trace import trace_price
 from pricing.renewal.rules import RenewalRules
@@ -52,7 +57,17 @@ def desk(tmp_path_factory):
         own[name] = folder / f"{name}.toml"
         few = "[[tiers.tier]]".join(first).replace(members, "members = 1_000")
         own[name].write_text(few, encoding="utf-8")
+    own["two_tiers"] = two_tiers(folder)
     return Desk({**studies_in(), **own}, folder / "kept", folder / "books")
+
+
+def two_tiers(folder):
+    """The elder plan with both tiers and those who choose them, small."""
+    text = bundled("studies/anjia.toml").read_text(encoding="utf-8")
+    path = folder / "two_tiers.toml"
+    small = text.replace(SMALL["anjia"], "members = 1_000").replace('"anjia"', '"two_tiers"')
+    path.write_text(small.partition("[[scenarios]]")[0], encoding="utf-8")
+    return path
 
 
 # -- without a browser ------------------------------------------------------------------------------
@@ -82,8 +97,76 @@ def test_actions_without_a_browser(desk):
     assert refused == "尚未调整，没有可保存的方案。"
 
 
+def test_the_figures_are_those_of_a_tier(desk):
+    opened = desk.study("two_tiers")
+    names = list(opened.fields)
+    state = State.read({"study": "two_tiers", "session": session_of("two_tiers")}, desk)[0]
+    assert (state.tier, opened.tiers) == ("basic", ("basic", "premium"))
+    number = {"type": "number", "n": names.index("tiers.tier.premium.premium")}
+    dear, _ = acted(state, opened, number, "2500", "")
+    assert dear.tier == "premium"
+    moved = answered(dear, opened)[0].figures.filter(quantity="loss_ratio").row(0, named=True)
+    assert moved["after"] == pytest.approx(moved["before"] * 2000 / 2500)
+    picked, _ = acted(dear, opened, "tier", "basic", "")
+    assert (
+        answered(picked, opened)[0].figures.filter(quantity="loss_ratio")["difference"].item() == 0
+    )
+    assert next(iter(opened.at_once(dear.session.change, "premium"))) == "tier_cost:premium"
+    assert acted(picked, opened, "tier", "nobody", "")[0].tier == "basic"
+    assert acted(picked, opened, "undo", 1, "")[0].tier == "premium"
+    assert State.read(dear.written(), desk)[0].tier == "premium"
+    assert State.read({**dear.written(), "tier": "nobody"}, desk)[0].tier == "premium"
+    said = compared(opened, [Kept(name="a", title="A", change=dear.session.change)], "premium")
+    assert "“premium”" in said["scenario_comparison"].finding("en")
+    assert "高端档" in said["scenario_comparison"].finding("zh")
+    steps = said["scenario_steps:a"]
+    assert "“premium”" in steps.finding("en")
+    assert (
+        as_changed(opened, dear.session.change, "premium").settings.plans["tiers"].compared
+        == "premium"
+    )
+
+
+def test_a_wrong_entry_leaves_the_figures_before_it(desk):
+    opened = desk.study("home_care")
+    names = list(opened.fields)
+    number = {"type": "number", "n": names.index("care.uptake")}
+    state = State.read({"study": "home_care", "session": acted_session()}, desk)[0]
+    good, _ = acted(state, opened, number, "0.4", "")
+    before = answered(good, opened)[0]
+    found = answered(acted(good, opened, number, "many", "")[0], opened, drawn=True)[0]
+    assert (found.stale, before.stale) == (True, False)
+    assert found.faults[0].sentence == "not_a_number"
+    assert found.figures.equals(before.figures)
+    assert found.results
+    refused = State(Session("home_care", {"care.uptake": 1.5}, (good.session.change,)), "en")
+    assert answered(refused, opened)[0].figures.equals(before.figures)
+    alone = State(Session("home_care", {"care.uptake": 1.5}), "en")
+    assert (
+        answered(alone, opened)[0].figures["difference"].to_list() == [0.0] * before.figures.height
+    )
+
+
+def test_take_up_is_said_to_stand_still_where_terms_are_turned():
+    assert take_up_still({"tiers.tier.basic.limit": 1.0})
+    assert not take_up_still({"tiers.tier.basic.premium": 1.0, "take_up.aware": 0.5})
+
+
+def test_a_price_trace_is_offered_where_renewals_can_be(desk, monkeypatch):
+    opened = desk.study("home_care")
+    assert "trace" not in tabs_of(opened)
+    monkeypatch.setattr(type(opened), "renews", True)
+    assert "trace" in tabs_of(opened)
+    shown = tab_body("trace", opened, Session("home_care"), Answer(compare({}, {})), "en", FACES)
+    assert "[renewal]" in str(shown)
+
+
 def acted_session():
-    return json.dumps({"kind": "pricing-lab", "version": 1, "study": "home_care"})
+    return session_of("home_care")
+
+
+def session_of(name):
+    return json.dumps({"kind": "pricing-lab", "version": 1, "study": name})
 
 
 @pytest.mark.parametrize("data", [None, {}, {"study": "nobody"}, {"study": "home_care", "session": "{"},
@@ -358,16 +441,57 @@ def test_a_bad_value_gets_its_message_and_nothing_is_computed(page, address):
     for text, said in (("很多", "不是数字"), ("-5", "不得小于 0")):
         enter(page, text)
         page.wait_for_selector(f"[data-key='{DEDUCTIBLE}'] .fault:has-text('{said}')")
-        page.wait_for_selector("#notice .fault")
-        assert not page.locator("#figures table").count()
+        page.wait_for_selector("#notice .fault:has-text('错误输入之前')")
+        page.wait_for_selector("#figures .stale th:has-text('错误输入之前')")
+        assert not page.locator("#figures tr.moved").count()
     enter(page, "30")
     moved(page)
+    page.wait_for_selector("#figures .stale", state="detached")
+    good = page.locator("#figures tbody").inner_text()
     key = "tiers.tier.basic.benefit.outpatient.year_limit"
     enter(page, "20000", key)  # above the tier's own limit
     page.wait_for_selector(f"[data-key='{key}'] .fault:has-text('lies above the tier')")
-    assert not page.locator("#figures table").count()
+    page.wait_for_selector("#figures .stale")
+    assert page.locator("#figures tbody").inner_text() == good  # those of the deductible alone
     enter(page, "", key)
+    page.wait_for_selector("#figures .stale", state="detached")
+    assert page.locator("#figures tbody").inner_text() == good
+
+
+@pytest.mark.browser
+def test_the_headline_names_its_tier_and_follows_the_one_turned(page, address):
+    opened_at(page, address, "two_tiers")
+    heads = "#figures tr.part th"
+    assert page.locator(heads).all_inner_texts() == ["Tier: basic", "All tiers together"]
+    assert page.locator("summary").first.inner_text() == "Elder medical tiers · basic"
+    before = figure(page, "Required premium", 0)
+    tab(page, "Scenarios")
+    key = "tiers.tier.premium.benefit.outpatient.deductible"
+    enter(page, "60", key)
     moved(page)
+    assert page.locator(heads).first.inner_text() == "Tier: premium"
+    assert page.locator("#tier input:checked").input_value() == "premium"
+    assert figure(page, "Required premium", 1) < figure(page, "Required premium", 0)
+    assert (
+        "Take-up does not react"
+        in page.locator("#figures tr", has_text="Take-up").first.inner_text()
+    )
+    keep(page, "Deductible 60")
+    assert "premium · outpatient · Deductible 60" in page.locator(".kept").inner_text()
+    page.locator("#tier label", has_text="basic").click()
+    page.wait_for_selector(f"{heads}:has-text('Tier: basic')")
+    assert figure(page, "Required premium", 1) == before  # untouched by the other tier's change
+    page.click("#undo")
+    page.wait_for_selector(f"{heads}:has-text('Tier: premium')")
+    still(page)
+
+    page.fill("#find", "deductible")
+    page.wait_for_selector("#fields.searched")
+    shown = page.locator(".field:visible label:first-child").all_inner_texts()
+    assert len(shown) == len(set(shown)) == 8  # each says whose it is
+    assert shown[0] == "Deductible · basic"
+    assert "Deductible · premium · outpatient" in shown
+    assert "Price trace" not in page.locator(".tabs").inner_text()  # a plan renews nothing
 
 
 @pytest.mark.browser

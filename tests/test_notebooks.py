@@ -66,3 +66,15 @@ def test_it_runs_from_a_clean_kernel(path, tmp_path):
     assert decision
     assert "nan" not in decision[0].split()
     assert any(letter.isdigit() for letter in decision[0])
+
+
+def test_the_tiers_notebook_says_why_its_loss_ratio_is_not_the_study_s():
+    cells = nbformat.read(FOLDER / "06_premium_tiers.ipynb", as_version=4).cells
+    said = next(c.source for c in cells if "study `anjia`" in c.source)
+    assert "6,000 members and seed 1 here, 12,000 and seed 20260104 there" in said
+    study = (FOLDER.parent / "data" / "studies" / "anjia.toml").read_text(encoding="utf-8")
+    assert "members = 12_000\nseed = 20260104" in study
+    drawn = {"display": lambda shown: None}
+    for cell in [c for c in cells if c.cell_type == "code"][:3]:
+        exec(cell.source, drawn)
+    assert f"{drawn['cost'].facts['loss_ratio']:.1%}".replace("%", " %") in said

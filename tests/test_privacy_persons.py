@@ -16,7 +16,7 @@ from pricing.errors import InputError
 from pricing.experience.cells import Experience
 from pricing.privacy.consent import added, agreed_samples, consents, with_consent
 from pricing.privacy.forget import forget_persons, forgotten, retained
-from pricing.privacy.pseudonymise import pseudonymise
+from pricing.privacy.pseudonymise import pseudonymise, read_folder
 from pricing.renewal.price import price_renewals
 from pricing.renewal.rules import RenewalRules
 from pricing.study.renewed import _due as due_of
@@ -355,3 +355,43 @@ def test_a_ledger_only_grows():
 def test_consents_that_contradict_are_refused(rows, says):
     with pytest.raises(InputError, match=says):
         ledger(*rows)
+
+
+def test_tables_of_an_older_system_are_read_in_their_encoding(tmp_path, capsys):
+    folder, key = tmp_path / "in", tmp_path / "key"
+    folder.mkdir()
+    text = "policy_id,姓名,city\nP1,张三,济南\nP2,李四,烟台\n"
+    (folder / "保单.csv").write_bytes(text.encode("gb18030"))
+    (folder / "claims.csv").write_bytes("policy_id,amount\nP2,007\n".encode("gb18030"))
+    key.write_text(KEY.secret.hex(), encoding="ascii")
+    key.chmod(0o600)
+    arguments = ["pseudonymise", str(folder), "--out", str(tmp_path / "out"), "--key", str(key), "--drop", "姓名"]  # fmt: skip
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    said = " ".join("".join(capsys.readouterr()).split())
+    assert stopped.value.code == 2
+    assert "保单.csv" in said.replace(" ", "")
+    assert "--encoding gb18030" in said
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(SystemExit) as stopped:
+        main([*arguments, "--encoding", "gb18030"])
+    assert stopped.value.code == 0
+    policies = pl.read_csv(tmp_path / "out" / "保单.csv", infer_schema=False)
+    claims = pl.read_csv(tmp_path / "out" / "claims.csv", infer_schema=False)
+    assert policies["city"].to_list() == ["济南", "烟台"]
+    assert policies.columns == ["policy_id", "city"]
+    assert claims["policy_id"][0] == policies["policy_id"][1]
+    assert claims["amount"].to_list() == ["007"]
+    with pytest.raises(SystemExit):
+        main([*arguments, "--encoding", "klingon"])
+    assert "klingon" in "".join(capsys.readouterr())
+    forgotten = ["forget", "nobody", "--tables", str(folder), "--out", str(tmp_path / "less")]
+    with pytest.raises(SystemExit):
+        main(forgotten)
+    assert "--encoding gb18030" in " ".join("".join(capsys.readouterr()).split())
+
+
+def test_a_row_of_the_wrong_width_names_its_file(tmp_path):
+    (tmp_path / "claims.csv").write_text("policy_id,amount\nP1,3,4\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"claims\.csv: 1 rows do not have"):
+        read_folder(tmp_path)

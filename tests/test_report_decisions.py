@@ -197,6 +197,18 @@ def test_the_page_lists_the_decisions_on_its_run(randhie, tmp_path, capsys):
             )
         assert end.value.code == code
     assert "3 decisions, their chain is whole" in capsys.readouterr().out
+    log = folder.parent / "decisions.jsonl"
+    whole = log.read_bytes()
+    log.write_bytes(whole.replace("维持 20%".encode(), "维持 25%".encode()))
+    write(randhie.study, randhie.results, folder)
+    page = (folder / "index.html").read_text("utf-8")
+    assert "is broken, so no decision is shown" in page  # never silently none
+    assert "已损坏" in page
+    assert "pricing log decisions.jsonl" in page
+    assert "维持 25%" not in page
+    log.write_bytes(whole)
+    write(randhie.study, randhie.results, folder)
+    assert "is broken" not in (folder / "index.html").read_text("utf-8")
 
 
 def test_no_decision_without_a_report(tmp_path):

@@ -18,6 +18,9 @@ def print_check(study: Study | PlanStudy) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from pricing.study.missing_money import missing_money
+    from pricing.study.settings import Settings
+
     console = Console(width=None if sys.stdout.isatty() else 160)
     for name, checked in study.checked.items():
         totals = Table(title=f"{name}: what came in", title_justify="left")
@@ -33,6 +36,9 @@ def print_check(study: Study | PlanStudy) -> None:
             console.print(fault_table(name, checked.faults))
         for warning in checked.warnings:
             console.print(f"warning: {warning}", highlight=False, markup=False)
+    settings = study.settings
+    for warning in missing_money(settings, study.checked) if isinstance(settings, Settings) else ():
+        console.print(f"warning: {warning}", highlight=False, markup=False)
 
 
 def fault_table(name: str, faults: Any) -> Any:

@@ -30,11 +30,14 @@ class Answer:
         What is shown at once, named as in a run.
     faults : tuple of Fault
         What is wrong, each at its field; nothing is computed then.
+    stale : bool
+        The figures and results are those before what is wrong was entered.
     """
 
     figures: pl.DataFrame
     results: Mapping[str, Result] = field(default_factory=dict)
     faults: tuple[Fault, ...] = ()
+    stale: bool = False
 
 
 FIGURES = {
@@ -43,7 +46,9 @@ FIGURES = {
 }
 
 
-def answer(opened: OpenStudy, change: Mapping[str, Value], *, drawn: bool = False) -> Answer:
+def answer(
+    opened: OpenStudy, change: Mapping[str, Value], *, drawn: bool = False, tier: str = ""
+) -> Answer:
     """Answer a change: the headline figures beside those of the file, and what is drawn at once.
 
     Parameters
@@ -54,6 +59,8 @@ def answer(opened: OpenStudy, change: Mapping[str, Value], *, drawn: bool = Fals
         Dotted key to what is wanted there.
     drawn : bool
         Also give the results to draw; they take longer than the figures.
+    tier : str
+        The tier whose figures these are; that of the file where left out.
 
     Examples
     --------
@@ -74,8 +81,8 @@ def answer(opened: OpenStudy, change: Mapping[str, Value], *, drawn: bool = Fals
         if change:
             opened.held(change)
         return Answer(
-            compare(opened.headline({}), opened.headline(change)),
-            opened.at_once(change) if drawn else {},
+            compare(opened.headline({}, tier), opened.headline(change, tier)),
+            opened.at_once(change, tier) if drawn else {},
         )
     except InputError as error:
         return Answer(nothing, faults=faults_of(error, change))

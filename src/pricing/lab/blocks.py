@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import polars as pl
@@ -13,6 +14,7 @@ from pricing.errors import InputError
 from pricing.lab.fields import Fault
 from pricing.lab.labels import part_label
 from pricing.lab.units import unit_of_figure
+from pricing.result.quantities import persons_text, row_quantities
 from pricing.result.shape import Result
 from pricing.result.words import Language, catalogue, label, level_label, say
 
@@ -96,6 +98,8 @@ def written(value: Any, kind: str, words: Mapping[str, str], places: int) -> str
         return f"{value:.0f}"
     if kind == "whole":
         return f"{value:,.0f}"
+    if kind == "persons":
+        return persons_text(float(value))
     if kind == "money":
         return f"{value:,.{places}f}"
     if kind in ("fen", "cents"):
@@ -132,6 +136,8 @@ def table_of(table: pl.DataFrame, lang: Language, faces: Faces, *, caption: str)
 
     rows = table.head(ROWS)
     kinds = {c: "fen" if c in FEN else k for c, k in faces.kinds(rows).items()}
+    mixed, quantities = row_quantities(rows)
+    by_row = [faces.kinds(pl.DataFrame({name: [1.0]}))[name] for name in quantities]
     sizes = [
         abs(float(v))
         for c, k in kinds.items()
@@ -149,13 +155,18 @@ def table_of(table: pl.DataFrame, lang: Language, faces: Faces, *, caption: str)
         html.Tr(
             [
                 html.Td(
-                    written(v, kinds.get(c, ""), said.get(c, {}), places),
+                    written(
+                        v,
+                        by_row[place] if c in mixed else kinds.get(c, ""),
+                        said.get(c, {}),
+                        places,
+                    ),
                     className="number" if c in kinds else "",
                 )
                 for c, v in row.items()
             ]
         )
-        for row in rows.iter_rows(named=True)
+        for place, row in enumerate(rows.iter_rows(named=True))
     ]
     shown = html.Div(
         html.Table([html.Caption(caption), html.Thead(html.Tr(head)), html.Tbody(body)]),
@@ -212,8 +223,10 @@ def figures_table(
     *,
     heads: tuple[str, str] | None = None,
     currency: str = "",
+    parts: Mapping[str, str] = MappingProxyType({}),
+    notes: Mapping[str, str] = MappingProxyType({}),
 ) -> Any:
-    """Give headline figures side by side, what moved marked.
+    """Give headline figures side by side, what moved marked, under the name of what they are of.
 
     Examples
     --------
@@ -224,13 +237,14 @@ def figures_table(
 
     first, second = heads or (say("lab.before", lang), say("lab.after", lang))
     names = (say("lab.quantity", lang), first, second, say("lab.difference", lang), say("lab.relative", lang))  # fmt: skip
-    body = []
+    body, part = [], ""
     for row in figures.iter_rows(named=True):
+        if parts.get(row["quantity"], part) != part:
+            part = parts[row["quantity"]]
+            body.append(html.Tr(html.Th(part, colSpan=5, scope="colgroup"), className="part"))
         kind = faces.kinds(pl.DataFrame({row["quantity"]: [float(row["after"])]}))[row["quantity"]]
         unit = unit_of_figure(row["quantity"], kind)
-        kind = {"money": "money", "share": "percent", "count": "whole"}.get(unit, kind)
-        if kind == "whole" and any(row[c] != round(row[c]) and abs(row[c]) < 1000 for c in ("before", "after")):  # fmt: skip
-            kind = "tenths"
+        kind = {"money": "money", "share": "percent", "count": "persons"}.get(unit, kind)
         places = 0 if max(abs(row["before"]), abs(row["after"])) >= 1000 else 2
         old, new, gap = (
             written(float(row[c]), kind, {}, places) for c in ("before", "after", "difference")
@@ -249,6 +263,11 @@ def figures_table(
                             *(
                                 [html.Small(f" {currency}", className="unit")]
                                 if kind == "money" and currency
+                                else []
+                            ),
+                            *(
+                                [html.Small(notes[row["quantity"]], className="note")]
+                                if row["quantity"] in notes
                                 else []
                             ),
                         ],

@@ -7,18 +7,18 @@ import tempfile
 import time
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock
 from typing import Any
 from urllib.parse import quote
 
 from pricing.errors import InputError
-from pricing.lab.answers import Answer, answer, compare, faults_of
+from pricing.lab.answers import Answer, answer, faults_of
 from pricing.lab.blocks import Faces
 from pricing.lab.export import as_changed, compared, scenarios_of, study_file
 from pricing.lab.fields import Fault, Field
-from pricing.lab.opened import OpenStudy, heads_of, open_for_turning
+from pricing.lab.opened import TIER, OpenStudy, heads_of, open_for_turning
 from pricing.lab.page import empty_page, field_text, work_page
 from pricing.lab.session import MOST_BYTES, Session, read_session
 from pricing.result.words import LANGUAGES, Language, catalogue, say
@@ -40,6 +40,7 @@ __all__ = [
 ]
 
 KEEP = object()  # what a control shows already
+LOOK_BACK = 20  # steps, for figures without a fault
 
 
 @dataclass
@@ -83,11 +84,16 @@ class Desk:
 
 @dataclass(frozen=True)
 class State:
-    """What the browser holds between two calls: the session as text, the language, entries that are wrong."""
+    """What the browser holds between two calls: the session as text, the language, entries that are wrong.
+
+    ``tier`` is the tier whose figures are shown: the one of which a field was turned last, or the
+    one that was picked.
+    """
 
     session: Session
     lang: Language
     bad: Mapping[str, str] = field(default_factory=dict)
+    tier: str = ""
 
     @classmethod
     def read(cls, data: Any, desk: Desk) -> tuple[State, OpenStudy]:
@@ -97,7 +103,11 @@ class State:
         opened = desk.study(str(said.get("study", "")))
         session = read_session(str(said.get("session", "")), opened)
         bad = {str(k): str(v)[:80] for k, v in dict(said.get("bad") or {}).items()}
-        return cls(session, lang, {k: v for k, v in bad.items() if k in opened.fields}), opened
+        tier = said.get("tier")
+        tier = tier if tier in opened.tiers else opened.tier_of(session.change)
+        return cls(
+            session, lang, {k: v for k, v in bad.items() if k in opened.fields}, tier
+        ), opened
 
     def written(self) -> dict[str, Any]:
         """Give it to the browser."""
@@ -106,6 +116,7 @@ class State:
             "session": self.session.written(),
             "lang": self.lang,
             "bad": dict(self.bad),
+            "tier": self.tier,
         }
 
 
@@ -168,7 +179,8 @@ def start(desk: Desk, boot: Mapping[str, Any], default: str) -> tuple[Any, State
             session = session.turned(linked.change)
         except (InputError, ValueError, TypeError, RecursionError):
             pass  # an address somebody cut: what the browser remembers stands
-    return work_page(opened, session, lang), State(session, lang)
+    tier = opened.tier_of(session.change)
+    return work_page(opened, session, lang, tier=tier), State(session, lang, tier=tier)
 
 
 def contract_faults(opened: OpenStudy, session: Session) -> tuple[Fault, ...]:
@@ -227,7 +239,14 @@ def acted(
         if isinstance(found, Fault):
             bad[own.key] = str(value)
             found = session
-        return State(found, lang, bad), ""
+        return State(
+            found,
+            lang,
+            bad,
+            opened.tier_of({own.key: value}) if own.key.startswith(TIER) else state.tier,
+        ), ""
+    if trigger == "tier":
+        return replace(state, tier=value if value in opened.tiers else state.tier), ""
     message = ""
     try:
         if trigger == "undo":
@@ -239,14 +258,20 @@ def acted(
         elif trigger == "keep":
             session = session.keep(title or "")
             message = say("lab.kept", lang, title=session.scenarios[-1].title)
-            return State(session, lang, bad), message
+            return replace(state, session=session), message
         elif trigger["type"] == "load":
             session = session.turned(dict(session.kept(trigger["name"]).change))
         elif trigger["type"] == "drop":
-            return State(session.dropped(trigger["name"]), lang, bad), ""
+            return replace(state, session=session.dropped(trigger["name"])), ""
     except InputError as error:
         return state, said_error(error, lang)
-    return State(session, lang), message
+    before = state.session.change
+    apart = {
+        key: None
+        for key in (*before, *session.change)
+        if key.startswith(TIER) and before.get(key) != session.change.get(key)
+    }
+    return State(session, lang, tier=opened.tier_of(apart) if apart else state.tier), message
 
 
 def entered_faults(state: State, opened: OpenStudy) -> tuple[Fault, ...]:
@@ -266,7 +291,7 @@ def entered_faults(state: State, opened: OpenStudy) -> tuple[Fault, ...]:
 
 
 def answered(state: State, opened: OpenStudy, *, drawn: bool = False) -> tuple[Answer, float]:
-    """Answer a state and say how long it took, in milliseconds; nothing is computed on a bad entry.
+    """Answer a state and say how long it took, in milliseconds; a wrong entry leaves the figures before it.
 
     Examples
     --------
@@ -274,21 +299,28 @@ def answered(state: State, opened: OpenStudy, *, drawn: bool = False) -> tuple[A
     'bool'
     """
     began = time.perf_counter()
-    if state.bad:
-        return Answer(answer_nothing(), faults=entered_faults(state, opened)), 0.0
-    found = answer(opened, state.session.change, drawn=drawn)
+    session, tier = state.session, state.tier
+    found = answer(opened, session.change, drawn=drawn, tier=tier)
+    if state.bad or found.faults:
+        faults = entered_faults(state, opened) if state.bad else found.faults
+        found = replace(before_wrong(found, session, opened, drawn=drawn, tier=tier), faults=faults)
     return found, 1000 * (time.perf_counter() - began)
 
 
-def answer_nothing() -> Any:
-    """An empty table of figures.
+def before_wrong(
+    found: Answer, session: Session, opened: OpenStudy, *, drawn: bool, tier: str
+) -> Answer:
+    """Give the last answer without a fault: of the change itself, of a step before it, of the file.
 
     Examples
     --------
-    >>> answer_nothing().height
-    0
+    >>> before_wrong.__annotations__["tier"]
+    'str'
     """
-    return compare({}, {})
+    earlier = [*session.past[: -LOOK_BACK - 1 : -1], {}]
+    while found.faults and earlier:
+        found = answer(opened, earlier.pop(0), drawn=drawn, tier=tier)
+    return replace(found, stale=True)
 
 
 def link_of(href: str, state: State) -> str:
@@ -391,14 +423,16 @@ def exported(
     scenarios = scenarios_of(opened, session)
     if kind == "export-excel":  # a workbook knows no titles: a reader finds the name that was given
         scenarios = [one.model_copy(update={"name": one.title}) for one in scenarios]
-    results = compared(opened, scenarios)
+    results = compared(opened, scenarios, state.tier)
     titles = {one: opened.title(one) for one in LANGUAGES}
     if kind == "export-excel":
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / f"{name}_lab.xlsx"
-            faces.workbook({**results, **opened.at_once(session.change)}, path, title=titles)
+            faces.workbook(
+                {**results, **opened.at_once(session.change, state.tier)}, path, title=titles
+            )
             content = b64encode(path.read_bytes()).decode()
         return {"content": content, "filename": path.name, "base64": True}, ""
-    study = as_changed(opened, session.change)
+    study = as_changed(opened, session.change, state.tier)
     page = faces.report(study, {**study.run(), **results}, desk.kept / "reports" / name)
     return nothing, say("lab.report_done", lang, path=page)

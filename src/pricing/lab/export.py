@@ -97,7 +97,7 @@ def study_file(opened: OpenStudy, session: Session) -> str:
     return text
 
 
-def compared(opened: OpenStudy, scenarios: Iterable[Kept]) -> dict[str, Result]:
+def compared(opened: OpenStudy, scenarios: Iterable[Kept], tier: str = "") -> dict[str, Result]:
     """Compare scenarios with the study as it stands, as a run of the study does.
 
     Examples
@@ -122,14 +122,14 @@ def compared(opened: OpenStudy, scenarios: Iterable[Kept]) -> dict[str, Result]:
         return {}
 
     def headline(change: Mapping[str, Any]) -> dict[str, float]:
-        return opened.headline(change.get(WHOLE, change))
+        return opened.headline(change.get(WHOLE, change), tier)
 
     basis = next(iter(opened.at_once({}).values())).basis
-    return scenario_results(written, headline, basis)
+    return scenario_results(written, headline, basis, tier=tier if opened.tiers else "")
 
 
-def as_changed(opened: OpenStudy, change: Mapping[str, Any]) -> Study | PlanStudy:
-    """Give the study opened anew with a change made in it, to be run and reported.
+def as_changed(opened: OpenStudy, change: Mapping[str, Any], tier: str = "") -> Study | PlanStudy:
+    """Give the study opened anew with a change made in it, to be run and reported; judged by a tier.
 
     Examples
     --------
@@ -139,7 +139,7 @@ def as_changed(opened: OpenStudy, change: Mapping[str, Any]) -> Study | PlanStud
     >>> as_changed(opened, {"care.uptake": 0.4}).settings.plans["care"].uptake
     0.4
     """
-    return opened.study.but(opened.whole(change))
+    return opened.study.but(opened.spoken(opened.whole(change), tier))
 
 
 def _block(name: str, title: str, change: Mapping[str, Any]) -> str:

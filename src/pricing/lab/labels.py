@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from pricing.lab.fields import Field
 from pricing.result.words import Language, catalogue, label, level_label, say
 
-__all__ = ["choice_label", "field_label", "group_label", "part_label"]
+__all__ = ["choice_label", "entry_label", "field_label", "group_label", "part_label"]
 
 
 LISTS = ("tier", "benefit", "levels", "items", "steps", "grades")  # whose entries have names
@@ -56,6 +58,23 @@ def group_label(field: Field, lang: Language) -> str:
         if above in LISTS and part.isdigit():
             named[-1] = part_label(part, lang)
     return " · ".join(named)
+
+
+def entry_label(field: Field, lang: Language) -> str:
+    """Name the tier, the benefit or any other named entry that a field belongs to; empty where to none.
+
+    Examples
+    --------
+    >>> entry_label(Field("tiers.tier.basic.benefit.outpatient.gate.sent", "number", 0.9), "en")
+    'basic · outpatient'
+    >>> entry_label(Field("tiers.persons", "whole", 100), "en")
+    ''
+    """
+    parts = field.section.split(".")
+    names = [own for above, own in pairwise(parts) if above in LISTS]
+    return " · ".join(
+        part_label(name, lang) if name.isdigit() else level_label(name, lang) for name in names
+    )
 
 
 def choice_label(choice: str, lang: Language) -> str:

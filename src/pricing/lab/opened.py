@@ -18,6 +18,7 @@ from pricing.plans.lately import Lately
 from pricing.plans.open_file import open_file
 from pricing.plans.plan_file import plan_of
 from pricing.plans.plan_study import PlanStudy
+from pricing.plans.tiers import JUDGED, TiersSection, judged_tier
 from pricing.privacy.small_cells import suppressed
 from pricing.renewal.price_trace import PriceTrace
 from pricing.result.shape import Result
@@ -93,13 +94,35 @@ class OpenStudy(ABC):
     def held(self, change: Change) -> Any:
         """Hold a change against the contract; refuse it with every fault."""
 
-    def headline(self, change: Change) -> dict[str, float]:
-        """Give the figures a change is judged by; asked again, they are at hand."""
-        return dict(self._figures.of(written(change), lambda: self.judged(change)))
+    def headline(self, change: Change, tier: str = "") -> dict[str, float]:
+        """Give the figures a change is judged by, of a tier; asked again, they are at hand."""
+        asked = self.spoken(change, tier)
+        return dict(self._figures.of(written(asked), lambda: self.judged(asked)))
 
-    def at_once(self, change: Change) -> dict[str, Result]:
-        """Give the few results shown at once; asked again, they are at hand."""
-        return dict(self._results.of(written(change), lambda: self.shown(change)))
+    def at_once(self, change: Change, tier: str = "") -> dict[str, Result]:
+        """Give the few results shown at once, of a tier; asked again, they are at hand."""
+        asked = self.spoken(change, tier)
+        return dict(self._results.of(written(asked), lambda: self.shown(asked)))
+
+    @property
+    def tiers(self) -> tuple[str, ...]:
+        """The tiers whose figures may stand in the headline; none where there are no two."""
+        return ()
+
+    @property
+    def of_tier(self) -> frozenset[str]:
+        """The headline figures that are those of one tier."""
+        return frozenset()
+
+    def tier_of(self, change: Change) -> str:
+        """The tier of which a field was turned last; that of the file where none was."""
+        del change
+        return ""
+
+    def spoken(self, change: Change, tier: str) -> Change:
+        """Give a change so that its figures are those of a tier."""
+        del tier
+        return change
 
     @abstractmethod
     def judged(self, change: Change) -> dict[str, float]:
@@ -125,6 +148,11 @@ class OpenStudy(ABC):
         """Whether the price of a policy can be traced; which policies there are is not shown."""
         return False
 
+    @property
+    def renews(self) -> bool:
+        """Whether a study of this kind can price renewals one by one, if its file asks for it."""
+        return False
+
     def whole(self, change: Change) -> dict[str, Any]:
         """Give a change as a scenario may write it: tables the file does not hold are given as one."""
         found: dict[str, Any] = {}
@@ -139,6 +167,7 @@ class OpenStudy(ABC):
 
 
 OFFERED = "take_up.prices."
+TIER, COMPARED = "tiers.tier.", "tiers.compared"
 
 
 class OpenPlan(OpenStudy):
@@ -181,6 +210,35 @@ class OpenPlan(OpenStudy):
             for name, plan in plans.items()
             if hasattr(plan, "present")
         }
+
+    @cached_property
+    def tiers(self) -> tuple[str, ...]:
+        """The tiers of ``[tiers]``, as the file orders them."""
+        section = self.sections.get("tiers")
+        names = [one.name for one in section.tier] if isinstance(section, TiersSection) else []
+        return tuple(names) if len(names) > 1 else ()
+
+    @property
+    def of_tier(self) -> frozenset[str]:
+        """What ``[tiers]`` is judged by; a plan's other figures are those of the plan."""
+        return frozenset(JUDGED) if self.tiers else frozenset()
+
+    def tier_of(self, change: Change) -> str:
+        """The tier of which a field was turned last; that of the file where none was."""
+        section = self.sections.get("tiers")
+        if not isinstance(section, TiersSection):
+            return ""
+        turned = [
+            key.removeprefix(TIER).partition(".")[0] for key in change if key.startswith(TIER)
+        ]
+        own = (name for name in reversed(turned) if name in self.tiers)
+        return next(own, judged_tier(section))
+
+    def spoken(self, change: Change, tier: str) -> Change:
+        """Give a change so that its figures are those of a tier."""
+        if tier not in self.tiers or tier == self.tier_of({}):
+            return change
+        return {**change, COMPARED: tier}
 
     def held(self, change: Change) -> Any:
         """Hold a change against the contract."""
@@ -263,6 +321,11 @@ class OpenBook(OpenStudy):
     def traces(self) -> bool:
         """Whether renewals are due in the book."""
         return self.book.due is not None
+
+    @property
+    def renews(self) -> bool:
+        """A book can, where its file has ``[renewal]``."""
+        return True
 
 
 def written(change: Change) -> str:

@@ -7,16 +7,26 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pricing.lab.answers import Answer
-from pricing.lab.blocks import Faces, figures_table, placed, result_block
+from pricing.lab.blocks import Faces, placed, result_block
 from pricing.lab.fields import Fault, Field
-from pricing.lab.labels import choice_label, field_label, group_label
+from pricing.lab.headline import still_said, take_up_still
+from pricing.lab.labels import choice_label, entry_label, field_label, group_label
 from pricing.lab.opened import OpenStudy
 from pricing.lab.session import Session
 from pricing.lab.units import domain_said, standing
-from pricing.result.words import Language, say
+from pricing.result.words import Language, level_label, say
 
-__all__ = ["TABS", "empty_page", "field_text", "frame_of_page", "tab_body", "work_page"]
+__all__ = [
+    "TABS",
+    "empty_page",
+    "field_text",
+    "frame_of_page",
+    "tab_body",
+    "tabs_of",
+    "work_page",
+]
 
+FIRST = ("tier", "levels", "benefit")  # lists whose entries stand before the rest of a plan
 TABS = ("now", "who", "checks", "scenarios", "trace", "share")
 
 
@@ -94,7 +104,7 @@ def empty_page(lang: Language, *, problem: str = "", name: str = "") -> Any:
     )
 
 
-def work_page(opened: OpenStudy, session: Session, lang: Language) -> Any:
+def work_page(opened: OpenStudy, session: Session, lang: Language, *, tier: str = "") -> Any:
     """Lay out a study: its fields on the left, the answer on the right.
 
     Examples
@@ -105,7 +115,8 @@ def work_page(opened: OpenStudy, session: Session, lang: Language) -> Any:
     from dash import dcc, html
 
     fields = list(opened.fields.values())
-    tabs = [{"label": say(f"lab.tab_{name}", lang), "value": name} for name in TABS]
+    tabs = [{"label": say(f"lab.tab_{name}", lang), "value": name} for name in tabs_of(opened)]
+    tiers = [{"label": level_label(name, lang), "value": name} for name in opened.tiers]
     buttons = [
         html.Button(say(f"lab.{name}", lang), id=name, n_clicks=0)
         for name in ("undo", "redo", "reset")
@@ -129,6 +140,16 @@ def work_page(opened: OpenStudy, session: Session, lang: Language) -> Any:
             html.H2(opened.title(lang)),
             html.Div(id="notice", role="status", **{"aria-live": "polite"}),
             html.Div(id="said", role="status"),
+            html.Div(
+                [
+                    html.Span(say("lab.figures_of", lang), id="tier-label"),
+                    dcc.RadioItems(id="tier", options=tiers, value=tier, inline=True),
+                ],
+                className="tiers",
+                hidden=not tiers,
+                role="group",
+                **{"aria-labelledby": "tier-label"},
+            ),
             html.Div(id="figures"),
             html.Div(_keep(lang), className="keep"),
             dcc.RadioItems(id="tab", options=tabs, value="now", className="tabs", inline=True),
@@ -144,6 +165,19 @@ def work_page(opened: OpenStudy, session: Session, lang: Language) -> Any:
         tabIndex=-1,
     )
     return html.Div([left, right], className="columns")
+
+
+def tabs_of(opened: OpenStudy) -> tuple[str, ...]:
+    """Name the tabs of a study: no price trace where no study of its kind prices renewals.
+
+    Examples
+    --------
+    >>> from pricing.data.tables import bundled
+    >>> from pricing.lab.opened import open_for_turning
+    >>> tabs_of(open_for_turning(bundled("studies/home_care.toml")))
+    ('now', 'who', 'checks', 'scenarios', 'share')
+    """
+    return tuple(name for name in TABS if name != "trace" or opened.renews or opened.traces)
 
 
 def _keep(lang: Language) -> list[Any]:
@@ -166,7 +200,7 @@ def _groups(fields: list[Field], session: Session, lang: Language, currency: str
     for number, field in enumerate(fields):
         tables.setdefault(field.section, []).append((number, field))
     parts = []
-    for place, own in enumerate(tables.values()):
+    for place, own in enumerate(sorted(tables.values(), key=lambda own: _depth(own[0][1]))):
         changed = any(field.key in session.change for _, field in own)
         parts.append(
             html.Details(
@@ -180,6 +214,12 @@ def _groups(fields: list[Field], session: Session, lang: Language, currency: str
     return parts
 
 
+def _depth(field: Field) -> int:
+    """Where a table stands on the page: tiers and levels, then what is in them, then the rest."""
+    parts = field.section.split(".")
+    return sum(part in FIRST for part in parts[:-1]) or len(FIRST) + 1
+
+
 def _field(number: int, field: Field, session: Session, lang: Language, currency: str) -> Any:
     from dash import dcc, html
 
@@ -187,7 +227,9 @@ def _field(number: int, field: Field, session: Session, lang: Language, currency
     name = field_label(field, lang)
     typed = "number" if field.kind in ("number", "whole") else "pick"
     own = json.dumps({"n": number, "type": typed}, separators=(",", ":"))  # as the page writes it
-    said: list[Any] = [html.Label(name, htmlFor=own, title=field.key)]
+    where = entry_label(field, lang)
+    named = [name, html.Span(f" · {where}", className="where")] if where else name
+    said: list[Any] = [html.Label(named, htmlFor=own, title=field.key)]
     if field.kind in ("number", "whole"):
         said += [
             dcc.Input(
@@ -203,7 +245,9 @@ def _field(number: int, field: Field, session: Session, lang: Language, currency
             ),
             html.Label(
                 [
-                    html.Span(say("lab.slider", lang, field=name), className="unseen"),
+                    html.Span(
+                        say("lab.slider", lang, field=f"{name} {where}".strip()), className="unseen"
+                    ),
                     dcc.Input(
                         id={"type": "slide", "n": number},
                         type="range",
@@ -300,19 +344,21 @@ def tab_body(
         return _trace(opened, lang)
     if tab == "share":
         return _share(lang, link)
-    if found.faults:
-        return html.P(say("lab.has_faults", lang), className="hint")
     chosen = placed(found.results, tab)
     if not chosen:
         return html.P(say("lab.no_checks" if tab == "checks" else "lab.no_results", lang), className="hint")  # fmt: skip
     blocks: list[Any] = [
         result_block(n, r, lang, faces, who=tab == "who") for n, r in chosen.items()
     ]
+    if "tier_demand" in chosen and take_up_still(session.change):
+        blocks.insert(0, html.P(still_said(lang), className="hint"))
     blocks.insert(
         0, html.P(say("lab.amounts_in", lang, currency=opened.currency), className="hint")
     )
     if tab == "checks" and "schedule" in found.results:
         blocks.insert(0, html.P(say("lab.checks_still", lang), className="hint"))
+    if found.stale:
+        blocks = [html.P(say("lab.before_wrong", lang), className="fault"), html.Div(blocks, className="stale")]  # fmt: skip
     return html.Div(blocks)
 
 
@@ -365,17 +411,18 @@ def _scenarios(opened: OpenStudy, session: Session, lang: Language) -> Any:
 def _change_said(opened: OpenStudy, change: Mapping[str, Any], lang: Language) -> Iterable[str]:
     for key, value in change.items():
         field = opened.fields[key]
+        where = entry_label(field, lang)
         said = choice_label(value, lang) if field.kind == "choice" else field_text(value)
         if field.kind == "yes_no":
             said = say("lab.yes" if value else "lab.no", lang)
-        yield f"{field_label(field, lang)} {said}"
+        yield " · ".join(filter(None, (where, f"{field_label(field, lang)} {said}")))
 
 
 def _trace(opened: OpenStudy, lang: Language) -> Any:
     from dash import dcc, html
 
     if not opened.traces:
-        return html.P(say("lab.trace_none", lang), className="hint")
+        return html.P(say("lab.trace_add", lang), className="hint")
     return html.Div(
         [
             html.Div(
@@ -422,28 +469,6 @@ def _share(lang: Language, link: str) -> Any:
             dcc.Textarea(id="link", readOnly=True, value=link, rows=3),
         ]
     )  # fmt: skip
-
-
-def notice_of(
-    found: Answer, session: Session, lang: Language, *, bad: int, milliseconds: float
-) -> Any:
-    """Say how many changes there are, or that something must be mended first."""
-    from dash import html
-
-    if bad or found.faults:
-        return html.P(say("lab.has_faults", lang), className="fault")
-    if not session.change:
-        return html.P(say("lab.no_change", lang), className="hint")
-    said = say("lab.changes", lang, count=len(session.change))
-    took = say("lab.took", lang, ms=milliseconds)
-    return html.P([said, " · ", html.Small(took, id="took")], className="hint")
-
-
-def headline_of(found: Answer, lang: Language, faces: Faces, *, currency: str = "") -> Any:
-    """Give the headline figures of an answer."""
-    return (
-        figures_table(found.figures, lang, faces, currency=currency) if found.figures.height else ""
-    )
 
 
 def faults_at(faults: Iterable[Fault], keys: list[str], lang: Language) -> list[str]:

@@ -31,11 +31,6 @@ FIGURES: dict[str, Unit] = {
         "service_cost", "net_value", "staff_cost", "past_recovered", "future_saved",
         "recovered_per_visit",
     ), "money"),
-    **dict.fromkeys(("aid_paid_share", "stable_members"), "share"),
-    **dict.fromkeys((
-        "failing_bands", "full_time_staff", "levels_losing", "claims_linked", "messages_aside",
-        "members_needed", "members_at_end", "visits", "in_payment_first", "expected_found",
-    ), "count"),
 }  # fmt: skip
 
 
@@ -47,7 +42,7 @@ def unit_of_figure(name: str, kind: str) -> Unit:
     >>> unit_of_figure("rider_price", "figure"), unit_of_figure("loss_ratio", "percent")
     ('money', 'share')
     """
-    by_kind: dict[str, Unit] = {"money": "money", "cents": "money", "percent": "share", "whole": "count"}  # fmt: skip
+    by_kind: dict[str, Unit] = {"money": "money", "cents": "money", "percent": "share", "whole": "count", "persons": "count"}  # fmt: skip
     return FIGURES.get(name, by_kind.get(kind, ""))
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from pricing.errors import InputError
 from pricing.lab.answers import Answer, compare
-from pricing.lab.blocks import Faces, figures_table, result_block
+from pricing.lab.blocks import Faces, result_block
 from pricing.lab.desk import (
     KEEP,
     Desk,
@@ -22,8 +22,9 @@ from pricing.lab.desk import (
     start,
     uploaded,
 )
+from pricing.lab.headline import headline_of, notice_of, tier_figures
 from pricing.lab.opened import OpenStudy
-from pricing.lab.page import faults_at, headline_of, notice_of, tab_body
+from pricing.lab.page import faults_at, tab_body
 from pricing.lab.session import read_session
 from pricing.result.words import Language, say
 
@@ -83,11 +84,12 @@ def wire(app: Any, desk: Desk, faces: Faces) -> None:
         Output("state", "data", allow_duplicate=True),
         Output({"type": "number", "n": ALL}, "value"), Output({"type": "slide", "n": ALL}, "value"),
         Output({"type": "pick", "n": ALL}, "value"), Output({"type": "fault", "n": ALL}, "children"),
-        Output({"type": "field", "n": ALL}, "className"), Output("said", "children"),
+        Output({"type": "field", "n": ALL}, "className"), Output("said", "children"), Output("tier", "value"),
         Input({"type": "number", "n": ALL}, "value"), Input({"type": "slide", "n": ALL}, "value"),
         Input({"type": "pick", "n": ALL}, "value"), Input("undo", "n_clicks"), Input("redo", "n_clicks"),
         Input("reset", "n_clicks"), Input("keep", "n_clicks"), Input({"type": "load", "name": ALL}, "n_clicks"),
-        Input({"type": "drop", "name": ALL}, "n_clicks"), Held("keep-title", "value"), Held("state", "data"),
+        Input({"type": "drop", "name": ALL}, "n_clicks"), Input("tier", "value"),
+        Held("keep-title", "value"), Held("state", "data"),
         prevent_initial_call=True,
     )  # fmt: skip
     def act(*given: Any) -> Any:
@@ -95,7 +97,9 @@ def wire(app: Any, desk: Desk, faces: Faces) -> None:
         if data is None or len(ctx.triggered) != 1 or ctx.triggered_id is None:
             raise PreventUpdate  # the fields of a study just opened
         trigger, value = ctx.triggered_id, ctx.triggered[0]["value"]
-        button = isinstance(trigger, str) or trigger["type"] in ("load", "drop")
+        button = (
+            trigger != "tier" if isinstance(trigger, str) else trigger["type"] in ("load", "drop")
+        )
         if button and not value:
             raise PreventUpdate  # just made, not pressed
         state, opened = State.read(data, desk)
@@ -108,13 +112,16 @@ def wire(app: Any, desk: Desk, faces: Faces) -> None:
         old, new = (
             faults_at(entered_faults(one, opened), keys, after.lang) for one in (state, after)
         )
-        faults = [no_update if a == b else b for a, b in zip(old, new, strict=True)]
+        lines = [no_update if a == b else b for a, b in zip(old, new, strict=True)]
         was, now = state.session.change, after.session.change
         marks = [
             no_update if (k in was) == (k in now) else "field changed" if k in now else "field"
             for k in keys
         ]
         outputs = ctx.outputs_list
+        lines, marks = (
+            [one[o["id"]["n"]] for o in outputs[place]] for place, one in ((4, lines), (5, marks))
+        )
         numbers, slides, picks = (
             [lists[o["id"]["n"]][kind] for o in outputs[place]]
             for place, kind in ((1, "number"), (2, "slide"), (3, "pick"))
@@ -123,7 +130,8 @@ def wire(app: Any, desk: Desk, faces: Faces) -> None:
         numbers, slides, picks = (
             [none if v is KEEP else v for v in one] for one in (numbers, slides, picks)
         )
-        return after.written(), numbers, slides, picks, faults, marks, message
+        tier = none if after.tier == state.tier or trigger == "tier" else after.tier
+        return after.written(), numbers, slides, picks, lines, marks, message, tier
 
     @app.callback(
         Output("figures", "children"), Output("notice", "children"), Output("undo", "disabled"),
@@ -138,7 +146,9 @@ def wire(app: Any, desk: Desk, faces: Faces) -> None:
         notice = notice_of(found, state.session, state.lang, bad=len(state.bad), milliseconds=took)
         told = [notice, *problems(found, opened, state.lang)]
         session = state.session
-        figures = headline_of(found, state.lang, faces, currency=opened.currency)
+        figures = headline_of(
+            found, opened, state.lang, faces, tier=state.tier, change=session.change
+        )
         return figures, told, not session.past, not session.future, not session.change
 
     @app.callback(
@@ -163,13 +173,14 @@ def wire(app: Any, desk: Desk, faces: Faces) -> None:
     def side_by_side(left: str, right: str, data: Any, options: Any) -> Any:
         state, opened = State.read(data, desk)
         try:
-            figures = [opened.headline(change_of(opened, state, side)) for side in (left, right)]
+            sides = [change_of(opened, state, side) for side in (left, right)]
+            figures = [opened.headline(change, state.tier) for change in sides]
         except InputError as error:
             return str(error)
         named = {o["value"]: o["label"] for o in options}
         heads = (named.get(left, left), named.get(right, right))
-        return figures_table(
-            compare(*figures), state.lang, faces, heads=heads, currency=opened.currency
+        return tier_figures(
+            compare(*figures), opened, state.lang, faces, tier=state.tier, heads=heads
         )
 
     @app.callback(

@@ -253,7 +253,14 @@ class PlanStudy:
             results |= own
         if self.settings.scenarios:
             progress("scenarios")
-            results |= scenario_results(self.settings.scenarios, self.headline, self.basis)
+            tiers = [
+                plan_of(name).judged_tier(section)
+                for name, section in self.settings.plans.items()
+                if hasattr(plan_of(name), "judged_tier")
+            ]
+            results |= scenario_results(
+                self.settings.scenarios, self.headline, self.basis, tier="".join(tiers)
+            )
         return founded(results, self.basis)
 
     def data_check(self) -> DataCheck:

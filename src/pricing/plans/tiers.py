@@ -25,7 +25,16 @@ from pricing.tiers.effects import tier_effects
 from pricing.tiers.grid import tier_grid
 from pricing.tiers.tier import Loadings, Subsidy, Tier
 
-__all__ = ["TiersSection", "headline", "prepare", "results", "simulate", "tiers_of"]
+__all__ = [
+    "JUDGED",
+    "TiersSection",
+    "headline",
+    "judged_tier",
+    "prepare",
+    "results",
+    "simulate",
+    "tiers_of",
+]
 
 TABLES = ("policies", "renewals", "claims")
 SIMULATED: dict[str, dict[str, Any]] = {  # what simulated tables have beside their contracts
@@ -246,6 +255,20 @@ def headline(section: TiersSection, prepared: Prepared) -> dict[str, float]:
     return {name: row[name] for name in JUDGED}
 
 
+def judged_tier(section: TiersSection) -> str:
+    """Name the tier of which :func:`headline` speaks; nothing where there is but one.
+
+    Examples
+    --------
+    >>> from datetime import date
+    >>> tiers = [{"name": name, "premium": 500, "benefit": [{"name": "outpatient"}]} for name in ("a", "b")]
+    >>> window = (date(2023, 1, 1), date(2024, 1, 1))
+    >>> judged_tier(TiersSection(persons=100, observed=window, on=window[1], tier=tiers))
+    'a'
+    """
+    return (section.compared or section.tier[0].name) if len(section.tier) > 1 else ""
+
+
 def at_once(section: TiersSection, prepared: Prepared, basis: Basis) -> dict[str, Result]:
     """Give what a page shows while a rule is dragged: of the tier compared its cost, premium, adequacy."""
     tier = _compared(section, prepared)
@@ -260,7 +283,7 @@ def at_once(section: TiersSection, prepared: Prepared, basis: Basis) -> dict[str
 
 
 def _compared(section: TiersSection, prepared: Prepared) -> Tier:
-    name = section.compared or section.tier[0].name
+    name = judged_tier(section) or section.tier[0].name
     alone = section.model_copy(update={"tier": [t for t in section.tier if t.name == name]})
     return tiers_of(alone, prepared.experience)[name]
 

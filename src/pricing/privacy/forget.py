@@ -83,7 +83,12 @@ def forget_persons(
 
 
 def forget_in_folder(
-    folder: str | Path, out: str | Path, persons: Sequence[str], *, key: Key | None = None
+    folder: str | Path,
+    out: str | Path,
+    persons: Sequence[str],
+    *,
+    key: Key | None = None,
+    encoding: str = "utf-8",
 ) -> pl.DataFrame:
     """Write a folder's tables without persons; gives the ledger of rows taken out.
 
@@ -95,6 +100,8 @@ def forget_in_folder(
         Another folder, replaced as a whole; ``forgotten.json`` in it holds the ledger.
     persons, key
         As :func:`forget_persons`.
+    encoding : str
+        Of the CSV files, as of a study's tables; UTF-8 is written.
 
     Examples
     --------
@@ -106,7 +113,7 @@ def forget_in_folder(
     ('years.csv', 2, 1, 1)
     """
     require_replaceable(out, mark=MARK, what="tables without some persons")
-    tables, ledger = forget_persons(read_folder(folder), persons, key=key)
+    tables, ledger = forget_persons(read_folder(folder, encoding=encoding), persons, key=key)
     with replacing(out) as beside:
         beside.mkdir()
         write_tables(tables, beside)

@@ -9,6 +9,8 @@ from pathlib import Path
 import polars as pl
 
 from pricing.activity.pseudonym import Key, pseudonyms
+from pricing.data.delimited import read_delimited
+from pricing.data.sources import Source
 from pricing.errors import InputError, nearest
 from pricing.files import replacing, require_replaceable
 
@@ -92,7 +94,12 @@ def pseudonymise(
 
 
 def pseudonymise_folder(
-    folder: str | Path, out: str | Path, *, key_file: str | Path, drop: Sequence[str] = ()
+    folder: str | Path,
+    out: str | Path,
+    *,
+    key_file: str | Path,
+    drop: Sequence[str] = (),
+    encoding: str = "utf-8",
 ) -> dict[str, int]:
     """Write a folder's tables under keyed names; gives the rows of each.
 
@@ -107,6 +114,8 @@ def pseudonymise_folder(
         The key, outside ``out``, readable by its owner only (mode 600).
     drop : sequence of str
         Columns to leave out.
+    encoding : str
+        Of the CSV files, as of a study's tables: ``utf-8`` or ``gb18030``. UTF-8 is written.
 
     Raises
     ------
@@ -127,7 +136,7 @@ def pseudonymise_folder(
     """
     require_replaceable(out, mark=MARK, what="tables under keyed names")
     key = Key.read(file=key_file, output=out)
-    tables = pseudonymise(read_folder(folder), key, drop=drop)
+    tables = pseudonymise(read_folder(folder, encoding=encoding), key, drop=drop)
     rows = {name: table.height for name, table in tables.items()}
     with replacing(out) as beside:
         beside.mkdir()
@@ -137,8 +146,20 @@ def pseudonymise_folder(
     return rows
 
 
-def read_folder(folder: str | Path) -> dict[str, pl.DataFrame]:
+def read_folder(folder: str | Path, *, encoding: str = "utf-8") -> dict[str, pl.DataFrame]:
     """Read the CSV and Parquet files of a folder; CSV as text, so that no id loses a nought.
+
+    Parameters
+    ----------
+    folder : path
+        The files, one table each.
+    encoding : str
+        Of the CSV files; a UTF-8 byte order mark is believed before it.
+
+    Raises
+    ------
+    InputError
+        With the file's name, where one cannot be read whole; where there is no such encoding.
 
     Examples
     --------
@@ -152,15 +173,22 @@ def read_folder(folder: str | Path) -> dict[str, pl.DataFrame]:
     paths = [p for p in sorted(folder.glob("*")) if p.suffix in (".csv", ".parquet")]
     if not paths:
         raise InputError("there is no CSV or Parquet file", where=str(folder))
+    known = Source(files="*.csv", encoding=encoding).encoding
+    return {path.name: _read(path, known) for path in paths}
+
+
+def _read(path: Path, encoding: str) -> pl.DataFrame:
     try:
-        return {
-            p.name: pl.read_parquet(p, glob=False, hive_partitioning=False)
-            if p.suffix == ".parquet"
-            else pl.read_csv(p, infer_schema=False, glob=False)
-            for p in paths
-        }
+        if path.suffix == ".parquet":
+            return pl.read_parquet(path, glob=False, hive_partitioning=False)
+        rows = read_delimited(path, path.name, encoding=encoding, separator=",")
+        return rows.drop("_file", "_row")
+    except InputError as error:
+        said = error.do.replace('set encoding = "', "give --encoding ").replace('" for this', " for this")  # fmt: skip
+        raise InputError(error.problem, where=str(path), faults=error.faults, do=said) from error
     except (OSError, pl.exceptions.PolarsError) as error:
-        raise InputError(f"a table cannot be read: {error}", where=str(folder)) from error
+        said = str(error).splitlines()[0]
+        raise InputError(f"the table cannot be read: {said}", where=str(path)) from error
 
 
 def write_tables(tables: Mapping[str, pl.DataFrame], folder: Path) -> None:

@@ -13,6 +13,7 @@ import polars as pl
 from markupsafe import Markup, escape
 
 from pricing.report.tables import heading_of, kinds_of
+from pricing.result.quantities import persons_text
 from pricing.result.words import LANGUAGES, Language, catalogue, label, say
 
 __all__ = ["Changes", "changes_between", "marked"]
@@ -194,6 +195,8 @@ def _figure(key: str, one: Any, other: Any) -> tuple[tuple[str, str], str]:
         return (_told(one), _told(other)), ""
     name = key.rpartition(".")[2]
     kind = kinds_of(pl.DataFrame({name: [float(one), float(other)]})).get(name)
+    if kind == "persons":
+        return (persons_text(one), persons_text(other)), f"{other - one:+,.1f}"
     form = ".2%" if kind == "percent" else ",.2f" if kind == "money" else ",.6g"
     return (f"{one:{form}}", f"{other:{form}}"), f"{other - one:+{form}}"
 

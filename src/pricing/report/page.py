@@ -20,7 +20,7 @@ from pricing.files import replacing, require_replaceable
 from pricing.plans.plan_study import PlanStudy
 from pricing.privacy.small_cells import hidden_rows, suppressed
 from pricing.report.blocks import Section, identifier, sections_of
-from pricing.report.decisions import LOG, Decided, append_decision, decisions_on, run_hash
+from pricing.report.decisions import LOG, Decided, append_decision, read_decisions, run_hash
 from pricing.report.last_run import Changes, changes_between
 from pricing.report.run_record import RECORD, last_of, read_record, record_of
 from pricing.report.sections import DECISION
@@ -99,7 +99,7 @@ def write(study: Study | PlanStudy, results: Mapping[str, Result], out: str | Pa
     last = last_of(record, read_record(out))
     changes = changes_between(last, record) if last else None
     log = out.absolute().parent / LOG
-    on_run = _shown(decisions_on(log, run_hash(record)))
+    on_run = _shown(log, run_hash(record))
     page = _page(study, results, sections, decisions, changes, on_run)
     with replacing(out) as beside:
         beside.mkdir()
@@ -155,14 +155,19 @@ def decide(report: str | Path, *, who: str, what: str, because: str = "") -> Dec
         start, there, rest = page.read_text(encoding="utf-8").partition(MARKS[0])
         _, closed, end = rest.partition(MARKS[1])
         if there and closed:
-            shown = _shown(decisions_on(log, run))
+            shown = _shown(log, run)
             with replacing(page) as beside:
                 beside.write_text(start + MARKS[0] + shown + MARKS[1] + end, encoding="utf-8")
     return made
 
 
-def _shown(decisions: Sequence[Decided]) -> str:
-    return rendered("decisions.html.j2", decisions=decisions)
+def _shown(log: Path, run: str) -> str:
+    """The decisions on a run, or that their log is broken: never silently none."""
+    try:
+        held, broken = [one for one in read_decisions(log) if one.run == run], False
+    except InputError:
+        held, broken = [], True
+    return rendered("decisions.html.j2", decisions=held, broken=broken, log=log.name)
 
 
 def _page(

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Literal
 
 import polars as pl
 from great_tables import GT
 
-from pricing.result.words import LANGUAGES, Language, catalogue, label, level_label, say
+from pricing.result.quantities import PERSONS, SHARES, persons_text, row_quantities
+from pricing.result.words import (
+    LANGUAGES,
+    Language,
+    catalogue,
+    fault_said,
+    label,
+    level_label,
+    say,
+    term_label,
+)
 
 __all__ = [
     "about_label",
@@ -21,7 +32,9 @@ __all__ = [
     "words_of",
 ]
 
-Kind = Literal["whole", "percent", "money", "cents", "tenths", "p_value", "year", "figure"]
+Kind = Literal[
+    "whole", "percent", "money", "cents", "tenths", "p_value", "year", "persons", "figure"
+]
 
 PERCENT = {
     "mean_rate", "share_of_cap", "share_of_plans", "relative_difference",
@@ -63,10 +76,10 @@ NAMES = {
     "component",
     "source",
 }  # columns whose values are names of columns
+TERMS = ("known_factor", "coefficient_name", "factor", "at")  # columns with their levels
 STYLE = re.compile(r"<style>.*?</style>\s*", re.DOTALL)
 ONE_PLACE = {
     "exposure", "expected", "accepted", "rejected", "input", "chi_squared",
-    "members", "members_lower", "members_upper", "new_members", "lapsed", "other_exits",
 }  # fmt: skip
 
 
@@ -89,9 +102,10 @@ def render(table: pl.DataFrame, lang: Language, *, name: str) -> str:
     """
     shown = worded(table, lang).with_columns(pl.col(pl.String).fill_null(""))
     kinds = kinds_of(table)
+    mixed, quantities = row_quantities(table)
 
     def those(kind: Kind) -> list[str]:
-        return [c for c, own in kinds.items() if own == kind]
+        return [c for c, own in kinds.items() if own == kind and c not in mixed]
 
     money, p_value = those("money"), those("p_value")
     shown = shown.with_columns(
@@ -109,6 +123,7 @@ def render(table: pl.DataFrame, lang: Language, *, name: str) -> str:
         .fmt_number(columns=money, decimals=money_places(table))
         .fmt_number(columns=those("cents"), decimals=2)
         .fmt_number(columns=those("tenths"), decimals=1)
+        .fmt(persons_text, columns=those("persons"))
         .sub_missing(missing_text="–")
         .cols_align(align="right", columns=[*kinds])
         .cols_label(cases={c: label(c, lang) for c in table.columns})
@@ -119,7 +134,24 @@ def render(table: pl.DataFrame, lang: Language, *, name: str) -> str:
             page = page.fmt_number(columns=column, n_sigfig=5)
         else:
             page = page.fmt_number(columns=column, decimals=places)
+    if mixed:
+        page = _by_row(page, mixed, quantities)
     return STYLE.sub("", str(page.as_raw_html()))  # the page has one style for all its tables
+
+
+def _by_row(page: GT, columns: list[str], quantities: list[str]) -> GT:
+    """Format columns whose rows count different things: a share as a percent, persons whole."""
+    rows: dict[Kind, list[int]] = {}
+    for place, name in enumerate(quantities):
+        rows.setdefault(kinds_of(pl.DataFrame({name: [1.0]}))[name], []).append(place)
+    for kind, own in rows.items():
+        if kind == "percent":
+            page = page.fmt_percent(columns=columns, rows=own, decimals=2)
+        elif kind in ("whole", "persons"):
+            page = page.fmt(persons_text, columns=columns, rows=own)
+        else:
+            page = page.fmt_number(columns=columns, rows=own, n_sigfig=5)
+    return page
 
 
 def worded(table: pl.DataFrame, lang: Language) -> pl.DataFrame:
@@ -147,7 +179,8 @@ def words_of(column: pl.Series, lang: Language) -> dict[str, str]:
     >>> words_of(pl.Series("level", ["excellent"]), "zh"), words_of(pl.Series("term", ["sex"]), "en")
     ({'excellent': '优'}, {'sex': 'Sex'})
     """
-    said = {"adjusted_for": _formula_label}
+    said: dict[str, Callable[[str, Language], str]] = {"adjusted_for": _formula_label, "meaning": fault_said}  # fmt: skip
+    said |= dict.fromkeys(TERMS, term_label)
     name = label if column.name in NAMES else said.get(column.name, level_label)
     return {v: name(v, lang) for v in column.cast(pl.String).unique().drop_nulls().to_list()}
 
@@ -203,12 +236,14 @@ def kinds_of(table: pl.DataFrame) -> dict[str, Kind]:
     figures = [c for c, kind in table.schema.items() if kind.is_numeric()]
     kinds: dict[str, Kind] = {}
     for column in figures:
-        if column in PERCENT or _is_effect_bound(table, column):
+        if column in PERCENT or column in SHARES or _is_effect_bound(table, column):
             kinds[column] = "percent"
         elif table.schema[column].is_integer() and re.search(r"(^|_)year$", column):
             kinds[column] = "year"
         elif table.schema[column].is_integer() or column == "claims":
             kinds[column] = "whole"
+        elif column in PERSONS and not _a_part(table[column]):
+            kinds[column] = "persons"
         elif column in CENTS:
             kinds[column] = "cents"
         elif column in MONEY - mixed:
@@ -218,6 +253,12 @@ def kinds_of(table: pl.DataFrame) -> dict[str, Kind]:
         else:
             kinds[column] = "p_value" if column == "p_value" else "figure"
     return kinds
+
+
+def _a_part(column: pl.Series) -> bool:
+    """Whether a column of a name that counts persons holds parts of one instead."""
+    sizes = [abs(float(v)) for v in column.drop_nulls()]
+    return 0 < max(sizes, default=0.0) < 1
 
 
 def _is_effect_bound(table: pl.DataFrame, column: str) -> bool:

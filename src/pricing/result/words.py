@@ -8,7 +8,17 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-__all__ = ["LANGUAGES", "Language", "catalogue", "label", "level_label", "note_said", "say"]
+__all__ = [
+    "LANGUAGES",
+    "Language",
+    "catalogue",
+    "fault_said",
+    "label",
+    "level_label",
+    "note_said",
+    "say",
+    "term_label",
+]
 
 Language = Literal["en", "zh"]
 LANGUAGES: tuple[Language, ...] = get_args(Language)
@@ -98,19 +108,49 @@ def note_said(note: str, lang: Language) -> str:
     >>> note_said("an own note", "zh")
     'an own note'
     """
+    return _recognised(note, "note", lang)
+
+
+def fault_said(fault: str, lang: Language) -> str:
+    """Say what a contract asks of a row in a language; what the catalogue lacks stands as it is.
+
+    Examples
+    --------
+    >>> fault_said("exposure must be at least 0", "zh"), fault_said("an own rule", "zh")
+    ('风险暴露（保单年）不得小于 0', 'an own rule')
+    """
+    return _recognised(fault, "fault", lang)
+
+
+def term_label(term: str, lang: Language) -> str:
+    """Name a term of a model, a column with its level, in a language.
+
+    Examples
+    --------
+    >>> term_label("sex[male]", "zh"), term_label("health_group", "zh"), term_label("sex: male", "zh")
+    ('性别[男]', '健康组', '性别: 男')
+    """
+    found = re.fullmatch(r"(\w+)(\[|: )(.+?)(\]?)", term)
+    if found is None:
+        return label(term, lang) if f"term.{term}" in catalogue() else level_label(term, lang)
+    name, opens, level, closes = found.groups()
+    return f"{label(name, lang)}{opens}{level_label(level, lang)}{closes}"
+
+
+def _recognised(text: str, section: str, lang: Language) -> str:
     if lang == "en":
-        return note
-    for pattern, said in _notes(lang):
-        found = pattern.fullmatch(note)
+        return text
+    for pattern, said in _templates(section, lang):
+        found = pattern.fullmatch(text)
         if found:
             return said.format(**{k: _named(v, lang) for k, v in found.groupdict().items()})
-    return note
+    return text
 
 
 @cache
-def _notes(lang: Language) -> list[tuple[re.Pattern[str], str]]:
-    """The templates of notes, those with more words of their own first."""
-    texts = [text for key, text in catalogue().items() if key.startswith("note.")]
+def _templates(section: str, lang: Language) -> list[tuple[re.Pattern[str], str]]:
+    """The templates of a section, those with more words of their own first."""
+    texts = [text for key, text in catalogue().items() if key.startswith(f"{section}.")]
     texts.sort(key=lambda text: len(re.sub(r"{\w+}", "", text["en"])), reverse=True)
     return [
         (re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>.+?)", re.escape(t["en"]))), t[lang])

@@ -54,7 +54,8 @@ class ScenarioComparison(Result):
             after=_level(first["quantity"], first["after"]),
         )
         names = ("、" if lang == "zh" else ", ").join(_title(self, n, lang) for n in still)
-        return said + (say("sentence.scenario_still", lang, names=names) if still else "")
+        said += say("sentence.scenario_still", lang, names=names) if still else ""
+        return said + _of_tier(self, lang)
 
     def titled(self, lang: Language = "en") -> pl.DataFrame:
         """Give the table with the scenarios' titles in a language."""
@@ -117,7 +118,13 @@ class ScenarioSteps(Result):
             difference=_part(first, float(rows["part_of_difference"].sum()), lang),
             change=_plain(strongest["changed_key"], lang),
             part=_part(first, strongest["part_of_difference"], lang),
-        )
+        ) + _of_tier(self, lang)
+
+    def titled(self, lang: Language = "en") -> pl.DataFrame:
+        """Give the table with the changed keys in a language."""
+        keys = self.table["changed_key"].unique().to_list()
+        plain = {key: _plain(key, lang) for key in keys}
+        return self.table.with_columns(pl.col("changed_key").replace(plain))
 
     def figure(self, lang: Language = "en") -> go.Figure:
         """Draw the first figure from old to new."""
@@ -163,7 +170,7 @@ class ScenarioSteps(Result):
 
 
 def scenario_results(
-    scenarios: Sequence[Scenario], headline: Headline, basis: Basis
+    scenarios: Sequence[Scenario], headline: Headline, basis: Basis, *, tier: str = ""
 ) -> dict[str, Result]:
     """Compare every scenario of a study file with the study as it stands.
 
@@ -180,6 +187,8 @@ def scenario_results(
         name; called 2ⁿ − 1 times for a scenario of n changes.
     basis : Basis
         The study's.
+    tier : str
+        The tier whose cost, price and loss ratio the figures are, where the study has several.
 
     Returns
     -------
@@ -217,7 +226,7 @@ def scenario_results(
             share = apart / abs(old) if apart is not None and old else None
             rows.append((name, scenario.name, old, new, apart, share))
         if len(scenario.change) > 1:
-            steps[f"scenario_steps:{scenario.name}"] = _steps(scenario, states, basis)
+            steps[f"scenario_steps:{scenario.name}"] = _steps(scenario, states, basis, tier)
     schema = {
         "quantity": pl.String,
         "scenario": pl.String,
@@ -227,7 +236,9 @@ def scenario_results(
     titles = {s.name: s.title.model_dump() for s in scenarios}
     said = [json.dumps(s.model_dump(mode="json"), sort_keys=True) for s in scenarios]
     held = replace(basis, fingerprint=fingerprint(basis.fingerprint, *said))
-    compared = ScenarioComparison(table=table, basis=held, details={"titles": titles})
+    compared = ScenarioComparison(
+        table=table, basis=held, details={"titles": titles, **_named(tier)}
+    )
     return {"scenario_comparison": compared, **steps}
 
 
@@ -243,7 +254,9 @@ def _states(
     return states
 
 
-def _steps(scenario: Scenario, states: list[dict[str, float]], basis: Basis) -> ScenarioSteps:
+def _steps(
+    scenario: Scenario, states: list[dict[str, float]], basis: Basis, tier: str
+) -> ScenarioSteps:
     keys = [f"{key} → {_said(value)}" for key, value in scenario.change.items()]
     names = [name for name in states[0] if all(name in state for state in states)]
     parts = {n: shapley_values(np.array([state[n] for state in states])) for n in names}
@@ -271,7 +284,7 @@ def _steps(scenario: Scenario, states: list[dict[str, float]], basis: Basis) -> 
         table=table,
         basis=held,
         frames={"ends": ends},
-        details={"title": scenario.title.model_dump()},
+        details={"title": scenario.title.model_dump(), **_named(tier)},
     )
 
 
@@ -349,6 +362,16 @@ def _token(token: str, lang: Language) -> str:
         return amount_text(float(named), lang)
     except ValueError:
         return level_label(named, lang)
+
+
+def _named(tier: str) -> dict[str, str]:
+    return {"tier": tier} if tier else {}
+
+
+def _of_tier(result: Result, lang: Language) -> str:
+    """The tier whose figures these are; nothing where the study has no two."""
+    tier = result.details.get("tier", "")
+    return say("sentence.scenario_tier", lang, tier=level_label(tier, lang)) if tier else ""
 
 
 def _title(result: Result, scenario: str, lang: Language) -> str:
