@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 from scipy.optimize import Bounds, LinearConstraint, linprog, milp
-from scipy.sparse import csr_array, hstack
+from scipy.sparse import block_array, csr_array, hstack
 
 from pricing.errors import InputError
 
@@ -236,8 +236,10 @@ def _bound_together(cells: Cells) -> list[npt.NDArray[np.int64]]:
     """Cells bound together by totals that are not empty, where one of them is small."""
     from scipy.sparse.csgraph import connected_components
 
-    matrix = cells.matrix
-    parts, of = connected_components(matrix.T @ matrix, directed=False)
+    matrix = abs(cells.matrix)
+    graph = block_array([[None, matrix.T], [matrix, None]])  # cells, then their totals
+    parts, of = connected_components(graph, directed=False)
+    of = of[: len(cells.values)]
     wanted = np.unique(of[cells.secret])
     return [np.flatnonzero((of == part) & (cells.values > 0)) for part in wanted if parts]
 

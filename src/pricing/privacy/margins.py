@@ -22,7 +22,9 @@ __all__ = ["Counted", "counted_in", "hidden_among", "row_keys"]
 
 WHOLE_BOOK = ("total", "all", "whole book", "everybody")
 ALIKE = 1e-7  # relative: sums of the same rows in another order
-DEEP = 4  # keys of a table of which every margin is known; of more only the widest and the narrowest
+DEEP = (
+    4  # keys of a table of which every margin is known; of more only the widest and the narrowest
+)
 
 Place = tuple[str, str]  # result, frame
 Ident = tuple[Any, ...]  # column, keys, figure, and its place where the keys do not tell it apart

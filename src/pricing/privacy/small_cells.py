@@ -13,9 +13,9 @@ import polars as pl
 
 from pricing.errors import InputError
 from pricing.privacy.counted import (
-    ADDS_NOT,
     AS_ASKED,
     CHARGED,
+    CURVES,
     IDENTIFIERS,
     KEY,
     NOT_PERSONS,
@@ -26,6 +26,7 @@ from pricing.privacy.counted import (
     unit_of,
 )
 from pricing.privacy.margins import Counted, Ident, Place, counted_in, hidden_among, row_keys
+from pricing.privacy.withheld_levels import withheld_details
 from pricing.result.shape import Result
 from pricing.result.words import LANGUAGES, say
 
@@ -69,8 +70,8 @@ def suppressed(results: Mapping[str, Result], minimum: int = 10) -> dict[str, Re
     dict of str to Result
         A result that hides nothing is the very same object. In the others a hidden cell's figures are
         null and ``cell_hidden`` says ``<10``, or ``withheld`` where the cell is large enough and hidden
-        because a total would give a small one back. What everybody is charged (discounts, relativities)
-        stays. Frames of single persons, policies or claims are empty; a price trace stays, for it names
+        because a total would give a small one back. What everybody is charged (discounts, prices) stays;
+        a relativity goes with its claims, for times the exposure it is their number. Frames of single persons, policies or claims are empty; a price trace stays, for it names
         a policy because somebody asked for that policy. The basis notes say how many cells are hidden.
 
     Raises
@@ -141,11 +142,13 @@ def suppressed(results: Mapping[str, Result], minimum: int = 10) -> dict[str, Re
             out = _flags(rows, place, frame)
             if place in cells and _gives_a_cause_back(frame, minimum):
                 out = ~pl.Series([False] * frame.height, dtype=pl.Boolean)
-            beside = (_flags(events, place, frame) | _flags(follows, place, frame)) & ~out
+            beside = _flags(events, place, frame) | _flags(follows, place, frame)
+            beside = (beside | _of_one_origin(frame, minimum)) & ~out
             if not (out | beside).any():
                 continue
             few_here = _flags(small, place, frame) | _flags(events_small, place, frame)
-            changed[key], values = _blanked(frame, out, beside, few_here, minimum)
+            kept = {*CHARGED, CURVES.get(result.kind, MARK)}
+            changed[key], values = _blanked(frame, out, beside, few_here, minimum, kept)
             drawn[key] = frame.filter(~(out | beside))
             lost |= values
             count += int((out | beside).sum())
@@ -204,6 +207,14 @@ def _following(
     return found
 
 
+def _of_one_origin(frame: pl.DataFrame, minimum: int) -> pl.Series:
+    """Moves out of a small group: what is estimated of those nobody made holds how many made the others."""
+    if unit_of(frame) != "moves" or "from_group" not in frame.columns:
+        return ~pl.Series([True] * frame.height, dtype=pl.Boolean)
+    made = pl.col("moves").sum().over("from_group")
+    return frame.select((made > 0) & (made < minimum)).to_series()
+
+
 def _levels_hidden(idents: set[Ident]) -> set[frozenset[tuple[str, str]]]:
     """The levels of factors that hidden cells are of: named alike in every table of a study."""
     return {
@@ -235,10 +246,15 @@ def _flags(of: Mapping[Place, list[bool]], place: Place, frame: pl.DataFrame) ->
 
 
 def _blanked(
-    frame: pl.DataFrame, out: pl.Series, beside: pl.Series, few: pl.Series, minimum: int
+    frame: pl.DataFrame,
+    out: pl.Series,
+    beside: pl.Series,
+    few: pl.Series,
+    minimum: int,
+    charged: set[str],
 ) -> tuple[pl.DataFrame, set[float]]:
     """The frame without the figures of hidden cells, and those figures."""
-    kept = {*keys_of(frame), *CHARGED} - {unit_of(frame), *events_of(frame)}
+    kept = {*keys_of(frame), *charged} - {unit_of(frame), *events_of(frame)}
     figures = [n for n, kind in frame.schema.items() if kind.is_numeric() and n not in kept]
     masks = {n: (out if n in (*UNITS, "rows") else out | beside) for n in figures}
     shown = {n: set(frame[n].filter(~masks[n]).cast(pl.Float64)) for n in figures}
@@ -266,7 +282,7 @@ def _hidden_result(
     told = _without_names(result.facts)
     facts = {n: _scrubbed(v, n, lost) for n, v in told.items()}
     withheld = facts != told
-    details = _without_names(result.details)
+    details = withheld_details(_without_names(result.details), _levels_out(changed))
     notes = list(result.basis.notes)
     if count:
         notes.append(_both("cells_hidden", number=count, minimum=minimum))
@@ -294,6 +310,17 @@ def _hidden_result(
         minimum=minimum,
         told=not withheld,
     )
+
+
+def _levels_out(changed: Mapping[str, pl.DataFrame]) -> set[tuple[str, str]]:
+    """The terms and levels of a model whose rows are hidden."""
+    return {
+        (str(term), str(level))
+        for frame in changed.values()
+        if {"term", "level", MARK} <= set(frame.columns)
+        for term, level, mark in frame.select("term", "level", MARK).iter_rows()
+        if mark is not None
+    }
 
 
 def _without_names(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -324,7 +351,7 @@ def _gives_away(value: Any, name: str, lost: set[float]) -> bool:
     counts = name in UNITS or name.removeprefix("lowest_").removeprefix("highest_") in UNITS
     if float(value).is_integer() and not counts and abs(value) < 1_000:
         return False
-    return any(abs(value - v) <= 1e-9 * abs(v) for v in lost)
+    return any(abs(value - w) <= 1e-9 * abs(v) for v in lost for w in (v, 1 - v, -v))
 
 
 def _both(key: str, **facts: Any) -> str:
