@@ -22,6 +22,7 @@ VARIABLE = "PRICING_MEMORY"
 BASE = 400_000_000  # bytes of the program itself: libraries, page, figures
 # Bytes of a value (a row's column) at the peak; measured, with a tenth on top: docs/robustness.md.
 PER_VALUE: Mapping[str, int] = {"check": 38, "run": 100, "renew": 100}
+TEXTS = 2  # copies of long texts at the peak
 SIMULATED_VALUES = 91  # values a simulated policy has in all tables that a study reads
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _CGROUPS = (
@@ -140,11 +141,17 @@ def require_memory(study: StudyBook, work: str, *, limit: str | None = None) -> 
     if there.size is None:
         return
     sizes = _sizes(study)
-    need = memory_needed(sum(s.values for s in sizes.values()), work)
+    texts = sum(s.long_text for s in sizes.values())
+    need = memory_needed(sum(s.values for s in sizes.values()), work) + TEXTS * texts
     if need <= there.size:
         return
     wanted = study.settings.simulate
-    told = [f"{n}: {s.rows:,} rows × {s.columns} columns" for n, s in sizes.items() if s.rows]
+    told = [
+        f"{n}: {s.rows:,} rows × {s.columns} columns"
+        + (f", {s.unpacked / 1e9:,.1f} GB unpacked" if s.long_text else "")
+        for n, s in sizes.items()
+        if s.rows
+    ]
     raise InputError(
         f"the {work} needs some {need / 1e9:,.1f} GB of memory, and there is "
         f"{there.size / 1e9:,.1f} GB ({there.source})",
