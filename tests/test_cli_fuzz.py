@@ -180,3 +180,18 @@ def test_a_book_that_fits_no_disk_is_refused_before_a_policy_is_drawn(policies, 
     assert ended.value.code == 2
     assert "GB of disk" in told.getvalue()
     assert not (tmp_path / "book").exists()
+
+
+@pytest.mark.parametrize("view", ["one_way", "actual_to_expected"])
+def test_a_factor_of_very_many_levels_is_refused_before_a_table_of_it_is_drawn(view, tmp_path):
+    levels = ", ".join(f'"s{i}"' for i in range(20_000))
+    text = STUDY.replace('["G0", "G1"]\n[model]', f'["G0", "G1"]\nhospital = [{levels}]\n[model]')
+    path = tmp_path / "study.toml"
+    path.write_text(
+        text.replace("[discount]", f'{view} = ["hospital"]\n[discount]'), encoding="utf-8"
+    )
+    told = io.StringIO()
+    with pytest.raises(SystemExit) as ended, contextlib.redirect_stderr(told):
+        main(["run", str(path), "--out", str(tmp_path / "out")])
+    assert ended.value.code == 2
+    assert f"model.{view}: hospital has 20,000 levels" in told.getvalue()
