@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import polars as pl
 
 from pricing.data.files import files_named
+from pricing.data.parquet_footer import unpacked_bytes
 
 __all__ = ["Size", "size_of"]
 
 _LOOK = 1 << 16  # bytes of a text file from which the length of its lines is taken
+SHORT = 16  # bytes of a value that a row's estimate holds already
 _IPC = (".arrow", ".ipc", ".feather")
 
 
@@ -23,15 +25,23 @@ class Size:
     ----------
     rows, columns : int
         Of text files the rows are an estimate, from the length of the first lines.
+    unpacked : int
+        Bytes of Parquet files unpacked, as they say themselves.
     """
 
     rows: int
     columns: int
+    unpacked: int = field(default=0, repr=False, compare=False)
 
     @property
     def values(self) -> int:
         """Rows times columns."""
         return self.rows * self.columns
+
+    @property
+    def long_text(self) -> int:
+        """Bytes beyond those of numbers and short words: a small file may hold very long texts."""
+        return max(0, self.unpacked - SHORT * self.values)
 
 
 def size_of(files: str | Path, folder: str | Path, *, separator: str = ",") -> Size:
@@ -60,7 +70,8 @@ def size_of(files: str | Path, folder: str | Path, *, separator: str = ",") -> S
     Size(rows=3, columns=2)
     """
     sizes = [_size(path, separator) for path in files_named(files, folder)]
-    return Size(sum(s.rows for s in sizes), max(s.columns for s in sizes))
+    rows, columns = sum(s.rows for s in sizes), max(s.columns for s in sizes)
+    return Size(rows, columns, sum(s.unpacked for s in sizes))
 
 
 def _size(path: Path, separator: str) -> Size:
@@ -69,7 +80,8 @@ def _size(path: Path, separator: str) -> Size:
         try:
             scan = pl.scan_parquet(path, glob=False) if kind == ".parquet" else pl.scan_ipc(path)
             rows = scan.select(pl.len()).collect().item()
-            return Size(int(rows), len(scan.collect_schema()))
+            size = unpacked_bytes(path) if kind == ".parquet" else 0
+            return Size(int(rows), len(scan.collect_schema()), size)
         except (OSError, pl.exceptions.PolarsError):
             return Size(0, 1)  # the reader says what is wrong with it
     with path.open("rb") as opened:

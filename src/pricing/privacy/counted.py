@@ -14,16 +14,19 @@ UNITS = (  # the first that a frame has says how many stand in a cell
 )  # fmt: skip
 EVENTS = ("claims", "large_claims", "exceedances", "uses")  # what happened to somebody's health
 ADDS_NOT = ("at_risk",)  # one person stands in many of its cells
-CHARGED = (  # what everybody is charged or told, whoever is in a cell
-    "relativity", "coefficient", "frequency_relativity", "severity_relativity", "discount",
-    "present_discount", "prudent_discount", "hazard_ratio", "hazard_ratio_ineligible", "hazard",
-    "charge_rate", "group_discount", "rider_price", "price_charged", "best_months", "taken_months",
+CHARGED = (  # what everybody is charged or told, whoever is in a cell; estimates are none of it
+    "discount", "present_discount", "prudent_discount", "charge_rate", "group_discount", "rider_price",
+    "price_charged", "taken_months",
 )  # fmt: skip
+CURVES = {
+    "value_effect": "relativity"
+}  # of few parameters for all cells: no cell comes back from it
 KEY = re.compile(
     r"(^|_)(year|years|age|month|day|lag|period|time|band|fifth|tenth|fold|from|to|level|edge)$"
     r"|^(origin|first|start|end|interval_months|joined_in|year_observed|years_since|distance|quantile|"
     r"probability|threshold|candidate|event_number|lag_days|at|at_age|price_paid|health_value|size)$"
 )
+FIGURE = re.compile(r"^(cost|premium|standard|amount|loss_ratio)_")  # whatever a name ends in
 IDENTIFIERS = (
     "person", "person_id", "policy_id", "claim_id", "case_id", "member_id", "alarm_id", "event_id",
     "visit_id", "assessment_id", "device", "first_keys",
@@ -70,10 +73,14 @@ def keys_of(frame: pl.DataFrame) -> list[str]:
     ['sex', 'policy_year']
     """
     counts = {unit_of(frame), *events_of(frame)}
+    if unit_of(frame):
+        counts.add("probability")  # of those who are counted: times their number it is a count
     return [
         n
         for n, kind in frame.schema.items()
-        if n not in counts and not kind.is_nested() and (not kind.is_numeric() or KEY.search(n))
+        if n not in counts
+        and not kind.is_nested()
+        and (not kind.is_numeric() or (KEY.search(n) and not FIGURE.match(n)))
     ]
 
 

@@ -6,18 +6,16 @@ Every face (page, tables, workbook, run.json, lab) shows what :func:`suppressed`
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from pricing.errors import InputError
-from pricing.privacy.complement import Cells, complementary
 from pricing.privacy.counted import (
-    ADDS_NOT,
     AS_ASKED,
     CHARGED,
+    CURVES,
     IDENTIFIERS,
     KEY,
     NOT_PERSONS,
@@ -27,6 +25,8 @@ from pricing.privacy.counted import (
     keys_of,
     unit_of,
 )
+from pricing.privacy.margins import Counted, Ident, Place, counted_in, hidden_among, row_keys
+from pricing.privacy.withheld_levels import withheld_details
 from pricing.result.shape import Result
 from pricing.result.words import LANGUAGES, say
 
@@ -34,7 +34,6 @@ __all__ = ["hidden_rows", "suppressed"]
 
 MARK = "cell_hidden"
 BESIDE = "withheld"  # hidden so that a small cell cannot be worked out
-WHOLE_BOOK = ("total", "all", "whole book", "everybody")
 RECORDS = {"benefit_experience": ("amounts",)}  # a row per claim, whatever its columns are called
 OF_PRICES = (
     "offers",
@@ -54,19 +53,6 @@ OF_ITS_TABLE = (
 )  # no factors of the study
 TABLE = ""  # the name of a result's table among its frames
 
-Place = tuple[str, str]  # result, frame
-Ident = tuple[Any, ...]
-
-
-@dataclass
-class Counted:
-    """A column of a frame that counts persons or what happened to them."""
-
-    place: Place
-    column: str
-    idents: list[Ident | None]  # of each row; None where it is empty
-    adds: bool
-
 
 def suppressed(results: Mapping[str, Result], minimum: int = 10) -> dict[str, Result]:
     """Hide small cells and the rows of single persons in results that leave the house.
@@ -84,8 +70,8 @@ def suppressed(results: Mapping[str, Result], minimum: int = 10) -> dict[str, Re
     dict of str to Result
         A result that hides nothing is the very same object. In the others a hidden cell's figures are
         null and ``cell_hidden`` says ``<10``, or ``withheld`` where the cell is large enough and hidden
-        because a total would give a small one back. What everybody is charged (discounts, relativities)
-        stays. Frames of single persons, policies or claims are empty; a price trace stays, for it names
+        because a total would give a small one back. What everybody is charged (discounts, prices) stays;
+        a relativity goes with its claims, for times the exposure it is their number. Frames of single persons, policies or claims are empty; a price trace stays, for it names
         a policy because somebody asked for that policy. The basis notes say how many cells are hidden.
 
     Raises
@@ -118,12 +104,12 @@ def suppressed(results: Mapping[str, Result], minimum: int = 10) -> dict[str, Re
     cells = {
         p: f for p, f in frames.items() if p not in single and held[p[0]].kind not in NOT_PERSONS
     }
-    persons = [c for p, f in cells.items() if (c := _counted(p, f, unit_of(f))) is not None]
-    hidden, told = _hidden(persons, minimum)
+    persons = [c for p, f in cells.items() if (c := counted_in(p, f, unit_of(f))) is not None]
+    hidden, told = hidden_among(persons, minimum)
     rows = {c.place: [i in hidden for i in c.idents] for c in persons}
     small = {c.place: [i in told for i in c.idents] for c in persons}
     happened = [
-        c for p, f in cells.items() for n in events_of(f) if (c := _counted(p, f, n)) is not None
+        c for p, f in cells.items() for n in events_of(f) if (c := counted_in(p, f, n)) is not None
     ]
     gone = {
         ident
@@ -131,7 +117,7 @@ def suppressed(results: Mapping[str, Result], minimum: int = 10) -> dict[str, Re
         for ident, out in zip(c.idents, rows.get(c.place, ()), strict=False)
         if ident and out
     }
-    few, few_told = _hidden(happened, minimum, gone)
+    few, few_told = hidden_among(happened, minimum, gone)
     events = _any(happened, few)
     events_small = _any(happened, few_told)
     follows = _following(cells, hidden, few)
@@ -156,11 +142,13 @@ def suppressed(results: Mapping[str, Result], minimum: int = 10) -> dict[str, Re
             out = _flags(rows, place, frame)
             if place in cells and _gives_a_cause_back(frame, minimum):
                 out = ~pl.Series([False] * frame.height, dtype=pl.Boolean)
-            beside = (_flags(events, place, frame) | _flags(follows, place, frame)) & ~out
+            beside = _flags(events, place, frame) | _flags(follows, place, frame)
+            beside = (beside | _of_one_origin(frame, minimum)) & ~out
             if not (out | beside).any():
                 continue
             few_here = _flags(small, place, frame) | _flags(events_small, place, frame)
-            changed[key], values = _blanked(frame, out, beside, few_here, minimum)
+            kept = {*CHARGED, CURVES.get(result.kind, MARK)}
+            changed[key], values = _blanked(frame, out, beside, few_here, minimum, kept)
             drawn[key] = frame.filter(~(out | beside))
             lost |= values
             count += int((out | beside).sum())
@@ -192,71 +180,6 @@ def _of_single(kind: str, key: str, frame: pl.DataFrame) -> bool:
     return bool(identifiers_in(frame)) or key in RECORDS.get(kind, ())
 
 
-def _counted(place: Place, frame: pl.DataFrame, column: str) -> Counted | None:
-    """What a column of a frame counts, cell by cell; the same cell in two tables is one."""
-    if not column or frame.is_empty():
-        return None
-    keys = _keys(frame, [n for n in keys_of(frame) if n != column])
-    values = frame[column].cast(pl.Float64).fill_nan(None).to_list()
-    seen: dict[Ident, int] = {}
-    idents: list[Ident | None] = []
-    for own, value in zip(keys, values, strict=True):
-        if value is None or value < 0:
-            idents.append(None)
-            continue
-        ident: Ident = (column, frozenset(own), float(f"{value:.9g}"))
-        seen[ident] = seen.get(ident, 0) + 1
-        idents.append(ident if own and seen[ident] == 1 else (*ident, *place, len(idents)))
-    return Counted(place, column, idents, column not in ADDS_NOT)
-
-
-def _hidden(
-    counted: list[Counted], minimum: int, gone: set[Ident] | None = None
-) -> tuple[set[Ident], set[Ident]]:
-    """The cells to hide, and those among them that may be called small."""
-    hidden: set[Ident] = set()
-    told: set[Ident] = set()
-    for column in dict.fromkeys(c.column for c in counted):
-        own = [c for c in counted if c.column == column]
-        idents = list(dict.fromkeys(i for c in own for i in c.idents if i is not None))
-        at = {ident: k for k, ident in enumerate(idents)}
-        values = np.array([ident[2] for ident in idents], dtype=np.float64)
-        out = np.array([ident in (gone or ()) for ident in idents], dtype=bool)
-        small = (values > 0) & (values < minimum) & ~out
-        if not small.any():
-            continue
-        totals = list(dict.fromkeys(t for c in own if c.adds for t in _totals(c, at, minimum)))
-        whole = bool((values == np.round(values)).all())
-        found, safe = complementary(Cells(values, small, totals, float(minimum), whole, out))
-        hidden |= {idents[k] for k in np.flatnonzero(found)}
-        told |= {idents[k] for k in np.flatnonzero(safe)}
-    return hidden, told
-
-
-def _totals(counted: Counted, at: Mapping[Ident, int], minimum: int) -> Iterator[tuple[int, ...]]:
-    """The totals of a frame that a reader knows: of the whole, and of each level of each key."""
-    rows = [i for i in counted.idents if i is not None]
-    full = max((len(i[1]) for i in rows), default=0)
-    inner = [i for i in rows if len(i[1]) == full]
-    lines: dict[Any, list[Ident]] = {}
-    for ident in inner:
-        terms = dict(ident[1])
-        whole = ("", *sorted(terms)) if full == 1 else ("",)  # a factor's levels make the whole
-        lines.setdefault(whole, []).append(ident)
-        for pair in ident[1] if full > 1 else ():
-            lines.setdefault(pair, []).append(ident)
-    margins = {(i[0], i[1], i[2]): k for i, k in at.items()}
-    for key, line in lines.items():
-        total = sum(i[2] for i in line)
-        of = frozenset() if key[0] == "" else frozenset({key})
-        margin = margins.get((counted.column, of, float(f"{total:.9g}")))
-        parts = tuple(at[i] for i in line)
-        if margin is not None and margin not in parts:
-            yield (~margin, *parts)
-        elif total >= minimum:
-            yield parts
-
-
 def _following(
     frames: Mapping[Place, pl.DataFrame], hidden: set[Ident], few: set[Ident]
 ) -> dict[Place, list[bool]]:
@@ -279,9 +202,17 @@ def _following(
             several = [one for one in gone if len(one) > 1]
             found[place] = [
                 not single.isdisjoint(own) or any(one <= own for one in several)
-                for own in map(frozenset, _keys(frame, [*keys_of(frame)]))
+                for own in map(frozenset, row_keys(frame, [*keys_of(frame)]))
             ]
     return found
+
+
+def _of_one_origin(frame: pl.DataFrame, minimum: int) -> pl.Series:
+    """Moves out of a small group: what is estimated of those nobody made holds how many made the others."""
+    if unit_of(frame) != "moves" or "from_group" not in frame.columns:
+        return ~pl.Series([True] * frame.height, dtype=pl.Boolean)
+    made = pl.col("moves").sum().over("from_group")
+    return frame.select((made > 0) & (made < minimum)).to_series()
 
 
 def _levels_hidden(idents: set[Ident]) -> set[frozenset[tuple[str, str]]]:
@@ -301,17 +232,6 @@ def _gives_a_cause_back(frame: pl.DataFrame, minimum: int) -> bool:
     return bool(((total > 0) & (total < minimum)).any())
 
 
-def _keys(frame: pl.DataFrame, names: list[str]) -> list[list[tuple[str, str]]]:
-    """What tells the rows of a frame apart, as names and levels."""
-    for factor in ("term", "factor"):
-        if {factor, "level"} <= set(frame.columns):
-            return [[(str(t), str(v))] for t, v in frame.select(factor, "level").iter_rows()]
-    return [
-        [(n, str(v)) for n, v in zip(names, row, strict=True) if str(v) not in WHOLE_BOOK]
-        for row in (frame.select(names).iter_rows() if names else ((),) * frame.height)
-    ]
-
-
 def _any(counted: list[Counted], those: set[Ident]) -> dict[Place, list[bool]]:
     """Of each frame, the rows in which some column counts one of those cells."""
     found: dict[Place, list[bool]] = {}
@@ -326,10 +246,15 @@ def _flags(of: Mapping[Place, list[bool]], place: Place, frame: pl.DataFrame) ->
 
 
 def _blanked(
-    frame: pl.DataFrame, out: pl.Series, beside: pl.Series, few: pl.Series, minimum: int
+    frame: pl.DataFrame,
+    out: pl.Series,
+    beside: pl.Series,
+    few: pl.Series,
+    minimum: int,
+    charged: set[str],
 ) -> tuple[pl.DataFrame, set[float]]:
     """The frame without the figures of hidden cells, and those figures."""
-    kept = {*keys_of(frame), *CHARGED} - {unit_of(frame), *events_of(frame)}
+    kept = {*keys_of(frame), *charged} - {unit_of(frame), *events_of(frame)}
     figures = [n for n, kind in frame.schema.items() if kind.is_numeric() and n not in kept]
     masks = {n: (out if n in (*UNITS, "rows") else out | beside) for n in figures}
     shown = {n: set(frame[n].filter(~masks[n]).cast(pl.Float64)) for n in figures}
@@ -357,7 +282,7 @@ def _hidden_result(
     told = _without_names(result.facts)
     facts = {n: _scrubbed(v, n, lost) for n, v in told.items()}
     withheld = facts != told
-    details = _without_names(result.details)
+    details = withheld_details(_without_names(result.details), _levels_out(changed))
     notes = list(result.basis.notes)
     if count:
         notes.append(_both("cells_hidden", number=count, minimum=minimum))
@@ -385,6 +310,17 @@ def _hidden_result(
         minimum=minimum,
         told=not withheld,
     )
+
+
+def _levels_out(changed: Mapping[str, pl.DataFrame]) -> set[tuple[str, str]]:
+    """The terms and levels of a model whose rows are hidden."""
+    return {
+        (str(term), str(level))
+        for frame in changed.values()
+        if {"term", "level", MARK} <= set(frame.columns)
+        for term, level, mark in frame.select("term", "level", MARK).iter_rows()
+        if mark is not None
+    }
 
 
 def _without_names(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -415,7 +351,7 @@ def _gives_away(value: Any, name: str, lost: set[float]) -> bool:
     counts = name in UNITS or name.removeprefix("lowest_").removeprefix("highest_") in UNITS
     if float(value).is_integer() and not counts and abs(value) < 1_000:
         return False
-    return any(abs(value - v) <= 1e-9 * abs(v) for v in lost)
+    return any(abs(value - w) <= 1e-9 * abs(v) for v in lost for w in (v, 1 - v, -v))
 
 
 def _both(key: str, **facts: Any) -> str:

@@ -13,6 +13,7 @@ from pricing.experience.bands import band_labels
 
 __all__ = ["cross_faults"]
 
+MOST_LEVELS = 2_000  # rows of a table that a page draws in seconds; as many as a fit takes
 DERIVED = ("age", "year", "policy_year", "prior_claims", "ever_joined", "in_programme")
 
 
@@ -62,6 +63,12 @@ def cross_faults(raw: Mapping[str, Any]) -> list[str]:
     names = [("discount.group", discount.get("group", "health_group"))]
     for views in ("one_way", "actual_to_expected"):
         names += [(f"model.{views}", n) for n in _strings(model.get(views))]
+    levels = _level_counts(raw, tables)
+    faults += [
+        f"{place}: {name} has {levels[name]:,} levels, and a table of a report shows {MOST_LEVELS:,}: group them"
+        for place, name in names
+        if levels.get(name, 0) > MOST_LEVELS
+    ]
     names += [("model.cluster", n) for n in _strings([model.get("cluster")])]
     names += [("model.base", n) for n in _section(model, "base")]
     names += [("discount.value", n) for n in _strings([discount.get("value")])]
@@ -190,14 +197,27 @@ def _known_columns(
             *truth,
             *(c for t in ("policies", "renewals") for c in contract(t).column_names()),
         ]
-    sources = [
-        *tables.values(),
-        *({"factors": f} for f in _section(_section(raw, "simulate"), "factors").values()),
-    ]
-    for source in sources:
+    for source in _sources(raw, tables):
         if isinstance(source, dict):
             known += [*_section(source, "factors"), *_strings(source.get("covariates"))]
     return [*dict.fromkeys([*known, *bands])]
+
+
+def _sources(raw: Mapping[str, Any], tables: Mapping[str, Any]) -> list[Any]:
+    """The tables of a study, simulated ones too, with their factors."""
+    simulated = _section(_section(raw, "simulate"), "factors").values()
+    return [*tables.values(), *({"factors": factors} for factors in simulated)]
+
+
+def _level_counts(raw: Mapping[str, Any], tables: Mapping[str, Any]) -> dict[str, int]:
+    """How many levels each factor declares."""
+    return {
+        name: len(levels)
+        for source in _sources(raw, tables)
+        if isinstance(source, dict)
+        for name, levels in _section(source, "factors").items()
+        if isinstance(levels, list)
+    }
 
 
 def _section(raw: Any, name: str) -> dict[str, Any]:

@@ -25,6 +25,7 @@ BASE = 400_000_000  # bytes of the program itself: libraries, page, figures
 # Bytes of a value (a row's column) at the peak; measured, with a tenth on top: docs/robustness.md.
 PER_VALUE: Mapping[str, int] = {"check": 38, "run": 100, "renew": 100}
 PER_VALUE_KEPT = 1  # of a book read in parts: keys, claims and their movements
+TEXTS = 2  # copies of long texts at the peak
 SIMULATED_VALUES = 91  # values a simulated policy has in all tables that a study reads
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _CGROUPS = (
@@ -144,12 +145,18 @@ def require_memory(study: StudyBook, work: str, *, limit: str | None = None) -> 
         return
     sizes = _sizes(study)
     values = sum(s.values for s in sizes.values())
+    texts = TEXTS * sum(s.long_text for s in sizes.values())
     large = is_large(study.settings)
-    need = _in_parts(study, values, work) if large else memory_needed(values, work)
+    need = _in_parts(study, values, work) if large else memory_needed(values, work) + texts
     if need <= there.size:
         return
     wanted = study.settings.simulate
-    told = [f"{n}: {s.rows:,} rows × {s.columns} columns" for n, s in sizes.items() if s.rows]
+    told = [
+        f"{n}: {s.rows:,} rows × {s.columns} columns"
+        + (f", {s.unpacked / 1e9:,.1f} GB unpacked" if s.long_text else "")
+        for n, s in sizes.items()
+        if s.rows
+    ]
     raise InputError(
         f"the {work} needs some {need / 1e9:,.1f} GB of memory, and there is "
         f"{there.size / 1e9:,.1f} GB ({there.source})",
@@ -165,7 +172,7 @@ def _in_parts(study: StudyBook, values: int, work: str) -> int:
     """Of a book read in parts: the largest part's check or the run of the sample, and what adds up."""
     s = study.settings
     if s.simulate is not None:
-        largest, share = SIMULATED_VALUES * MANY, SAMPLE / s.simulate.policies
+        largest, texts, share = SIMULATED_VALUES * MANY, 0, SAMPLE / s.simulate.policies
     else:
         folder = study.path.parent
         parts = [
@@ -173,11 +180,12 @@ def _in_parts(study: StudyBook, values: int, work: str) -> int:
             for tables in files_in_parts(s, study.path)
         ]
         largest = max(sum(size.values for size in part.values()) for part in parts)
+        texts = max(sum(size.long_text for size in part.values()) for part in parts)
         share = SAMPLE / max(1, sum(part["policies"].rows for part in parts))
     need = memory_needed(min(largest, values), "check")
     if work != "check":
         need = max(need, memory_needed(round(min(share, 1.0) * values), work))
-    return need + PER_VALUE_KEPT * values
+    return need + PER_VALUE_KEPT * values + TEXTS * texts
 
 
 def _sizes(study: StudyBook) -> dict[str, Size]:
