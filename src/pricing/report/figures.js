@@ -46,6 +46,8 @@ function draw(place) {
     place.style.height = `${shown.height}px`;
     shown.legend = { ...layout.legend, font: { size: 11 } };
     shown.font = { ...layout.font, size: 12 };
+    const titled = (axis) => ({ ...axis, title: { ...axis.title, font: { size: 13 } } });
+    shown.template = { ...style, layout: { ...style.layout, xaxis: titled(style.layout.xaxis), yaxis: titled(style.layout.yaxis) } };
     shown.margin = { l: 48, r: layout.yaxis2 ? 56 : 16, t: 48, b: 40 };
   }
   shown.hoverlabel = { bgcolor: "#ffffff", font: { color: "#1F2937" }, ...layout.hoverlabel };

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from html import escape
 from typing import Literal
 
 import polars as pl
-from great_tables import GT
+from great_tables import GT, html, loc, style
 
+from pricing.result.readable import in_fours, one_line
 from pricing.result.words import LANGUAGES, Language, catalogue, label, level_label, say
 
 __all__ = [
@@ -111,8 +113,10 @@ def render(table: pl.DataFrame, lang: Language, *, name: str) -> str:
         .fmt_number(columns=those("tenths"), decimals=1)
         .sub_missing(missing_text="–")
         .cols_align(align="right", columns=[*kinds])
-        .cols_label(cases={c: label(c, lang) for c in table.columns})
-    )
+        .cols_label(cases={c: html("<wbr>".join(map(escape, in_fours(label(c, lang))))) for c in table.columns})
+    )  # fmt: skip
+    if brief := [c for c in shown.columns if c not in kinds and _breaks(shown[c])]:
+        page = page.tab_style(style.css("white-space: nowrap"), loc.body(columns=brief))
     for column in those("figure"):
         places = places_of(table[column])
         if places is None:
@@ -120,6 +124,12 @@ def render(table: pl.DataFrame, lang: Language, *, name: str) -> str:
         else:
             page = page.fmt_number(columns=column, decimals=places)
     return STYLE.sub("", str(page.as_raw_html()))  # the page has one style for all its tables
+
+
+def _breaks(column: pl.Series) -> bool:
+    """Whether a column's words are few, yet a narrow cell would break them."""
+    texts = column.cast(pl.String).drop_nulls().unique().to_list()
+    return any(len(text) > 3 for text in texts) and one_line(texts)
 
 
 def worded(table: pl.DataFrame, lang: Language) -> pl.DataFrame:

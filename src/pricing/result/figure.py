@@ -136,13 +136,13 @@ pio.templates["pricing"] = go.layout.Template(
             "ticks": "outside",
             "tickmode": "auto",
             "automargin": True,
-            "title": {"standoff": 12},
+            "title": {"standoff": 12, "font": {"size": 14}},
         },
         "yaxis": {
             "zeroline": False,
             "automargin": True,
             "tickmode": "auto",
-            "title": {"standoff": 12},
+            "title": {"standoff": 12, "font": {"size": 14}},
         },
     }
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from functools import wraps
 from typing import Any
@@ -14,7 +14,7 @@ import plotly.graph_objects as go
 
 from pricing.result.words import Language, label
 
-__all__ = ["amount_text", "broken", "finished", "readable"]
+__all__ = ["amount_text", "broken", "finished", "in_fours", "one_line", "readable"]
 
 CURRENCIES = {"CNY": "元", "USD": "美元", "EUR": "欧元", "HKD": "港元"}
 UNITS: dict[Language, tuple[tuple[float, str], ...]] = {
@@ -36,6 +36,7 @@ MONEY = (  # names of axes that say an amount without its currency
     "standard_premium", "threshold", "value_of_a_visit", "year_share",
 )  # fmt: skip
 UPRIGHT = 38  # letters along a vertical axis
+CELL = 22  # letters of a table's cell that stay on one line
 
 
 def amount_text(value: float, lang: Language, *, signed: bool = False) -> str:
@@ -78,6 +79,28 @@ def broken(text: str, width: int) -> str:
             lines.append("")
         lines[-1] += part if lines[-1] else part.lstrip()
     return "<br>".join(line.strip() for line in lines if line.strip())
+
+
+def one_line(texts: Iterable[str]) -> bool:
+    """Whether the cells of a column are short enough to stand on one line each.
+
+    Examples
+    --------
+    >>> one_line(["few alarms", "many alarms"]), one_line(["A deductible of 30 a visit"])
+    (True, False)
+    """
+    return all(_width(text) <= CELL for text in texts)
+
+
+def in_fours(head: str) -> list[str]:
+    """Cut a heading where a narrow column may break it: Chinese after four characters, never before one.
+
+    Examples
+    --------
+    >>> in_fours("现收现付人均缴费"), in_fours("调整后折扣"), in_fours("Claim amount")
+    (['现收现付', '人均缴费'], ['调整后折扣'], ['Claim amount'])
+    """
+    return re.sub(r"([\u4e00-\u9fff]{4})(?=[\u4e00-\u9fff]{2})", "\\1\n", head).split("\n")
 
 
 def finished(draw: Callable[..., go.Figure]) -> Callable[..., go.Figure]:
@@ -130,6 +153,8 @@ def readable(figure: go.Figure, lang: Language) -> go.Figure:
             axis.title.text = broken(text, UPRIGHT) if name.startswith("y") else text
         axis.tickformat = re.sub(r"\.[01]%$", ".2~%", axis.tickformat) if axis.tickformat else None
         values = [v for trace in _on(figure, name) for v in _values(trace, name[0])]
+        if values and all(isinstance(v, int | float | np.number) for v in values):
+            axis.separatethousands = not all(1900 <= v <= 2200 for v in values)  # years stand plain
         if axis.tickmode == "array":
             _rewrite(axis, lang)
         elif values and all(isinstance(v, str) for v in values):
