@@ -36,6 +36,69 @@ MONEY = (  # names of axes that say an amount without its currency
     "standard_premium", "threshold", "value_of_a_visit", "year_share",
 )  # fmt: skip
 UPRIGHT = 38  # letters along a vertical axis
+TICKS = 24  # as many stand side by side
+WORDS = frozenset(  # of headings, not to be broken
+    [
+        "成员",
+        "会员",
+        "定价",
+        "价格",
+        "保费",
+        "保单",
+        "保障",
+        "赔付",
+        "赔案",
+        "赔款",
+        "理赔",
+        "健康",
+        "区间",
+        "折扣",
+        "人数",
+        "次数",
+        "年数",
+        "金额",
+        "比例",
+        "占比",
+        "概率",
+        "费用",
+        "费率",
+        "成本",
+        "预期",
+        "标准",
+        "风险",
+        "服务",
+        "客户",
+        "估计",
+        "方案",
+        "系数",
+        "水平",
+        "变动",
+        "期末",
+        "年度",
+        "下限",
+        "上限",
+        "结余",
+        "收支",
+        "缴费",
+        "给付",
+        "部分",
+        "支付",
+        "参保",
+        "失能",
+        "领取",
+        "退出",
+        "分摊",
+        "互助",
+        "重复",
+        "使用",
+        "需求",
+        "报警",
+        "佩戴",
+        "手表",
+        "等待",
+        "应答",
+    ]
+)
 CELL = 22  # letters of a table's cell that stay on one line
 
 
@@ -100,7 +163,19 @@ def in_fours(head: str) -> list[str]:
     >>> in_fours("现收现付人均缴费"), in_fours("调整后折扣"), in_fours("Claim amount")
     (['现收现付', '人均缴费'], ['调整后折扣'], ['Claim amount'])
     """
-    return re.sub(r"([\u4e00-\u9fff]{4})(?=[\u4e00-\u9fff]{2})", "\\1\n", head).split("\n")
+    head = re.sub(r"(?<=\d) (?=[\u4e00-\u9fff])", "\u00a0", head)  # 65 岁 stays together
+    return re.sub(r"[\u4e00-\u9fff]{6,}", lambda run: "\n".join(_fours(run.group())), head).split(
+        "\n"
+    )
+
+
+def _fours(run: str) -> list[str]:
+    """Cut a run of Chinese after four characters, or after three or five where a word would break."""
+    if len(run) < 6:
+        return [run]
+    cuts = [cut for cut in (4, 3, 5) if len(run) - cut >= 2 and run[cut - 1 : cut + 1] not in WORDS]
+    cut = cuts[0] if cuts else 4
+    return [run[:cut], *_fours(run[cut:])]
 
 
 def finished(draw: Callable[..., go.Figure]) -> Callable[..., go.Figure]:
@@ -155,6 +230,11 @@ def readable(figure: go.Figure, lang: Language) -> go.Figure:
         values = [v for trace in _on(figure, name) for v in _values(trace, name[0])]
         if values and all(isinstance(v, int | float | np.number) for v in values):
             axis.separatethousands = not all(1900 <= v <= 2200 for v in values)  # years stand plain
+            if (
+                isinstance(axis.dtick, int | float) and axis.tickmode is None
+            ):  # else it is not heard
+                few = max(values) - min(values) <= TICKS * axis.dtick
+                axis.tickmode = "linear" if few else "auto"
         if axis.tickmode == "array":
             _rewrite(axis, lang)
         elif values and all(isinstance(v, str) for v in values):
