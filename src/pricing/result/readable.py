@@ -131,17 +131,25 @@ def broken(text: str, width: int) -> str:
     --------
     >>> broken("Expected cost of a member", 14)
     'Expected cost<br>of a member'
+    >>> broken("Saving (a claimant, or a case and year)", 38)
+    'Saving (a claimant,<br>or a case and year)'
     >>> broken("方案对每人每年的价值", 10)
     '方案对每人<br>每年的价值'
     """
     if "<" in text or _width(text) <= width:
         return text
+    lines = _lines(text, width)
+    even = range(-(-_width(text) // len(lines)), width + 1)  # of as many lines the most even
+    return "<br>".join(next((n for w in even if len(n := _lines(text, w)) == len(lines)), lines))
+
+
+def _lines(text: str, width: int) -> list[str]:
     lines = [""]
     for part in re.findall(r"[\u2e80-\uffef][，。：；、）]*|[^\s\u2e80-\uffef]+|\s+", text):
         if _width(lines[-1] + part.rstrip()) > width and lines[-1].strip():
             lines.append("")
         lines[-1] += part if lines[-1] else part.lstrip()
-    return "<br>".join(line.strip() for line in lines if line.strip())
+    return [line.strip() for line in lines if line.strip()]
 
 
 def one_line(texts: Iterable[str]) -> bool:
