@@ -69,3 +69,20 @@ def test_heads_of_a_flow_stand_right_above_it_whatever_its_height():
     flows = pl.DataFrame({"from_group": ["G0", "G1"], "to_group": ["G1", "G1"], "members": [3, 5]})
     heads = flow_figure(flows, ["G0", "G1"], "zh").layout.annotations
     assert [(one.y, one.yanchor) for one in heads] == [(1, "bottom")] * 2
+
+
+def test_a_logarithmic_axis_says_whole_amounts():
+    drawn = go.Figure(
+        go.Scatter(x=[40_000, 60_000_000], y=[0.1, 1]), layout={"xaxis": {"type": "log"}}
+    )
+    shown = readable(drawn, "zh").layout.xaxis
+    assert shown.ticktext == ("10,000", "100,000", "100万", "1,000万", "1亿")
+    ratios = go.Figure(go.Scatter(x=[0.5, 2.0], y=[0.1, 1]), layout={"xaxis": {"type": "log"}})
+    assert readable(ratios, "zh").layout.xaxis.tickvals is None
+
+
+def test_an_axis_that_counts_already_is_not_counted_twice():
+    drawn = go.Figure(
+        go.Scatter(x=[1, 2], y=[0, -20_000]), layout={"yaxis": {"title": "结余（亿元）"}}
+    )
+    assert readable(drawn, "zh").layout.yaxis.ticktext is None

@@ -112,7 +112,7 @@ def render(table: pl.DataFrame, lang: Language, *, name: str) -> str:
         .fmt_number(columns=those("cents"), decimals=2)
         .fmt_number(columns=those("tenths"), decimals=1)
         .sub_missing(missing_text="–")
-        .cols_align(align="right", columns=[*kinds])
+        .cols_align(align="right", columns=[c for c in kinds if c not in those("year")])
         .cols_label(cases={c: html("<wbr>".join(map(escape, in_fours(label(c, lang))))) for c in table.columns})
     )  # fmt: skip
     if brief := [c for c in shown.columns if c not in kinds and _breaks(shown[c])]:

@@ -36,6 +36,7 @@ MONEY = (  # names of axes that say an amount without its currency
     "standard_premium", "threshold", "value_of_a_visit", "year_share",
 )  # fmt: skip
 UPRIGHT = 38  # letters along a vertical axis
+COUNTED = re.compile("[（(][万亿]")  # a title that says by what it counts
 TICKS = 24  # as many stand side by side
 WORDS = frozenset(  # of headings, not to be broken
     [
@@ -250,7 +251,9 @@ def readable(figure: go.Figure, lang: Language) -> go.Figure:
         elif lang == "zh" and values and isinstance(values[0], date):
             if not axis.tickformat:
                 axis.tickformatstops = MONTHS
-        elif lang == "zh" and not axis.tickformat:
+        elif axis.type == "log" and not axis.tickformat:
+            _powers(axis, values, lang)
+        elif lang == "zh" and not axis.tickformat and not COUNTED.search(axis.title.text or ""):
             _count(figure, name, axis)
     return figure
 
@@ -316,6 +319,16 @@ def _count(figure: go.Figure, name: str, axis: Any) -> None:
     ticks = [round(k * step, 9) for k in range(first, last + 1)]
     texts = [f"{t / scale:,.10g}".replace("-", "−") + unit if t else "0" for t in ticks]
     axis.update(tickmode="array", tickvals=ticks, ticktext=texts)
+
+
+def _powers(axis: Any, values: Sequence[Any], lang: Language) -> None:
+    """Write large amounts on a logarithmic axis at powers of ten, in full: no bare 2 and 5 between."""
+    sizes = [float(v) for v in values if v > 0]
+    if max(sizes, default=0.0) < 1e4:
+        return
+    first, last = math.floor(math.log10(min(sizes))), math.ceil(math.log10(max(sizes)))
+    ticks = [10.0**power for power in range(first, last + 1)]
+    axis.update(tickmode="array", tickvals=ticks, ticktext=[amount_text(t, lang) for t in ticks])
 
 
 def _reach(figure: go.Figure, name: str) -> tuple[float, float]:
