@@ -45,6 +45,8 @@ def test_a_cell_of_few_letters_stays_on_one_line():
     assert not one_line(["每次门诊免赔三十元、自付三成"])
     page = render(pl.DataFrame({"service": ["ward arranged"], "share": [0.5]}), "en", name="t")
     assert page.count("white-space: nowrap") == 1
+    wordy = pl.DataFrame({"service": ["a deductible of 30 a visit, coinsurance 30 %"]})
+    assert "min-width: 9em" in render(wordy, "en", name="t")
     assert "<wbr>" in render(pl.DataFrame({"payg_contribution": [1.0]}), "zh", name="t")
 
 

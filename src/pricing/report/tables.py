@@ -115,8 +115,9 @@ def render(table: pl.DataFrame, lang: Language, *, name: str) -> str:
         .cols_align(align="right", columns=[c for c in kinds if c not in those("year")])
         .cols_label(cases={c: html("<wbr>".join(map(escape, in_fours(label(c, lang))))) for c in table.columns})
     )  # fmt: skip
-    if brief := [c for c in shown.columns if c not in kinds and _breaks(shown[c])]:
-        page = page.tab_style(style.css("white-space: nowrap"), loc.body(columns=brief))
+    for column in [c for c in shown.columns if c not in kinds]:
+        if room := _room(shown[column]):
+            page = page.tab_style(style.css(room), loc.body(columns=column))
     for column in those("figure"):
         places = places_of(table[column])
         if places is None:
@@ -126,10 +127,12 @@ def render(table: pl.DataFrame, lang: Language, *, name: str) -> str:
     return STYLE.sub("", str(page.as_raw_html()))  # the page has one style for all its tables
 
 
-def _breaks(column: pl.Series) -> bool:
-    """Whether a column's words are few, yet a narrow cell would break them."""
+def _room(column: pl.Series) -> str:
+    """What keeps a narrow cell from breaking a column's words one by one."""
     texts = column.cast(pl.String).drop_nulls().unique().to_list()
-    return any(len(text) > 3 for text in texts) and one_line(texts)
+    if one_line(texts):
+        return "white-space: nowrap" if any(len(text) > 3 for text in texts) else ""
+    return "min-width: 9em"
 
 
 def worded(table: pl.DataFrame, lang: Language) -> pl.DataFrame:
