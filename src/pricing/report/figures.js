@@ -1,6 +1,8 @@
 // plotly.js is in the page, packed; figures are drawn once, when they come near the window.
 const PAPER = 672; // width of the printed page inside its margins, in pixels
+const SHEET = 760; // most height of a figure there, so that its heading stands above it
 const BRIEF = 300; // height of a figure beside the decision
+const BRIEF_PAPER = 250; // two of them to a page
 const LOWER = 0.72; // of its height keeps a figure on paper, so that pages fill
 async function unpacked() {
   const bytes = Uint8Array.from(atob(document.getElementById("plotly").textContent), (c) => c.charCodeAt(0));
@@ -43,10 +45,10 @@ function draw(place) {
   const lines = layout.yaxis?.type === "category" ? new Set(data.flatMap((one) => one.y || [])).size : 0;
   const below = layout.legend?.y < 0 ? 22 * named : 0; // a list under the figure
   const more = below + 20 * Math.max(0, named - 4); // every line keeps its name
-  if (place.dataset.figure) shown.height = Math.max(BRIEF, 130 + 18 * lines) + more;
+  if (place.dataset.figure) shown.height = Math.max(onPaper ? BRIEF_PAPER : BRIEF, 130 + 18 * lines) + more;
   else {
     shown.height = layout.height || style.layout.height;
-    if (onPaper && !lines) shown.height = Math.min(shown.height, Math.round(shown.height * LOWER) + more);
+    if (onPaper) shown.height = Math.min(shown.height, lines ? SHEET : Math.round(shown.height * LOWER) + more);
   }
   place.style.height = `${shown.height}px`;
   if (place.dataset.figure || onPaper) { // smaller letters
