@@ -100,7 +100,7 @@ WORDS = frozenset(  # of headings, not to be broken
         "应答",
     ]
 )
-CELL = 22  # letters of a table's cell that stay on one line
+CELL = 24  # letters of a table's cell that stay on one line
 
 
 def amount_text(value: float, lang: Language, *, signed: bool = False) -> str:
