@@ -529,6 +529,40 @@ def test_it_works_by_keyboard_in_both_languages_and_on_a_tablet(page, address):
             assert not [t for t in texts if re.search(r"[a-z]{3}", t)]  # no English left
 
 
+LOOKS = """() => {
+  const faults = [], wide = document.documentElement;
+  if (wide.scrollWidth > wide.clientWidth) faults.push("the page is wider than the window");
+  for (const table of document.querySelectorAll("#tab-body table")) {
+    const below = [...table.querySelector("tbody tr").children];
+    [...table.querySelectorAll("thead th")].forEach((head, place) => {
+      const said = head.textContent, own = getComputedStyle(head), cell = getComputedStyle(below[place]);
+      if (own.textAlign.replace("start", "left") !== cell.textAlign.replace("start", "left")) faults.push(`${said}: not above its column`);
+      const letters = (head.clientWidth - parseFloat(own.paddingLeft) - parseFloat(own.paddingRight)) / parseFloat(own.fontSize);
+      if (/^[\u4e00-\u9fff]{2}/.test(said) && letters < 1.9) faults.push(`${said}: a character a line`);
+    });
+  }
+  for (const figure of document.querySelectorAll("#tab-body .js-plotly-plot")) {
+    const box = figure.getBoundingClientRect();
+    for (const text of figure.querySelectorAll("svg text")) {
+      const own = text.getBoundingClientRect();
+      if (own.width && (own.left < box.left - 2 || own.right > box.right + 2 || own.top < box.top - 2 || own.bottom > box.bottom + 2)) faults.push(`${text.textContent}: cut`);
+    }
+  }
+  return faults;
+}"""
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("lang", ["zh", "en"])
+def test_nothing_is_cut_and_numbers_stand_under_their_heads(page, address, lang):
+    opened_at(page, address, "home_care", lang)
+    for wide in (1280, 820):
+        page.set_viewport_size({"width": wide, "height": 1180})
+        page.wait_for_selector("#tab-body .js-plotly-plot .main-svg")
+        page.wait_for_timeout(500)  # figures follow the window a moment later
+        assert page.evaluate(LOOKS) == []
+
+
 @pytest.mark.browser
 def test_the_price_of_a_policy_is_traced(page, address, desk, monkeypatch):
     opened = desk.study("taiankang")

@@ -28,7 +28,7 @@ from pricing.result import words
 from pricing.result.shape import Result
 from pricing.study.chain import open_study
 
-VOID = {"meta", "link", "br", "img", "input", "hr", "col"}
+VOID = {"meta", "link", "br", "img", "input", "hr", "col", "wbr"}
 
 
 @dataclass

@@ -15,6 +15,7 @@ from pricing.lab.fields import Fault
 from pricing.lab.labels import part_label
 from pricing.lab.units import unit_of_figure
 from pricing.result.quantities import persons_text, row_quantities
+from pricing.result.readable import in_fours, one_line
 from pricing.result.shape import Result
 from pricing.result.words import Language, catalogue, label, level_label, say
 
@@ -150,7 +151,18 @@ def table_of(table: pl.DataFrame, lang: Language, faces: Faces, *, caption: str)
         for c, kind in rows.schema.items()
         if kind in (pl.String, pl.Boolean) or isinstance(kind, pl.Enum)
     }
-    head = [html.Th(label(c, lang), scope="col") for c in rows.columns]
+    style = {c: "number" for c, kind in kinds.items() if kind != "year"}
+    for column in set(rows.columns) - set(style):
+        texts = (said.get(column, {}).get(str(v), str(v)) for v in rows[column].unique())
+        style[column] = "brief" if one_line(texts) else ""
+    head = [
+        html.Th(
+            [part for cut in in_fours(label(c, lang)) for part in (cut, html.Wbr())][:-1],
+            scope="col",
+            className=style[c],
+        )
+        for c in rows.columns
+    ]
     body = [
         html.Tr(
             [
@@ -161,7 +173,7 @@ def table_of(table: pl.DataFrame, lang: Language, faces: Faces, *, caption: str)
                         said.get(c, {}),
                         places,
                     ),
-                    className="number" if c in kinds else "",
+                    className=style[c],
                 )
                 for c, v in row.items()
             ]

@@ -181,7 +181,7 @@ class AggregateLoss(Result):
             y=y,
             width=width,
             name=label("probability", lang),
-            marker={"color": COLOURS["estimate"], "line": {"width": 0}},
+            marker={"color": COLOURS["bars"], "line": {"width": 0}},
         )
         for (name, value), colour in zip(marks.items(), ("second", "third"), strict=True):
             figure.add_scatter(

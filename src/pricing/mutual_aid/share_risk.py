@@ -78,7 +78,11 @@ class ShareRisk(Result):
             figure.add_vline(
                 x=line,
                 line={"dash": "dot", "color": COLOURS["second"]},
-                annotation={"text": amount_text(line, lang), "yref": "paper", "y": 1.08},
+                annotation={
+                    "text": f"{label('share_line', lang)} {amount_text(line, lang)}",
+                    "yref": "paper",
+                    "y": 1.08,
+                },
             )
         return figure.update_layout(
             xaxis={"title": {"text": f"{label('share_of_payer', lang)} ({self.basis.currency})"}},

@@ -1,6 +1,9 @@
 // plotly.js is in the page, packed; figures are drawn once, when they come near the window.
 const PAPER = 672; // width of the printed page inside its margins, in pixels
+const SHEET = 760; // most height of a figure there, so that its heading stands above it
 const BRIEF = 300; // height of a figure beside the decision
+const BRIEF_PAPER = 250; // two of them to a page
+const LOWER = 0.72; // of its height keeps a figure on paper, so that pages fill
 async function unpacked() {
   const bytes = Uint8Array.from(atob(document.getElementById("plotly").textContent), (c) => c.charCodeAt(0));
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
@@ -38,16 +41,24 @@ function draw(place) {
   const source = place.dataset.figure ? document.getElementById(place.dataset.figure) : place;
   const { data, layout } = JSON.parse(source.nextElementSibling.textContent);
   const shown = { template: style, ...layout };
-  if (place.dataset.figure) {
-    const named = layout.showlegend === false ? 0 : data.filter((one) => one.name && one.showlegend !== false).length;
-    const lines = layout.yaxis?.type === "category" ? new Set(data.flatMap((one) => one.y || [])).size : 0;
-    const below = layout.legend?.y < 0 ? 22 * named : 0; // a list under the figure
-    shown.height = below + Math.max(BRIEF, 130 + 18 * lines) + 20 * Math.max(0, named - 4); // every line keeps its name
-    place.style.height = `${shown.height}px`;
+  const named = layout.showlegend === false ? 0 : data.filter((one) => one.name && one.showlegend !== false).length;
+  const lines = layout.yaxis?.type === "category" ? new Set(data.flatMap((one) => one.y || [])).size : 0;
+  const below = layout.legend?.y < 0 ? 22 * named : 0; // a list under the figure
+  const more = below + 20 * Math.max(0, named - 4); // every line keeps its name
+  if (place.dataset.figure) shown.height = Math.max(onPaper ? BRIEF_PAPER : BRIEF, 130 + 18 * lines) + more;
+  else {
+    shown.height = layout.height || style.layout.height;
+    if (onPaper) shown.height = Math.min(shown.height, lines ? SHEET : Math.round(shown.height * LOWER) + more);
+  }
+  place.style.height = `${shown.height}px`;
+  if (place.dataset.figure || onPaper) { // smaller letters
     shown.legend = { ...layout.legend, font: { size: 11 } };
     shown.font = { ...layout.font, size: 12 };
-    shown.margin = { l: 48, r: layout.yaxis2 ? 56 : 16, t: 48, b: 40 };
+    const titled = (axis) => ({ ...axis, title: { ...axis.title, font: { size: 13 } } });
+    shown.template = { ...style, layout: { ...style.layout, xaxis: titled(style.layout.xaxis), yaxis: titled(style.layout.yaxis) } };
   }
+  if (place.dataset.figure) shown.margin = { l: 48, r: layout.yaxis2 ? 56 : 16, t: 48, b: 40 };
+  else if (onPaper) shown.margin = { ...style.layout.margin, t: 48, b: 44, ...layout.margin };
   shown.hoverlabel = { bgcolor: "#ffffff", font: { color: "#1F2937" }, ...layout.hoverlabel };
   if (onPaper) shown.width = place.dataset.figure ? PAPER - 72 : PAPER; // within the decision's frame
   const night = isDark() && !onPaper;

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from html import escape
 from typing import Literal
 
 import polars as pl
-from great_tables import GT
+from great_tables import GT, html, loc, style
 
 from pricing.result.quantities import PERSONS, SHARES, persons_text, row_quantities
+from pricing.result.readable import in_fours, one_line
 from pricing.result.words import (
     LANGUAGES,
     Language,
@@ -125,9 +127,12 @@ def render(table: pl.DataFrame, lang: Language, *, name: str) -> str:
         .fmt_number(columns=those("tenths"), decimals=1)
         .fmt(persons_text, columns=those("persons"))
         .sub_missing(missing_text="–")
-        .cols_align(align="right", columns=[*kinds])
-        .cols_label(cases={c: label(c, lang) for c in table.columns})
-    )
+        .cols_align(align="right", columns=[c for c in kinds if c not in those("year")])
+        .cols_label(cases={c: html("<wbr>".join(map(escape, in_fours(label(c, lang))))) for c in table.columns})
+    )  # fmt: skip
+    for column in [c for c in shown.columns if c not in kinds]:
+        if room := _room(shown[column]):
+            page = page.tab_style(style.css(room), loc.body(columns=column))
     for column in those("figure"):
         places = places_of(table[column])
         if places is None:
@@ -152,6 +157,14 @@ def _by_row(page: GT, columns: list[str], quantities: list[str]) -> GT:
         else:
             page = page.fmt_number(columns=columns, rows=own, n_sigfig=5)
     return page
+
+
+def _room(column: pl.Series) -> str:
+    """What keeps a narrow cell from breaking a column's words one by one."""
+    texts = column.cast(pl.String).drop_nulls().unique().to_list()
+    if one_line(texts):
+        return "white-space: nowrap" if any(len(text) > 3 for text in texts) else ""
+    return "min-width: 9em"
 
 
 def worded(table: pl.DataFrame, lang: Language) -> pl.DataFrame:

@@ -127,7 +127,7 @@ def on_dark(figure: go.Figure) -> go.Figure:
 pio.templates["pricing"] = go.layout.Template(
     layout={
         "font": {"family": FONTS, "size": 14},
-        "margin": {"l": 64, "r": 64, "t": 64, "b": 56},
+        "margin": {"l": 64, "r": 24, "t": 64, "b": 56},
         "height": 400,
         "hovermode": "x unified",
         "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
@@ -136,13 +136,13 @@ pio.templates["pricing"] = go.layout.Template(
             "ticks": "outside",
             "tickmode": "auto",
             "automargin": True,
-            "title": {"standoff": 12},
+            "title": {"standoff": 12, "font": {"size": 14}},
         },
         "yaxis": {
             "zeroline": False,
             "automargin": True,
             "tickmode": "auto",
-            "title": {"standoff": 12},
+            "title": {"standoff": 12, "font": {"size": 14}},
         },
     }
 )

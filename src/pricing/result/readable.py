@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from functools import wraps
 from typing import Any
@@ -14,7 +14,7 @@ import plotly.graph_objects as go
 
 from pricing.result.words import Language, label
 
-__all__ = ["amount_text", "broken", "finished", "readable"]
+__all__ = ["amount_text", "broken", "finished", "in_fours", "one_line", "readable"]
 
 CURRENCIES = {"CNY": "元", "USD": "美元", "EUR": "欧元", "HKD": "港元"}
 UNITS: dict[Language, tuple[tuple[float, str], ...]] = {
@@ -36,6 +36,71 @@ MONEY = (  # names of axes that say an amount without its currency
     "standard_premium", "threshold", "value_of_a_visit", "year_share",
 )  # fmt: skip
 UPRIGHT = 38  # letters along a vertical axis
+COUNTED = re.compile("[（(][万亿]")  # a title that says by what it counts
+TICKS = 24  # as many stand side by side
+WORDS = frozenset(  # of headings, not to be broken
+    [
+        "成员",
+        "会员",
+        "定价",
+        "价格",
+        "保费",
+        "保单",
+        "保障",
+        "赔付",
+        "赔案",
+        "赔款",
+        "理赔",
+        "健康",
+        "区间",
+        "折扣",
+        "人数",
+        "次数",
+        "年数",
+        "金额",
+        "比例",
+        "占比",
+        "概率",
+        "费用",
+        "费率",
+        "成本",
+        "预期",
+        "标准",
+        "风险",
+        "服务",
+        "客户",
+        "估计",
+        "方案",
+        "系数",
+        "水平",
+        "变动",
+        "期末",
+        "年度",
+        "下限",
+        "上限",
+        "结余",
+        "收支",
+        "缴费",
+        "给付",
+        "部分",
+        "支付",
+        "参保",
+        "失能",
+        "领取",
+        "退出",
+        "分摊",
+        "互助",
+        "重复",
+        "使用",
+        "需求",
+        "报警",
+        "佩戴",
+        "手表",
+        "等待",
+        "应答",
+    ]
+)
+CELL = 24  # letters of a table's cell that stay on one line
 
 
 def amount_text(value: float, lang: Language, *, signed: bool = False) -> str:
@@ -67,17 +132,59 @@ def broken(text: str, width: int) -> str:
     --------
     >>> broken("Expected cost of a member", 14)
     'Expected cost<br>of a member'
+    >>> broken("Saving (a claimant, or a case and year)", 38)
+    'Saving (a claimant,<br>or a case and year)'
     >>> broken("方案对每人每年的价值", 10)
     '方案对每人<br>每年的价值'
     """
     if "<" in text or _width(text) <= width:
         return text
+    lines = _lines(text, width)
+    even = range(-(-_width(text) // len(lines)), width + 1)  # of as many lines the most even
+    return "<br>".join(next((n for w in even if len(n := _lines(text, w)) == len(lines)), lines))
+
+
+def _lines(text: str, width: int) -> list[str]:
     lines = [""]
     for part in re.findall(r"[\u2e80-\uffef][，。：；、）]*|[^\s\u2e80-\uffef]+|\s+", text):
         if _width(lines[-1] + part.rstrip()) > width and lines[-1].strip():
             lines.append("")
         lines[-1] += part if lines[-1] else part.lstrip()
-    return "<br>".join(line.strip() for line in lines if line.strip())
+    return [line.strip() for line in lines if line.strip()]
+
+
+def one_line(texts: Iterable[str]) -> bool:
+    """Whether the cells of a column are short enough to stand on one line each.
+
+    Examples
+    --------
+    >>> one_line(["few alarms", "many alarms"]), one_line(["A deductible of 30 a visit"])
+    (True, False)
+    """
+    return all(_width(text) <= CELL for text in texts)
+
+
+def in_fours(head: str) -> list[str]:
+    """Cut a heading where a narrow column may break it: Chinese after four characters, never before one.
+
+    Examples
+    --------
+    >>> in_fours("现收现付人均缴费"), in_fours("调整后折扣"), in_fours("Claim amount")
+    (['现收现付', '人均缴费'], ['调整后折扣'], ['Claim amount'])
+    """
+    head = re.sub(r"(?<=\d) (?=[\u4e00-\u9fff])", "\u00a0", head)  # 65 岁 stays together
+    return re.sub(r"[\u4e00-\u9fff]{6,}", lambda run: "\n".join(_fours(run.group())), head).split(
+        "\n"
+    )
+
+
+def _fours(run: str) -> list[str]:
+    """Cut a run of Chinese after four characters, or after three or five where a word would break."""
+    if len(run) < 6:
+        return [run]
+    cuts = [cut for cut in (4, 3, 5) if len(run) - cut >= 2 and run[cut - 1 : cut + 1] not in WORDS]
+    cut = cuts[0] if cuts else 4
+    return [run[:cut], *_fours(run[cut:])]
 
 
 def finished(draw: Callable[..., go.Figure]) -> Callable[..., go.Figure]:
@@ -130,6 +237,13 @@ def readable(figure: go.Figure, lang: Language) -> go.Figure:
             axis.title.text = broken(text, UPRIGHT) if name.startswith("y") else text
         axis.tickformat = re.sub(r"\.[01]%$", ".2~%", axis.tickformat) if axis.tickformat else None
         values = [v for trace in _on(figure, name) for v in _values(trace, name[0])]
+        if values and all(isinstance(v, int | float | np.number) for v in values):
+            axis.separatethousands = not all(1900 <= v <= 2200 for v in values)  # years stand plain
+            if (
+                isinstance(axis.dtick, int | float) and axis.tickmode is None
+            ):  # else it is not heard
+                few = max(values) - min(values) <= TICKS * axis.dtick
+                axis.tickmode = "linear" if few else "auto"
         if axis.tickmode == "array":
             _rewrite(axis, lang)
         elif values and all(isinstance(v, str) for v in values):
@@ -137,7 +251,9 @@ def readable(figure: go.Figure, lang: Language) -> go.Figure:
         elif lang == "zh" and values and isinstance(values[0], date):
             if not axis.tickformat:
                 axis.tickformatstops = MONTHS
-        elif lang == "zh" and not axis.tickformat:
+        elif axis.type == "log" and not axis.tickformat:
+            _powers(axis, values, lang)
+        elif lang == "zh" and not axis.tickformat and not COUNTED.search(axis.title.text or ""):
             _count(figure, name, axis)
     return figure
 
@@ -203,6 +319,16 @@ def _count(figure: go.Figure, name: str, axis: Any) -> None:
     ticks = [round(k * step, 9) for k in range(first, last + 1)]
     texts = [f"{t / scale:,.10g}".replace("-", "−") + unit if t else "0" for t in ticks]
     axis.update(tickmode="array", tickvals=ticks, ticktext=texts)
+
+
+def _powers(axis: Any, values: Sequence[Any], lang: Language) -> None:
+    """Write large amounts on a logarithmic axis at powers of ten, in full: no bare 2 and 5 between."""
+    sizes = [float(v) for v in values if v > 0]
+    if max(sizes, default=0.0) < 1e4:
+        return
+    first, last = math.floor(math.log10(min(sizes))), math.ceil(math.log10(max(sizes)))
+    ticks = [10.0**power for power in range(first, last + 1)]
+    axis.update(tickmode="array", tickvals=ticks, ticktext=[amount_text(t, lang) for t in ticks])
 
 
 def _reach(figure: go.Figure, name: str) -> tuple[float, float]:

@@ -350,8 +350,8 @@ def flow_figure(flows: pl.DataFrame, groups: Sequence[str], lang: Language) -> g
     )
     for x, anchor, name in ((0.0, "left", "from_group"), (1.0, "right", "to_group")):
         figure.add_annotation(
-            x=x, y=1.1, xref="paper", yref="paper", showarrow=False, xanchor=anchor,
-            text=label(name, lang),
+            x=x, y=1, xref="paper", yref="paper", showarrow=False, xanchor=anchor,
+            yanchor="bottom", yshift=4, text=label(name, lang),
         )  # fmt: skip
     return figure
 

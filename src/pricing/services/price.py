@@ -117,7 +117,7 @@ class ServicePrice(Result):
                 )
         figure.add_hline(
             y=self.facts["cap"], line={"dash": "dash", "color": COLOURS["line"]},
-            annotation_text=f"{self.facts['cap']:.0%}",
+            annotation_text=f"{label('cap_amount', lang)} {self.facts['cap']:.0%}",
         )  # fmt: skip
         return figure.update_layout(
             barmode="overlay",

@@ -58,7 +58,7 @@ class TierCost(Result):
             x=shown["loss_ratio"].to_list(),
             y=shown["probability"].to_list(),
             name=label("probability", lang),
-            marker={"color": COLOURS["estimate"], "line": {"width": 0}},
+            marker={"color": COLOURS["bars"], "line": {"width": 0}},
         )
         top = float(shown["probability"].max() or 0.0)  # type: ignore[arg-type]
         for name, at, colour in (

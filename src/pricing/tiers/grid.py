@@ -85,7 +85,8 @@ class TierGrid(Result):
                     "cmin": 0.0,
                     "cmax": 1.0,
                     "colorbar": {
-                        "title": {"text": label("passes", lang), "side": "right"},
+                        "title": {"text": f"<br>{label('passes', lang)}", "side": "right"},
+                        "thickness": 16,
                         "tickformat": ".0%",
                     },
                     "line": {"width": 1, "color": COLOURS["line"]},
