@@ -195,3 +195,16 @@ def test_a_tiers_price_is_turned_in_both_places_of_the_file(anjia):
     assert 'name = "dearer"' in study_file(anjia, one.keep("Dearer"))  # it is read back
     assert one.set(anjia, "take_up.prices.basic", "").change == {}
     assert one.set(anjia, "tiers.tier.basic.premium", 500).change == {}
+
+
+def test_a_scenario_without_a_name_is_numbered():
+    from pricing.lab.desk import State, acted
+
+    opened = open_for_turning(bundled("studies/home_care.toml"))
+    state = State(Session("home_care", {"care.uptake": 0.4}), "en")
+    for title, kept in (("", "Scenario 1"), ("  ", "Scenario 2"), (None, "Scenario 3")):
+        state, said = acted(state, opened, "keep", None, title)
+        assert state.session.scenarios[-1].title == kept
+        assert kept in said
+    zh = State(Session("home_care", {"care.uptake": 0.4}), "zh")
+    assert acted(zh, opened, "keep", None, "")[0].session.scenarios[0].title == "方案 1"

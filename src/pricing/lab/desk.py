@@ -8,6 +8,7 @@ import time
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from itertools import count
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -256,7 +257,11 @@ def acted(
         elif trigger == "reset":
             session = session.turned({})
         elif trigger == "keep":
-            session = session.keep(title or "")
+            names = (say("lab.scenario_numbered", lang, number=n) for n in count(1))
+            taken = {one.title for one in session.scenarios}
+            session = session.keep(
+                (title or "").strip() or next(n for n in names if n not in taken)
+            )
             message = say("lab.kept", lang, title=session.scenarios[-1].title)
             return replace(state, session=session), message
         elif trigger["type"] == "load":
