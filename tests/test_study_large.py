@@ -2,6 +2,7 @@
 
 import math
 import re
+import shutil
 
 import polars as pl
 import pytest
@@ -277,6 +278,21 @@ def test_files_that_are_no_parts_are_refused(own_files):
     finally:
         held.write_parquet(stray)
     assert checked["claims"].rejected["_rules"].unique().to_list() == ["policy_id|unknown_policy"]
+
+
+def test_two_files_of_one_name_are_refused_not_read_as_one(own_files):
+    stray = own_files / "claims" / "older" / "region-0.parquet"
+    stray.parent.mkdir()
+    shutil.copy(own_files / "claims" / "region-0.parquet", stray)
+    text = (own_files / "parts.toml").read_text(encoding="utf-8")
+    path = own_files / "deep.toml"
+    path.write_text(text.replace("claims/*.parquet", "claims/**/*.parquet"), encoding="utf-8")
+    try:
+        with pytest.raises(InputError, match="not in parts") as error:
+            open_study(path).parts()
+    finally:
+        shutil.rmtree(stray.parent)
+    assert [*error.value.faults] == ["claims: more than one file named 'region-0'"]
 
 
 def test_a_plan_is_not_read_in_parts(tmp_path):
