@@ -3,6 +3,7 @@
 import math
 import re
 import shutil
+from datetime import date
 
 import polars as pl
 import pytest
@@ -173,8 +174,6 @@ def test_checks_add_up():
 
 
 def test_premium_of_two_parts_adds_to_that_of_both():
-    from datetime import date
-
     terms = pl.DataFrame({
         "start": [date(2022, 1, 1), date(2022, 7, 1), date(2023, 1, 1), date(2023, 3, 1)],
         "end": [date(2023, 1, 1), date(2023, 7, 1), date(2024, 1, 1), date(2024, 3, 1)],
@@ -293,6 +292,67 @@ def test_two_files_of_one_name_are_refused_not_read_as_one(own_files):
     finally:
         shutil.rmtree(stray.parent)
     assert [*error.value.faults] == ["claims: more than one file named 'region-0'"]
+
+
+def with_consents(folder, name="consents.toml"):
+    """The files of one's own with a ledger of consents, every second person's, beside."""
+    (folder / "consents").mkdir(exist_ok=True)
+    for file in sorted((folder / "policies").glob("*.parquet")):
+        persons = pl.read_parquet(file).select("person_id").unique(maintain_order=True)
+        agreed = pl.lit(date(2019, 1, 1)).alias("agreed")
+        persons.gather_every(2).with_columns(agreed, purpose=pl.lit("discount")).write_parquet(
+            folder / "consents" / file.name
+        )
+    for kind in ("whole", "parts"):
+        text = (folder / f"{kind}.toml").read_text(encoding="utf-8")
+        text += '\n[renewal]\nschedule = "present"\nadjustment = 0.02\n'
+        text += '[tables.consents]\nfiles = "consents/*.parquet"\n'
+        (folder / f"{kind}-{name}").write_text(text, encoding="utf-8")
+    return [folder / f"{kind}-{name}" for kind in ("whole", "parts")]
+
+
+def test_consents_of_every_part_hold_for_renewals_of_a_file(own_files, tmp_path):
+    whole, parts = (open_study(path) for path in with_consents(own_files))
+    policies = pl.read_parquet(own_files / "policies" / "*.parquet").select(
+        "policy_id", "person_id"
+    )
+    due = whole.due().collect().drop("consent").join(policies, on="policy_id", how="left")
+    due.write_parquet(tmp_path / "due.parquet")
+    one, other = (
+        renew_study(s, tmp_path / f"{k}.parquet", due=tmp_path / "due.parquet")
+        for k, s in enumerate((whole, parts))
+    )
+    assert one.facts["mean_discount"] > 0
+    assert other.facts == pytest.approx(one.facts)
+
+
+def test_a_person_with_consents_in_two_parts_is_refused(own_files):
+    _, path = with_consents(own_files)
+    file = own_files / "policies" / "region-1.parquet"
+    held = pl.read_parquet(file)
+    stranger = pl.read_parquet(own_files / "policies" / "region-0.parquet")["person_id"][0]
+    first = pl.int_range(pl.len()) == 0
+    held.with_columns(
+        person_id=pl.when(first).then(pl.lit(stranger)).otherwise("person_id")
+    ).write_parquet(file)
+    try:
+        with pytest.raises(InputError, match=r"1 of .* keys of the persons stand in two parts"):
+            open_study(path).checked  # noqa: B018
+    finally:
+        held.write_parquet(file)
+
+
+def test_a_cluster_in_two_parts_is_refused_not_counted_twice():
+    from pricing.claims.clusters import cluster_errors
+    from pricing.claims.models import fit_frequency
+    from pricing.experience.cells import Experience
+
+    rows = pl.DataFrame({"person": [1, 1, 2, 2, 3, 3, 4, 4], "sex": ["f"] * 4 + ["m"] * 4,
+                         "exposure": [1.0] * 8, "claims": [3, 3, 1, 1, 1, 1, 0, 0]})  # fmt: skip
+    model = fit_frequency(Experience.collect(rows, ["sex"]), "sex")
+    assert cluster_errors(model, [rows[:4], rows[4:]], by="person").facts["clusters"] == 4
+    with pytest.raises(InputError, match="1 of 4 clusters of 'person' have rows in two parts"):
+        cluster_errors(model, [rows[:3], rows[3:]], by="person")
 
 
 def test_a_plan_is_not_read_in_parts(tmp_path):

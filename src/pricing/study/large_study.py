@@ -116,6 +116,10 @@ class LargeStudy(Study):
         """The renewals due after the window, as one scan."""
         return pl.concat(self._read.scans("due"))
 
+    def consents(self) -> pl.DataFrame:
+        """The ledger of consents of all parts."""
+        return pl.concat(self._read.scans("consents")).collect()
+
     @property
     def placed_claims(self) -> PersonYears:
         """The claims that count, and the person-years with a claim."""
