@@ -26,7 +26,8 @@ POLICIES = 6_000
 PERSONS = (  # what follows single persons through their years
     "side_by_side", "side_by_side:amount", "falsification", "mean_reversion", "overlap", "power_statement",
     "covariate_balance", "renewal_offers", "renewal_model", "renewal_elasticity", "lapse_value",
-    "cumulative_incidence", "value_effect",
+    "cumulative_incidence", "value_effect", "discount_split", "schedule_design", "projection", "stress",
+    "evaluation_card",
 )  # fmt: skip
 
 
@@ -96,6 +97,7 @@ def test_what_adds_does_not_depend_on_the_persons_drawn(whole, large, monkeypatc
     monkeypatch.setattr(study_book, "SAMPLE", POLICIES // 2)
     parts = large.run()
     told = "a sample of (2,9|3,0)"
+    assert {"discount_split", "schedule_design", "projection", "stress"} <= {*parts}
     for name in PERSONS:
         if name in parts:
             said = " ".join([*parts[name].basis.notes, *parts[name].basis.filters])
