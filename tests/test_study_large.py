@@ -3,6 +3,7 @@
 import math
 import re
 import shutil
+import weakref
 from datetime import date
 
 import polars as pl
@@ -16,7 +17,7 @@ from pricing.data.tables import bundled
 from pricing.errors import InputError
 from pricing.health.moves import observed_transitions
 from pricing.premium.on_level import on_level
-from pricing.study import study_book
+from pricing.study import book_parts, study_book
 from pricing.study.book_parts import read_parts
 from pricing.study.chain import open_study
 from pricing.study.large_study import LargeStudy
@@ -355,6 +356,44 @@ def test_a_cluster_in_two_parts_is_refused_not_counted_twice():
     assert cluster_errors(model, [rows[:4], rows[4:]], by="person").facts["clusters"] == 4
     with pytest.raises(InputError, match="1 of 4 clusters of 'person' have rows in two parts"):
         cluster_errors(model, [rows[:3], rows[3:]], by="person")
+
+
+def test_no_more_than_one_part_is_held(own_files, tmp_path, monkeypatch):
+    kept, held = [], book_parts._keep
+
+    def keep(part, *args):
+        kept.extend([weakref.ref(part.person_years), weakref.ref(part.checked["renewals"])])
+        held(part, *args)
+
+    alive = []
+    monkeypatch.setattr(book_parts, "_keep", keep)
+    read_parts(
+        open_study(own_files / "parts.toml").parts(),
+        tmp_path / "rows",
+        person="policy_id",
+        share=0.1,
+        progress=lambda step: alive.append(sum(ref() is not None for ref in kept)),
+    )
+    assert alive == [0, 0, 0]
+
+
+def test_a_fault_of_one_part_is_told_of_that_part_and_of_the_whole(own_files):
+    claims, renewals = (own_files / n / "region-1.parquet" for n in ("claims", "renewals"))
+    held = {file: pl.read_parquet(file) for file in (claims, renewals)}
+    try:
+        held[claims].clear().write_parquet(claims)
+        with pytest.raises(InputError, match=r"part 'region-1' of the book.*no rows"):
+            open_study(own_files / "parts.toml").checked  # noqa: B018
+        held[claims].write_parquet(claims)
+        unpriced = held[renewals].with_columns(premium=pl.lit(None, pl.Float64))
+        unpriced.write_parquet(renewals)
+        with pytest.raises(InputError, match="money that only some person-years have") as error:
+            open_study(own_files / "parts.toml").experience(["tier"])
+        (fault,) = error.value.faults
+        assert re.fullmatch(r"premium: empty in [\d,]+ of [\d,]+ rows", fault)
+    finally:
+        for file, rows in held.items():
+            rows.write_parquet(file)
 
 
 def test_a_plan_is_not_read_in_parts(tmp_path):

@@ -117,7 +117,7 @@ def read_parts(
     policies = claims = 0
     for number, part in enumerate(parts, start=1):
         progress(f"data {number}/{len(parts)}")
-        held, years = part.checked, part.person_years
+        held, years = _read(part)
         reviewed = None if part.settings.loss_ratio is None else part.rated_book()
         _keep(part, reviewed, folder, f"{number:05d}.parquet")
         for name, one in held.items():
@@ -141,6 +141,7 @@ def read_parts(
         policies += held["policies"].accepted.height
         for name in ("checked", "person_years"):  # not held while the next are read
             part.__dict__.pop(name, None)
+        del held, years, reviewed
     _require_once(seen)
     return BookParts(
         folder=folder,
@@ -155,6 +156,23 @@ def read_parts(
         },
         sampled=_joined(sampled),
     )
+
+
+def _read(part: StudyBook) -> tuple[dict[str, Checked], PersonYears]:
+    """Tables and person-years of a part; a refusal names the part."""
+    try:
+        return part.checked, part.person_years
+    except InputError as error:
+        table = part.settings.tables.get("policies")
+        name = part._files if table is None or table.files is None else Path(table.files).stem
+        raise InputError(
+            error.problem,
+            where=": ".join(w for w in (f"part {name!r} of the book", error.where) if w),
+            faults=error.faults,
+            do="; ".join(
+                [*([error.do] if error.do else []), "parts may be joined: one file for both"]
+            ),
+        ) from error
 
 
 def _keep(part: StudyBook, reviewed: Book | None, folder: Path, name: str) -> None:
