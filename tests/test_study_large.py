@@ -17,11 +17,14 @@ from pricing.data.tables import bundled
 from pricing.errors import InputError
 from pricing.health.moves import observed_transitions
 from pricing.premium.on_level import on_level
+from pricing.result.shape import Basis
 from pricing.study import book_parts, study_book
 from pricing.study.book_parts import read_parts
 from pricing.study.chain import open_study
 from pricing.study.large_study import LargeStudy
+from pricing.study.rated_book import Book
 from pricing.study.renewed import renew_study
+from pricing.study.sections import RateReview
 
 POLICIES = 6_000
 PERSONS = (  # what follows single persons through their years
@@ -200,6 +203,36 @@ def test_premium_of_two_parts_adds_to_that_of_both():
     assert both.basis.notes == at_once.basis.notes
     with pytest.raises(InputError, match="by the same segments"):
         both + on_level(terms, changes, valuation=date(2023, 9, 30), by=["tier"])
+
+
+def test_a_part_that_a_rate_change_or_the_valuation_does_not_meet_is_no_fault():
+    terms = pl.DataFrame({
+        "start": [date(2022, 1, 1), date(2023, 1, 1), date(2022, 7, 1), date(2024, 5, 1)],
+        "end": [date(2023, 1, 1), date(2024, 1, 1), date(2023, 7, 1), date(2025, 5, 1)],
+        "tier": ["basic", "basic", "premium", "basic"], "premium": [100.0, 50.0, 110.0, 70.0],
+        "health_group": "G0",
+    }).with_columns(policy_start="start")  # fmt: skip
+    change = {"day": date(2023, 1, 1), "change": 0.1, "where": {"tier": "premium"}}
+    wanted = RateReview(
+        valuation=date(2023, 12, 31), effective=date(2024, 7, 1), by="tier", rate_changes=[change]
+    )
+    whole, parts = (
+        Book(wanted, held, pl.DataFrame(), "health_group", None, Basis()).premium
+        for held in ([terms], [terms[:2], terms[2:3].lazy(), terms[3:]])
+    )
+    for name, value in whole.facts.items():
+        assert _near(parts.facts[name], value, 1e-12), name
+    assert parts.basis.rows == whole.basis.rows == 3
+    late = [terms[3:], terms[3:]]
+    with pytest.raises(InputError, match="no term begins"):
+        Book(wanted, late, pl.DataFrame(), "health_group", None, Basis()).premium  # noqa: B018
+    wrong = wanted.model_copy(
+        update={
+            "rate_changes": [wanted.rate_changes[0].model_copy(update={"where": {"tier": "prem"}})]
+        }
+    )
+    with pytest.raises(InputError, match="meet no term"):
+        Book(wrong, [terms[:2], terms[2:3]], pl.DataFrame(), "health_group", None, Basis()).premium  # noqa: B018
 
 
 def test_moves_of_parts_are_those_of_the_book():
