@@ -116,7 +116,8 @@ class Book:
                 t.lazy().select(pl.col(key).drop_nulls().unique()).collect() for t in self.terms
             ]
             kinds[key] = pl.Enum(pl.concat(seen).to_series().unique().sort())
-        return [t.lazy().cast(kinds) for t in there] or self.terms
+        told = [pl.col(key).cast(kind) for key, kind in kinds.items()]
+        return [t.lazy().with_columns(told) for t in there] or self.terms
 
     @cached_property
     def known(self) -> pl.DataFrame:
