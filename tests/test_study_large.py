@@ -2,6 +2,9 @@
 
 import math
 import re
+import shutil
+import weakref
+from datetime import date
 
 import polars as pl
 import pytest
@@ -14,17 +17,21 @@ from pricing.data.tables import bundled
 from pricing.errors import InputError
 from pricing.health.moves import observed_transitions
 from pricing.premium.on_level import on_level
-from pricing.study import study_book
+from pricing.result.shape import Basis
+from pricing.study import book_parts, study_book
 from pricing.study.book_parts import read_parts
 from pricing.study.chain import open_study
 from pricing.study.large_study import LargeStudy
+from pricing.study.rated_book import Book
 from pricing.study.renewed import renew_study
+from pricing.study.sections import RateReview
 
 POLICIES = 6_000
 PERSONS = (  # what follows single persons through their years
     "side_by_side", "side_by_side:amount", "falsification", "mean_reversion", "overlap", "power_statement",
     "covariate_balance", "renewal_offers", "renewal_model", "renewal_elasticity", "lapse_value",
-    "cumulative_incidence", "value_effect",
+    "cumulative_incidence", "value_effect", "discount_split", "schedule_design", "projection", "stress",
+    "evaluation_card",
 )  # fmt: skip
 
 
@@ -94,6 +101,7 @@ def test_what_adds_does_not_depend_on_the_persons_drawn(whole, large, monkeypatc
     monkeypatch.setattr(study_book, "SAMPLE", POLICIES // 2)
     parts = large.run()
     told = "a sample of (2,9|3,0)"
+    assert {"discount_split", "schedule_design", "projection", "stress"} <= {*parts}
     for name in PERSONS:
         if name in parts:
             said = " ".join([*parts[name].basis.notes, *parts[name].basis.filters])
@@ -172,8 +180,6 @@ def test_checks_add_up():
 
 
 def test_premium_of_two_parts_adds_to_that_of_both():
-    from datetime import date
-
     terms = pl.DataFrame({
         "start": [date(2022, 1, 1), date(2022, 7, 1), date(2023, 1, 1), date(2023, 3, 1)],
         "end": [date(2023, 1, 1), date(2023, 7, 1), date(2024, 1, 1), date(2024, 3, 1)],
@@ -197,6 +203,36 @@ def test_premium_of_two_parts_adds_to_that_of_both():
     assert both.basis.notes == at_once.basis.notes
     with pytest.raises(InputError, match="by the same segments"):
         both + on_level(terms, changes, valuation=date(2023, 9, 30), by=["tier"])
+
+
+def test_a_part_that_a_rate_change_or_the_valuation_does_not_meet_is_no_fault():
+    terms = pl.DataFrame({
+        "start": [date(2022, 1, 1), date(2023, 1, 1), date(2022, 7, 1), date(2024, 5, 1)],
+        "end": [date(2023, 1, 1), date(2024, 1, 1), date(2023, 7, 1), date(2025, 5, 1)],
+        "tier": ["basic", "basic", "premium", "basic"], "premium": [100.0, 50.0, 110.0, 70.0],
+        "health_group": "G0",
+    }).with_columns(policy_start="start")  # fmt: skip
+    change = {"day": date(2023, 1, 1), "change": 0.1, "where": {"tier": "premium"}}
+    wanted = RateReview(
+        valuation=date(2023, 12, 31), effective=date(2024, 7, 1), by="tier", rate_changes=[change]
+    )
+    whole, parts = (
+        Book(wanted, held, pl.DataFrame(), "health_group", None, Basis()).premium
+        for held in ([terms], [terms[:2], terms[2:3].lazy(), terms[3:]])
+    )
+    for name, value in whole.facts.items():
+        assert _near(parts.facts[name], value, 1e-12), name
+    assert parts.basis.rows == whole.basis.rows == 3
+    late = [terms[3:], terms[3:]]
+    with pytest.raises(InputError, match="no term begins"):
+        Book(wanted, late, pl.DataFrame(), "health_group", None, Basis()).premium  # noqa: B018
+    wrong = wanted.model_copy(
+        update={
+            "rate_changes": [wanted.rate_changes[0].model_copy(update={"where": {"tier": "prem"}})]
+        }
+    )
+    with pytest.raises(InputError, match="meet no term"):
+        Book(wrong, [terms[:2], terms[2:3]], pl.DataFrame(), "health_group", None, Basis()).premium  # noqa: B018
 
 
 def test_moves_of_parts_are_those_of_the_book():
@@ -277,6 +313,120 @@ def test_files_that_are_no_parts_are_refused(own_files):
     finally:
         held.write_parquet(stray)
     assert checked["claims"].rejected["_rules"].unique().to_list() == ["policy_id|unknown_policy"]
+
+
+def test_two_files_of_one_name_are_refused_not_read_as_one(own_files):
+    stray = own_files / "claims" / "older" / "region-0.parquet"
+    stray.parent.mkdir()
+    shutil.copy(own_files / "claims" / "region-0.parquet", stray)
+    text = (own_files / "parts.toml").read_text(encoding="utf-8")
+    path = own_files / "deep.toml"
+    path.write_text(text.replace("claims/*.parquet", "claims/**/*.parquet"), encoding="utf-8")
+    try:
+        with pytest.raises(InputError, match="not in parts") as error:
+            open_study(path).parts()
+    finally:
+        shutil.rmtree(stray.parent)
+    assert [*error.value.faults] == ["claims: more than one file named 'region-0'"]
+
+
+def with_consents(folder, name="consents.toml"):
+    """The files of one's own with a ledger of consents, every second person's, beside."""
+    (folder / "consents").mkdir(exist_ok=True)
+    for file in sorted((folder / "policies").glob("*.parquet")):
+        persons = pl.read_parquet(file).select("person_id").unique(maintain_order=True)
+        agreed = pl.lit(date(2019, 1, 1)).alias("agreed")
+        persons.gather_every(2).with_columns(agreed, purpose=pl.lit("discount")).write_parquet(
+            folder / "consents" / file.name
+        )
+    for kind in ("whole", "parts"):
+        text = (folder / f"{kind}.toml").read_text(encoding="utf-8")
+        text += '\n[renewal]\nschedule = "present"\nadjustment = 0.02\n'
+        text += '[tables.consents]\nfiles = "consents/*.parquet"\n'
+        (folder / f"{kind}-{name}").write_text(text, encoding="utf-8")
+    return [folder / f"{kind}-{name}" for kind in ("whole", "parts")]
+
+
+def test_consents_of_every_part_hold_for_renewals_of_a_file(own_files, tmp_path):
+    whole, parts = (open_study(path) for path in with_consents(own_files))
+    policies = pl.read_parquet(own_files / "policies" / "*.parquet").select(
+        "policy_id", "person_id"
+    )
+    due = whole.due().collect().drop("consent").join(policies, on="policy_id", how="left")
+    due.write_parquet(tmp_path / "due.parquet")
+    one, other = (
+        renew_study(s, tmp_path / f"{k}.parquet", due=tmp_path / "due.parquet")
+        for k, s in enumerate((whole, parts))
+    )
+    assert one.facts["mean_discount"] > 0
+    assert other.facts == pytest.approx(one.facts)
+
+
+def test_a_person_with_consents_in_two_parts_is_refused(own_files):
+    _, path = with_consents(own_files)
+    file = own_files / "policies" / "region-1.parquet"
+    held = pl.read_parquet(file)
+    stranger = pl.read_parquet(own_files / "policies" / "region-0.parquet")["person_id"][0]
+    first = pl.int_range(pl.len()) == 0
+    held.with_columns(
+        person_id=pl.when(first).then(pl.lit(stranger)).otherwise("person_id")
+    ).write_parquet(file)
+    try:
+        with pytest.raises(InputError, match=r"1 of .* keys of the persons stand in two parts"):
+            open_study(path).checked  # noqa: B018
+    finally:
+        held.write_parquet(file)
+
+
+def test_a_cluster_in_two_parts_is_refused_not_counted_twice():
+    from pricing.claims.clusters import cluster_errors
+    from pricing.claims.models import fit_frequency
+    from pricing.experience.cells import Experience
+
+    rows = pl.DataFrame({"person": [1, 1, 2, 2, 3, 3, 4, 4], "sex": ["f"] * 4 + ["m"] * 4,
+                         "exposure": [1.0] * 8, "claims": [3, 3, 1, 1, 1, 1, 0, 0]})  # fmt: skip
+    model = fit_frequency(Experience.collect(rows, ["sex"]), "sex")
+    assert cluster_errors(model, [rows[:4], rows[4:]], by="person").facts["clusters"] == 4
+    with pytest.raises(InputError, match="1 of 4 clusters of 'person' have rows in two parts"):
+        cluster_errors(model, [rows[:3], rows[3:]], by="person")
+
+
+def test_no_more_than_one_part_is_held(own_files, tmp_path, monkeypatch):
+    kept, held = [], book_parts._keep
+
+    def keep(part, *args):
+        kept.extend([weakref.ref(part.person_years), weakref.ref(part.checked["renewals"])])
+        held(part, *args)
+
+    alive = []
+    monkeypatch.setattr(book_parts, "_keep", keep)
+    read_parts(
+        open_study(own_files / "parts.toml").parts(),
+        tmp_path / "rows",
+        person="policy_id",
+        share=0.1,
+        progress=lambda step: alive.append(sum(ref() is not None for ref in kept)),
+    )
+    assert alive == [0, 0, 0]
+
+
+def test_a_fault_of_one_part_is_told_of_that_part_and_of_the_whole(own_files):
+    claims, renewals = (own_files / n / "region-1.parquet" for n in ("claims", "renewals"))
+    held = {file: pl.read_parquet(file) for file in (claims, renewals)}
+    try:
+        held[claims].clear().write_parquet(claims)
+        with pytest.raises(InputError, match=r"part 'region-1' of the book.*no rows"):
+            open_study(own_files / "parts.toml").checked  # noqa: B018
+        held[claims].write_parquet(claims)
+        unpriced = held[renewals].with_columns(premium=pl.lit(None, pl.Float64))
+        unpriced.write_parquet(renewals)
+        with pytest.raises(InputError, match="money that only some person-years have") as error:
+            open_study(own_files / "parts.toml").experience(["tier"])
+        (fault,) = error.value.faults
+        assert re.fullmatch(r"premium: empty in [\d,]+ of [\d,]+ rows", fault)
+    finally:
+        for file, rows in held.items():
+            rows.write_parquet(file)
 
 
 def test_a_plan_is_not_read_in_parts(tmp_path):

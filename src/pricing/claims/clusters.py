@@ -61,7 +61,7 @@ def cluster_errors(
     Raises
     ------
     InputError
-        For a missing or empty ``by``, fewer clusters than coefficients, rows the model cannot
+        For a missing or empty ``by``, a cluster with rows in two parts, fewer clusters than coefficients, rows the model cannot
         score, rows whose sums are not those of the cells, and a model whose score does not
         factorise by row (a negative binomial on cells of unlike exposures) or that has no errors.
 
@@ -90,6 +90,7 @@ def cluster_errors(
     for present in (part.collect_schema().names() for part in parts):
         if by not in present:
             raise InputError(f"no column {by!r} to cluster by{nearest(by, present)}")
+    _require_whole_clusters(parts, by)
     named = {"e": exposure, "n": claims, "a": amount}
     _require_same_rows(model, parts, named)
     kept = np.flatnonzero(np.isfinite(model.coefficients))
@@ -196,6 +197,20 @@ def _scores(model: RatingModel, rows: pl.LazyFrame, by: str, named: Mapping[str,
         for c in model.columns
     ]
     return np.column_stack(sums).astype(np.float64, copy=False)
+
+
+def _require_whole_clusters(parts: Sequence[pl.LazyFrame], by: str) -> None:
+    """Refuse a cluster that two parts hold: it would count as two, and its years as independent."""
+    if len(parts) == 1:
+        return
+    who = pl.col(by).drop_nulls().cast(pl.String).unique().hash(1)
+    seen = pl.concat([part.select(who).collect() for part in parts]).to_series()
+    twice = len(seen) - seen.n_unique()
+    if twice:
+        raise InputError(
+            f"{twice:,} of {seen.n_unique():,} clusters of {by!r} have rows in two parts of the book",
+            do="let every file hold all policies of a person, or cluster by policy_id",
+        )
 
 
 def _require_same_rows(

@@ -31,7 +31,7 @@ class BookParts:
     ----------
     folder : Path
         With a folder of Parquet files, one for each part, of ``rows`` (person-years), ``renewals``,
-        ``terms`` (of the rate review) and ``due``, as far as the study asks for them.
+        ``terms`` (of the rate review), ``due`` and ``consents``, as far as the study asks for them.
     checked : mapping of str to Checked
         Every table's check, without its accepted rows.
     counts : mapping of str to int
@@ -92,7 +92,8 @@ def read_parts(
     Raises
     ------
     InputError
-        For a policy or a claim that stands in two parts, and as the contracts.
+        For a policy or a claim that stands in two parts, a person where there are consents, and as
+        the contracts.
 
     Examples
     --------
@@ -112,11 +113,11 @@ def read_parts(
     found: list[PersonYears] = []
     sampled: list[PersonYears] = []
     moved: list[pl.DataFrame] = []
-    seen: dict[str, list[pl.Series]] = {"policies": [], "claims": []}
+    seen: dict[str, list[pl.Series]] = {"policies": [], "claims": [], "persons": []}
     policies = claims = 0
     for number, part in enumerate(parts, start=1):
         progress(f"data {number}/{len(parts)}")
-        held, years = part.checked, part.person_years
+        held, years = _read(part)
         reviewed = None if part.settings.loss_ratio is None else part.rated_book()
         _keep(part, reviewed, folder, f"{number:05d}.parquet")
         for name, one in held.items():
@@ -124,6 +125,9 @@ def read_parts(
             marks.setdefault(name, []).append(table_fingerprint(one))
         for name, key in (("policies", "policy_id"), ("claims", "claim_id")):
             seen[name].append(held[name].accepted[key].hash(SEED))
+        if "consents" in held:  # a person's consents stand in the part of his policies
+            who = held["policies"].accepted["person_id"].drop_nulls().unique()
+            seen["persons"].append(who.hash(SEED))
         chosen = _chosen(held["policies"].accepted, years.rows, person, share)
         for name, one in _of(held, chosen):
             drawn.setdefault(name, []).append(one)
@@ -137,6 +141,7 @@ def read_parts(
         policies += held["policies"].accepted.height
         for name in ("checked", "person_years"):  # not held while the next are read
             part.__dict__.pop(name, None)
+        del held, years, reviewed
     _require_once(seen)
     return BookParts(
         folder=folder,
@@ -153,6 +158,23 @@ def read_parts(
     )
 
 
+def _read(part: StudyBook) -> tuple[dict[str, Checked], PersonYears]:
+    """Tables and person-years of a part; a refusal names the part."""
+    try:
+        return part.checked, part.person_years
+    except InputError as error:
+        table = part.settings.tables.get("policies")
+        name = part._files if table is None or table.files is None else Path(table.files).stem
+        raise InputError(
+            error.problem,
+            where=": ".join(w for w in (f"part {name!r} of the book", error.where) if w),
+            faults=error.faults,
+            do="; ".join(
+                [*([error.do] if error.do else []), "parts may be joined: one file for both"]
+            ),
+        ) from error
+
+
 def _keep(part: StudyBook, reviewed: Book | None, folder: Path, name: str) -> None:
     """Write what the study will read again of a part."""
     s = part.settings
@@ -166,6 +188,8 @@ def _keep(part: StudyBook, reviewed: Book | None, folder: Path, name: str) -> No
         kept["terms"] = terms.drop("policy_id", "policy_year")
     if s.renewal is not None:
         kept["due"] = part.due()
+        if "consents" in part.checked:
+            kept["consents"] = part.consents()
     for kind, rows in kept.items():
         (folder / kind).mkdir(parents=True, exist_ok=True)
         rows.lazy().collect().write_parquet(folder / kind / name)
@@ -238,10 +262,11 @@ def _joined(parts: Sequence[PersonYears]) -> PersonYears:
 def _require_once(seen: Mapping[str, Sequence[pl.Series]]) -> None:
     """Refuse a key that two parts hold: their rows would count as those of two policies."""
     for name, parts in seen.items():
-        keys = pl.concat(parts)
+        keys = pl.concat(parts) if parts else pl.Series(dtype=pl.UInt64)
         twice = len(keys) - keys.n_unique()
         if twice:
             raise InputError(
                 f"{twice:,} of {len(keys):,} keys of the {name} stand in two parts of the book",
-                do="let every file hold whole policies: all rows of a policy in files of one number",
+                do="let every file hold whole policies: all rows of a policy in files of one name, and "
+                "of a person where there are consents",
             )

@@ -56,8 +56,9 @@ def card_of(study: Study, results: Mapping[str, Result]) -> EvaluationCard:
         *_compliance(results),
         *_stable(study),
     ]
+    notes = study.persons.basis.notes  # of a large book: the persons drawn
     basis = Basis(source=study.name, period=study.period, currency=study.settings.study.currency,
-                  fingerprint=study.fingerprint)  # fmt: skip
+                  fingerprint=study.fingerprint, notes=notes)  # fmt: skip
     return evaluation_card(lines, basis=basis)
 
 

@@ -116,6 +116,10 @@ class LargeStudy(Study):
         """The renewals due after the window, as one scan."""
         return pl.concat(self._read.scans("due"))
 
+    def consents(self) -> pl.DataFrame:
+        """The ledger of consents of all parts."""
+        return pl.concat(self._read.scans("consents")).collect()
+
     @property
     def placed_claims(self) -> PersonYears:
         """The claims that count, and the person-years with a claim."""
@@ -147,6 +151,7 @@ class LargeStudy(Study):
             *(e.alias(n) for n, e in new.items()),
         ]
         told = []
+        self._require_money([name for name in kept if name in MONEY], condition)
         for part in self.row_parts:
             rows = part.lazy().filter(condition).select(asked).collect()
             if not rows.is_empty():
@@ -154,6 +159,24 @@ class LargeStudy(Study):
         if not told:
             raise InputError(f"no person-year is left by {filters}", where=self.name)
         return reduce(add, told)
+
+    def _require_money(self, names: Sequence[str], condition: pl.Expr) -> None:
+        """Refuse money that only some rows of the book have, told of the whole book."""
+        empty = [pl.col(name).null_count() for name in names]
+        told = [*empty, pl.len().alias("_rows")]
+        sums = [p.lazy().filter(condition).select(told).collect() for p in self.row_parts]
+        counted = pl.concat(sums).sum().row(0, named=True)
+        rows = counted.pop("_rows")
+        faults = [
+            f"{n}: empty in {k:,} of {rows:,} rows" for n, k in counted.items() if 0 < k < rows
+        ]
+        if faults:
+            raise InputError(
+                "money that only some person-years have",
+                where=self.name,
+                faults=faults,
+                do="fill the empty ones, or leave the column out of the mapping",
+            )
 
     def rated_book(self) -> Book:
         """Terms and claims of all parts, as the rate review takes them."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -103,9 +104,11 @@ def member_results(
             refused=refused,
         )  # fmt: skip
     response, causal = response_of(found), found.get("side_by_side")
-    found |= designed(
+    design = designed(
         s.discount, effect, schedule, money, response=response, causal=causal, refused=refused
     )
+    of_sample = {"discount_split", *(["schedule_design"] if response is not None else [])}
+    found |= _said(design, of_sample, study)
     ahead_of = s.projection
     if ahead_of is not None:
         progress("projection")
@@ -117,9 +120,27 @@ def member_results(
                 response=response, causal=causal, regulation=s.regulation, basis=basis,
             ),
         )  # fmt: skip
-        found |= ahead or {}
+        asked = ahead_of.retention is None or ahead_of.elasticity is None
+        follows = asked or (causal is not None and ahead_of.effect is None)
+        found |= _said(ahead or {}, {"projection", "stress"} if follows else set(), study)
     found |= renewed(study, {**results, "schedule": schedule}, basis)
     return found | refused.result(basis)
+
+
+def _said(found: dict[str, Result], names: set[str], study: Study) -> dict[str, Result]:
+    """Say of results of the whole book what retention or effect of a sample of persons they draw on."""
+    own = study.basis.notes
+    notes = tuple(
+        f"retention and effect follow from {note}"
+        for note in study.persons.basis.notes
+        if note not in own
+    )
+    return {
+        name: replace(one, basis=replace(one.basis, notes=(*one.basis.notes, *notes)))
+        if name in names
+        else one
+        for name, one in found.items()
+    }
 
 
 def _later(study: Study) -> Result:

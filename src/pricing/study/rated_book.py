@@ -98,9 +98,26 @@ class Book:
                 group=self.group,
                 basis=self.basis,
             )
-            for terms in self.terms
+            for terms in self._begun()
         )
         return reduce(add, parts)
+
+    def _begun(self) -> Sequence[pl.DataFrame | pl.LazyFrame]:
+        """The parts with a term begun by the valuation, each with all levels that rate changes may name."""
+        if len(self.terms) == 1:
+            return self.terms
+        begun = (pl.col("start") <= self.wanted.valuation).any()
+        there = [t for t in self.terms if t.lazy().select(begun).collect().item()]
+        schema = self.terms[0].lazy().collect_schema()
+        named = dict.fromkeys(k for change in self.wanted.rate_changes for k in change.where)
+        kinds = {}
+        for key in (k for k in named if schema.get(k) == pl.String):
+            seen = [
+                t.lazy().select(pl.col(key).drop_nulls().unique()).collect() for t in self.terms
+            ]
+            kinds[key] = pl.Enum(pl.concat(seen).to_series().unique().sort())
+        told = [pl.col(key).cast(kind) for key, kind in kinds.items()]
+        return [t.lazy().with_columns(told) for t in there] or self.terms
 
     @cached_property
     def known(self) -> pl.DataFrame:

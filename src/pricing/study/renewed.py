@@ -295,7 +295,7 @@ def _agreed(study: Study, rows: pl.LazyFrame) -> pl.LazyFrame:
             where=str(study.path),
             do="give the file person_id and due (date): without consent there is no discount",
         )
-    ledger = consents(study.checked["consents"].accepted)
+    ledger = consents(study.consents())
     told = {**schema, "consent": pl.Boolean()}
 
     def held(part: pl.DataFrame) -> pl.DataFrame:

@@ -361,6 +361,10 @@ class StudyBook:
             where=str(self.path),
         ).lazy()
 
+    def consents(self) -> pl.DataFrame:
+        """Accepted rows of the ledger of consents, of the whole book."""
+        return self.checked["consents"].accepted
+
     def rated_book(self) -> Book:
         """Terms and claims, as the rate review of ``[loss_ratio]`` takes them."""
         s, found = self.settings, self.person_years

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -90,8 +91,8 @@ def files_in_parts(settings: Settings, path: Path) -> list[dict[str, Table]]:
     Raises
     ------
     InputError
-        For a book without policies, renewals and claims, tables that are no files, and a name that
-        only some tables have.
+        For a book without policies, renewals and claims, tables that are no files, a name that
+        only some tables have, and one that two files of a table have.
 
     Examples
     --------
@@ -113,11 +114,17 @@ def files_in_parts(settings: Settings, path: Path) -> list[dict[str, Table]]:
         f"[tables.{n}] is missing" for n in ("policies", "renewals", "claims") if n not in tables
     ]
     faults += [f"[tables.{n}] names no files" for n, t in tables.items() if t.files is None]
-    found = {
-        name: {file.stem: file for file in files_named(table.files, path.parent)}
+    there = {
+        name: files_named(table.files, path.parent)
         for name, table in tables.items()
         if table.files is not None
     }
+    found = {name: {file.stem: file for file in files} for name, files in there.items()}
+    twice = {
+        name: sorted(stem for stem, n in Counter(f.stem for f in files).items() if n > 1)
+        for name, files in there.items()
+    }
+    faults += [f"{n}: more than one file named {s!r}" for n, stems in twice.items() for s in stems]
     names = sorted({stem for files in found.values() for stem in files})
     faults += [
         f"{name}: no file named {stem!r}"
