@@ -171,8 +171,8 @@ def test_pooling_is_weighted_by_standard_premium():
 
 def test_supported_means_below_the_whole_interval():
     schedule = schedule_of([0.12, 0.18], reach=[0.01, 0.1])
-    assert "lower claims pay in full for 1 of these 2 discounts" in schedule.finding("en")
-    assert "这 2 档折扣中有 1 档可由赔付的减少全额覆盖" in schedule.finding("zh")
+    assert "lower claims pay in full for 1 of its 2 discounts" in schedule.finding("en")
+    assert "其 2 档折扣中有 1 档可由赔付的减少全额覆盖" in schedule.finding("zh")
     table = schedule.table
     assert table["discount"].to_list() == [0.0, 0.10, 0.15]
     assert table["prudent_discount"].to_list() == [0.0, 0.10, 0.10]

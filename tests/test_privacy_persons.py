@@ -19,7 +19,7 @@ from pricing.privacy.forget import forget_persons, forgotten, retained
 from pricing.privacy.pseudonymise import pseudonymise, read_folder
 from pricing.renewal.price import price_renewals
 from pricing.renewal.rules import RenewalRules
-from pricing.study.renewed import _due as due_of
+from pricing.study.study_book import StudyBook
 
 KEY, OTHER = Key(bytes(range(32))), Key(bytes(range(1, 33)))
 
@@ -300,12 +300,12 @@ def test_a_study_with_a_ledger_asks_it_on_the_day_a_renewal_is_due():
         ),
         checked={name: SimpleNamespace(accepted=table) for name, table in tables.items()},
     )
-    found = due_of(study)
+    found = StudyBook.due(study).collect()
     assert found["consent"].to_list() == [True, False, False]
     assert "person_id" not in found.columns
     study.checked["policies"].accepted = policies.drop("person_id")
     with pytest.raises(InputError, match="whose they are"):
-        due_of(study)
+        StudyBook.due(study)
 
 
 def test_samples_without_consent_are_not_read():

@@ -83,9 +83,10 @@ def ledger_of(rows):
 
 
 def study_with(rows):
-    checked = {"consents": SimpleNamespace(accepted=ledger_of(rows))}
     return SimpleNamespace(
-        settings=SimpleNamespace(tables={"consents": None}), checked=checked, path="own.toml"
+        settings=SimpleNamespace(tables={"consents": None}),
+        consents=lambda: ledger_of(rows),
+        path="own.toml",
     )
 
 

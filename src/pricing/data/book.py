@@ -155,9 +155,10 @@ def _require_room(folder: Path, policies: int) -> None:
         return
     free, need = disk_usage(there).free, policies * BYTES_PER_POLICY
     if need > free:
+        large, unit = (1e9, "GB") if need >= 1e9 else (1e6, "MB")
         raise InputError(
-            f"{policies:,} policies take some {need / 1e9:,.1f} GB of disk, and there are "
-            f"{free / 1e9:,.1f} GB left",
+            f"{policies:,} policies take some {need / large:,.1f} {unit} of disk, and there are "
+            f"{free / large:,.1f} {unit} left on the disk",
             where=str(folder),
             do="ask for fewer, or write to a larger disk",
         )
