@@ -155,7 +155,8 @@ def _require_room(folder: Path, policies: int) -> None:
         return
     free, need = disk_usage(there).free, policies * BYTES_PER_POLICY
     if need > free:
-        large, unit = next(u for u in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")) if need >= u[0] or u[1] == "kB")  # fmt: skip
+        units = [(1e9, "GB"), (1e6, "MB"), (1e3, "kB")]
+        large, unit = next((u for u in units if need >= u[0]), units[-1])
         raise InputError(
             f"{policies:,} policies take some {need / large:,.1f} {unit} of disk, and there are "
             f"{free / large:,.1f} {unit} left on the disk",
