@@ -28,13 +28,13 @@ MONEY = ("amount", "standard_premium", "premium")
 
 
 class LargeStudy(Study):
-    """A study of more than half a million policies, in memory that does not grow with the book's rows.
+    """A study of more than half a million policies, or of files in parts: no more than one part in memory.
 
     Every part is held against the contracts, made person-years, and kept in files until the study
     is let go of. Cells, money, errors by person, the rate review, moves between groups and the renewals due are those of
     the whole book: they add. What follows single persons through their years (persistency, causal
-    evidence, claims along the value, folds of persons) rests on a sample of persons with all their
-    years, drawn by a hash of who they are; the basis of such a result says so.
+    evidence, claims along the value) rests on a sample with all its years, drawn by a hash of
+    ``model.cluster`` (of the policy where there is none); the basis of such a result says so.
 
     Parameters
     ----------
@@ -202,7 +202,8 @@ class LargeStudy(Study):
         read = self._read
         held = read.persons["policies"].accepted.height
         asked = read.checked["policies"].rows_accepted
-        said = f"a sample of {held:,} of {asked:,} policies, drawn by person"
+        by = self.settings.model.cluster or "policy_id"
+        said = f"a sample of {held:,} of {asked:,} policies, drawn by {by}"
         return _Sample(self, read.persons, read.sampled, said)
 
 
